@@ -1,0 +1,87 @@
+"""Packaging of chatd: all metadata is here; pyproject.toml holds the tools' settings."""
+
+import ast
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.egg_info import egg_info
+
+HERE = Path(__file__).parent
+
+
+def version() -> str:
+    """Return the version, read from its one source without importing chatd."""
+    source = (HERE / "chatd" / "__init__.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__version__":
+            return str(ast.literal_eval(node.value))
+    raise SystemExit("chatd/__init__.py has no __version__")
+
+
+class OwnTopLevel(egg_info):
+    """Claim only the package chatd.
+
+    The plugin lies in twisted/plugins, so setuptools would list ``twisted`` as a
+    top-level package of ours, and an uninstall of an egg-style install would then
+    remove the whole of Twisted.
+    """
+
+    def run(self) -> None:
+        """Write the usual files, then our own top_level.txt."""
+        super().run()
+        Path(self.egg_info, "top_level.txt").write_text("chatd\n", encoding="utf-8")
+
+
+setup(
+    name="chatd",
+    version=version(),
+    description="A message daemon that anyone can talk to with nc",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The chatd maintainers",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    # The plugin must be found in a checkout installed with -e too: this line makes
+    # such an install put the whole checkout on sys.path, where Twisted looks.
+    package_dir={"": "."},
+    # By hand: twisted/plugins must not have an __init__.py, so discovery misses it.
+    packages=[
+        "chatd",
+        "chatd.hub",
+        "chatd.server",
+        "chatd.store",
+        "chatd.wire",
+        "twisted.plugins",
+    ],
+    package_data={
+        "chatd": ["py.typed"],
+        "chatd.store": ["queries/*.sql", "schema/*.sql"],
+    },
+    install_requires=[
+        "twisted>=24.11",
+        "precis-i18n>=1.1.1",
+        "confusable-homoglyphs>=3.3",
+    ],
+    extras_require={
+        "test": [
+            "coverage>=7.10",
+            "hypothesis>=6.100",
+            "pytest>=8.3",
+            "pytest-timeout>=2.3",
+            "pytest-twisted>=1.14.3",
+        ],
+        "lint": ["build", "mypy>=1.15", "mypy-zope>=1.0.9", "ruff>=0.9"],
+    },
+    cmdclass={"egg_info": OwnTopLevel},
+    zip_safe=False,
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: No Input/Output (Daemon)",
+        "Framework :: Twisted",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3 :: Only",
+        "Topic :: Communications :: Chat",
+        "Typing :: Typed",
+    ],
+)
