@@ -1,4 +1,4 @@
-"""Packaging of chatd: all metadata is here; pyproject.toml holds the tools' settings."""
+"""Packaging: all metadata is here, and all tools' settings are in pyproject.toml."""
 
 import ast
 from pathlib import Path
@@ -13,8 +13,9 @@ def version() -> str:
     """Return the version, read from its one source without importing chatd."""
     source = (HERE / "chatd" / "__init__.py").read_text(encoding="utf-8")
     for node in ast.parse(source).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__version__":
-            return str(ast.literal_eval(node.value))
+        match node:
+            case ast.Assign(targets=[ast.Name("__version__")]):
+                return str(ast.literal_eval(node.value))
     raise SystemExit("chatd/__init__.py has no __version__")
 
 
@@ -65,13 +66,14 @@ setup(
     ],
     extras_require={
         "test": [
+            "build>=1.2",
             "coverage>=7.10",
             "hypothesis>=6.100",
             "pytest>=8.3",
             "pytest-timeout>=2.3",
             "pytest-twisted>=1.14.3",
         ],
-        "lint": ["build", "mypy>=1.15", "mypy-zope>=1.0.9", "ruff>=0.9"],
+        "lint": ["mypy>=1.15", "mypy-zope>=1.0.9", "ruff>=0.9"],
     },
     cmdclass={"egg_info": OwnTopLevel},
     zip_safe=False,

@@ -77,6 +77,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "bad-json": Answer("Not a JSON object ({reason}). Nothing was sent."),
     "bad-field": Answer("Field '{field}': {reason}. Nothing was sent."),
     "unknown-type": Answer("Unknown type '{type}'. Nothing was sent."),
+    "unsupported": Answer("This server does not know '{key}'. Nothing was sent."),
     "not-logged-in": Answer("Log in first. Nothing was sent."),
     "already-logged-in": Answer(
         "Already logged in as '{name}'. Use another connection for another name."

@@ -1,0 +1,29 @@
+# Short names for what one does here; `run` and `test` are the README's two commands.
+
+.PHONY: help run test check bench coverage clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\): ## /  make \1\t/p' Makefile
+
+run: ## start chatd in the foreground, on port 5555
+	python3 -m venv .venv && .venv/bin/pip install --quiet . && .venv/bin/twistd -n chatd
+
+test: ## run all tests, with branch coverage
+	python3 -m venv .venv && .venv/bin/pip install --quiet -e '.[test]' && .venv/bin/coverage erase && .venv/bin/coverage run -m pytest && .venv/bin/coverage combine --quiet && .venv/bin/coverage report
+
+check: ## lint, format and types
+	python3 -m venv .venv && .venv/bin/pip install --quiet -e '.[lint,test]'
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+bench: ## measure; run `make test` once before
+	for script in bench/*.py; do .venv/bin/python "$$script" || exit 1; done
+
+coverage: ## show the last test run's coverage, line by line, in build/coverage
+	.venv/bin/coverage html -d build/coverage
+
+clean: ## remove what builds and tests leave behind, and the virtual environment
+	rm -rf .venv build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	rm -f twisted/plugins/dropin.cache

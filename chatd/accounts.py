@@ -1,0 +1,110 @@
+"""Accounts: who may log in, and under which name.
+
+A name belongs to whoever logs in under it first and again later; a name that nobody has
+yet is registered by its first login.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from chatd.limits import HourlyTally, Limits
+from chatd.store.records import Arrival, User
+from chatd.wire.answers import Refusal
+from chatd.wire.names import Name
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a connection comes from.
+
+    `host` is an address or a path; `exempt` connections, from this machine, are not
+    counted by address.
+    """
+
+    host: str
+    port: int | None
+    exempt: bool
+
+    def __str__(self) -> str:
+        if self.port is None:
+            return self.host
+        return (
+            f"[{self.host}]:{self.port}"
+            if ":" in self.host
+            else f"{self.host}:{self.port}"
+        )
+
+
+class Users(Protocol):
+    """What the accounts need of the store."""
+
+    def find_user(self, key: str) -> Deferred[User | None]:
+        """Return the user of that key."""
+
+
+class Register(Protocol):
+    """What the accounts need of the journal."""
+
+    def arrive(self, arrival: Arrival) -> Deferred[tuple[User, bool] | None]:
+        """Record a login, after everything that was accepted before it."""
+
+    def depart(self, user: int, time: int) -> None:
+        """Record when a user was last seen."""
+
+
+class Accounts:
+    """Admits users, and remembers when they came and went."""
+
+    _log = Logger()
+
+    def __init__(
+        self, users: Users, register: Register, limits: Limits, clock: IReactorTime
+    ) -> None:
+        self._users = users
+        self._register = register
+        self._limits = limits
+        self._clock = clock
+        self._new_names = HourlyTally()
+
+    async def admit(self, name: Name, origin: Origin) -> tuple[User, bool]:
+        """Return the user of that name, and whether the name is new.
+
+        A known user is admitted even where nothing can be written. Raises `Refusal`:
+        too-many-names, not-registered.
+        """
+        user = await self._users.find_user(name.key)
+        if user is None:
+            self._check_new_names(origin)
+        arrival = Arrival(
+            name.key, name.shown, origin.host, origin.port, self._milliseconds()
+        )
+        try:
+            admitted = await self._register.arrive(arrival)
+        except sqlite3.Error:
+            admitted = None
+        if admitted is not None:
+            if admitted[1] and not origin.exempt:
+                self._new_names.add(origin.host, self._clock.seconds())
+            return admitted
+        if user is None:
+            raise Refusal("not-registered", name=name.shown, reason="disk full")
+        self._log.warn("The login of {name} could not be recorded", name=user.name)
+        return user, False
+
+    def depart(self, user: int) -> None:
+        """Remember that a user was seen until now."""
+        self._register.depart(user, self._milliseconds())
+
+    def _check_new_names(self, origin: Origin) -> None:
+        limit = self._limits.new_names
+        now = self._clock.seconds()
+        if not origin.exempt and self._new_names.count(origin.host, now) >= limit:
+            raise Refusal("too-many-names", limit=limit)
+
+    def _milliseconds(self) -> int:
+        return int(self._clock.seconds() * 1000)

@@ -1,0 +1,62 @@
+"""The account of one receiver's queue: what waits there, and what has its place kept.
+
+A message's place is reserved when it is accepted, before anything is written: what is
+refused was shown to nobody, and what was accepted is never refused for want of room.
+The figures are those of the database plus what is on its way there; they are kept, not
+counted, so that an acceptance costs the same for an empty queue and a full one.
+"""
+
+from chatd.limits import Limits
+from chatd.store.records import Amount
+from chatd.wire.answers import Refusal
+
+
+class Backlog:
+    """One receiver's queue, in figures.
+
+    `stored` is how many messages are on disk and not yet delivered.
+    """
+
+    def __init__(self, name: str, limits: Limits, held: Amount) -> None:
+        self._name = name
+        self._limits = limits
+        self._held = held
+        self._shares: dict[str, Amount] = {}
+        # An empty queue has no shares on disk: none need be looked up.
+        self._shares_known = held.messages == 0
+        self.stored = held.messages
+
+    def knows(self, sender: str) -> bool:
+        """Whether the sender's share is here; else `learn` it before `reserve`."""
+        return self._shares_known or sender in self._shares
+
+    def learn(self, sender: str, share: Amount) -> None:
+        """Take a sender's share as the database has it."""
+        self._shares.setdefault(sender, share)
+
+    def reserve(self, sender: str, size: int) -> None:
+        """Keep a place for a message. Raises `Refusal`: queue-full."""
+        limits = self._limits
+        share = self._shares.get(sender) or Amount()
+        part = limits.queue_share / 100
+        if not self._held.fits(
+            size, limits.queue_messages, limits.queue_bytes
+        ) or not share.fits(
+            size, limits.queue_messages * part, limits.queue_bytes * part
+        ):
+            raise Refusal("queue-full", name=self._name)
+        self._held.add(1, size)
+        share.add(1, size)
+        self._shares[sender] = share
+
+    def release(self, sender: str, messages: int, size: int) -> None:
+        """Give places back: delivered, expired, or not stored after all."""
+        self._held.add(-messages, -size)
+        share = self._shares.get(sender)
+        if share is not None:
+            share.add(-messages, -size)
+            if share.messages <= 0 and self._shares_known:
+                del self._shares[sender]
+        if self._held.messages <= 0:
+            self._shares.clear()
+            self._shares_known = True

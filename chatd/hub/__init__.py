@@ -1,0 +1,1 @@
+"""The hub: who is online, and where a message goes."""

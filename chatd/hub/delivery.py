@@ -1,0 +1,279 @@
+"""A delivery: how one connection gets its user's messages.
+
+A delivery is *catching up* or *live*. One that catches up gets its messages from the
+store, a page at a time, each after the transport has drained; login with a long queue
+and a receiver that stopped reading are this one mechanism. A live one is written each
+message as soon as that is on disk. It turns live when, in one reactor turn, the store
+has nothing after its position; it falls behind when what its peer has not acknowledged
+exceeds a bound. So the memory for a slow peer is that bound and one page.
+
+Of two connections of one name the first drains the backlog: the second *waits* until
+the first has everything that was queued when the second came, or has failed, or has
+got nowhere for a while. This keeps one rule, by which messages are taken from the
+queue: every message up to a delivery's position was written to it, or is known to have
+reached another connection.
+"""
+
+import sqlite3
+from collections import deque
+from collections.abc import Sequence
+from enum import Enum, auto
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from chatd.hub.receiver import Receiver
+from chatd.wire.message import Message
+
+STALL_SECONDS = 10.0
+RETRY_SECONDS = 1.0
+
+MISSED = "Some messages went only to another connection of yours."
+
+
+class Peer(Protocol):
+    """A connection that receives, as the hub sees it."""
+
+    @property
+    def written(self) -> int:
+        """How many bytes were written to this connection so far."""
+
+    @property
+    def outstanding(self) -> int:
+        """How many of them the other end has not acknowledged."""
+
+    def deliver(self, messages: Sequence[Message], *, queued: bool) -> None:
+        """Write messages, in order; `queued` ones waited when the user logged in."""
+
+    def notice(self, text: str) -> None:
+        """Write a line for the person."""
+
+    def drained(self) -> Deferred[None]:
+        """Fire when what was written has left this process, or the connection."""
+
+
+class Pages(Protocol):
+    """What a delivery needs of the store."""
+
+    def page(
+        self, target: int, target_name: str, after: int
+    ) -> Deferred[list[Message]]:
+        """Return the next messages of a queue, in order; empty if there are none."""
+
+
+class State(Enum):
+    """Where a delivery stands."""
+
+    NEW = auto()
+    WAITING = auto()
+    CATCHING_UP = auto()
+    LIVE = auto()
+    CLOSED = auto()
+
+
+class Delivery:
+    """Delivers one user's messages to one connection, until closed.
+
+    `state` is public for reading. `max_outstanding` is how many bytes a live peer
+    may have unacknowledged.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        peer: Peer,
+        pages: Pages,
+        clock: IReactorTime,
+        max_outstanding: int,
+    ) -> None:
+        self.state = State.NEW
+        self._receiver = receiver
+        self._peer = peer
+        self._pages = pages
+        self._clock = clock
+        self._max_outstanding = max_outstanding
+        self._queued_upto = 0
+        self._position = 0
+        self._unconfirmed: deque[tuple[int, int]] = deque()
+        self._stall: IDelayedCall | None = None
+        self._finishing = False
+        self._done: list[Deferred[None]] = []
+
+    @property
+    def live(self) -> bool:
+        """Whether each message is written as soon as it is stored."""
+        return self.state is State.LIVE
+
+    @property
+    def draining(self) -> bool:
+        """Whether this takes messages from the queue, or is past its end."""
+        return self.state in (State.CATCHING_UP, State.LIVE)
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether another connection is draining what waits now."""
+        return self._receiver.backlog.stored > 0 and any(
+            other is not self and other.draining for other in self._receiver.deliveries
+        )
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the backlog is going to another connection that catches up."""
+        return self.must_wait and all(
+            not other.live for other in self._receiver.deliveries
+        )
+
+    def start(self) -> None:
+        """Begin; what the queue holds now counts as queued at login."""
+        self._queued_upto = self._receiver.committed
+        if self.must_wait:
+            self.state = State.WAITING
+            self._watch_for_stall()
+        elif self._receiver.backlog.stored == 0:
+            self._position = self._receiver.committed
+            self.state = State.LIVE
+        else:
+            self._catch_up()
+        self._receiver.joined(self)
+
+    def close(self) -> None:
+        """End; what the peer is not known to have stays in the queue."""
+        state, self.state = self.state, State.CLOSED
+        self._stop_watching()
+        if state not in (State.NEW, State.CLOSED):
+            self._receiver.left(self)
+        self._tell_done()
+
+    def offer(self, message: Message) -> None:
+        """Write a message that was just stored, if this delivery is live."""
+        if self.state is not State.LIVE or self._finishing:
+            return
+        if self._peer.outstanding + message.size > self._max_outstanding:
+            self._log.debug("{name} falls behind", name=self._receiver.name)
+            self._catch_up()
+            return
+        self._write([message])
+
+    def acknowledged(self, upto: int) -> None:
+        """Take note that the peer has the first `upto` bytes written to it."""
+        position = 0
+        while self._unconfirmed and self._unconfirmed[0][0] <= upto:
+            position = self._unconfirmed.popleft()[1]
+        if position:
+            self._receiver.confirm(position)
+            self._tell_done()
+
+    def another_confirmed(self) -> None:
+        """Take note that some connection got further."""
+        if self.state is State.WAITING:
+            if self._receiver.delivered >= self._queued_upto:
+                self._position = self._receiver.delivered
+                self._stop_watching()
+                self._catch_up()
+            else:
+                self._watch_for_stall()
+
+    def another_left(self) -> None:
+        """Take over if the connection that was draining the backlog has gone."""
+        if self.state is State.WAITING and not self.must_wait:
+            self._take_over()
+
+    def finish(self) -> Deferred[None]:
+        """Deliver what was queued at login and what was written, and no more.
+
+        Fires when the peer has acknowledged all that, or is gone.
+        """
+        self._finishing = True
+        done: Deferred[None] = Deferred()
+        self._done.append(done)
+        self._tell_done()
+        return done
+
+    def _tell_done(self) -> None:
+        open_ = self.state is not State.CLOSED
+        if open_ and (self._unconfirmed or self._position < self._queued_upto):
+            return
+        done, self._done = self._done, []
+        for each in done:
+            each.callback(None)
+
+    def _write(self, messages: Sequence[Message]) -> None:
+        queued = [each for each in messages if each.position <= self._queued_upto]
+        if queued:
+            self._peer.deliver(queued, queued=True)
+        if len(queued) < len(messages):
+            self._peer.deliver(messages[len(queued) :], queued=False)
+        self._position = messages[-1].position
+        self._unconfirmed.append((self._peer.written, self._position))
+
+    def _catch_up(self) -> None:
+        self.state = State.CATCHING_UP
+        pages = Deferred.fromCoroutine(self._write_pages())
+        pages.addErrback(self._unexpected)
+
+    async def _write_pages(self) -> None:
+        receiver = self._receiver
+        while True:
+            await self._peer.drained()
+            if self.state is not State.CATCHING_UP:
+                return
+            if 0 < self._position < receiver.delivered:
+                self._peer.notice(MISSED)
+            self._position = max(self._position, receiver.delivered)
+            committed = receiver.committed
+            try:
+                page = await self._pages.page(
+                    receiver.id, receiver.name, self._position
+                )
+            except sqlite3.Error:
+                self._log.failure(
+                    "The queue of {name} cannot be read", name=receiver.name
+                )
+                await _pause(self._clock, RETRY_SECONDS)
+                continue
+            if self.state is not State.CATCHING_UP:
+                return
+            if page:
+                self._write(page)
+            elif self._position < committed:
+                # What was there when the read began reached another connection.
+                self._peer.notice(MISSED)
+                self._position = committed
+            if self._finishing and self._position >= self._queued_upto:
+                self._tell_done()
+                return
+            if self._position >= receiver.committed:
+                self.state = State.LIVE
+                self._tell_done()
+                return
+
+    def _watch_for_stall(self) -> None:
+        self._stop_watching()
+        self._stall = self._clock.callLater(STALL_SECONDS, self._take_over)
+
+    def _stop_watching(self) -> None:
+        if self._stall is not None and self._stall.active():
+            self._stall.cancel()
+        self._stall = None
+
+    def _take_over(self) -> None:
+        self._stop_watching()
+        self._position = self._receiver.delivered
+        self._catch_up()
+
+    def _unexpected(self, failure: object) -> None:
+        self._log.error(
+            "Delivery to {name} failed: {failure}",
+            name=self._receiver.name,
+            failure=failure,
+        )
+
+
+async def _pause(clock: IReactorTime, seconds: float) -> None:
+    done: Deferred[None] = Deferred()
+    clock.callLater(seconds, done.callback, None)
+    await done

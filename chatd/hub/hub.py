@@ -1,0 +1,209 @@
+"""The hub: logins, presence, and the receivers in memory."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from chatd.accounts import Accounts, Origin
+from chatd.hub.delivery import Delivery, Peer
+from chatd.hub.receiver import Receiver
+from chatd.hub.session import Pending, Session
+from chatd.journal import Journal
+from chatd.limits import Limits
+from chatd.store.store import Store
+from chatd.wire.answers import Refusal
+from chatd.wire.names import Name
+
+IDLE_RECEIVERS = 10_000
+"""How many receivers are kept in memory before idle ones are forgotten."""
+
+EXPIRE_AT_ONCE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class NameList:
+    """Some names, in alphabetical order, and how many more there are."""
+
+    names: Sequence[str]
+    more: int
+
+
+class Hub:
+    """Who is online, and where a message goes."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        store: Store,
+        journal: Journal,
+        accounts: Accounts,
+        limits: Limits,
+        clock: IReactorTime,
+    ) -> None:
+        self._store = store
+        self._journal = journal
+        self._accounts = accounts
+        self._limits = limits
+        self._clock = clock
+        self._receivers: dict[str, Receiver] = {}
+        # In the order of their last logins.
+        self._online: dict[str, Receiver] = {}
+        self.pending = Pending(limits.all_pending_bytes)
+
+    async def login(
+        self, name: Name, origin: Origin, peer: Peer | None
+    ) -> tuple[Session, bool]:
+        """Log a connection in; return its session, and whether the name is new.
+
+        Without a `peer` the connection only sends: it is not online and gets no
+        messages. The caller starts the session when the connection is ready for
+        messages. Raises `Refusal`: too-many-names, not-registered,
+        too-many-connections.
+        """
+        user, new = await self._accounts.admit(name, origin)
+        receiver = self._receivers.get(user.key)
+        if receiver is None:
+            receiver = self._remember(Receiver(user, self._journal, self._limits))
+        limit = self._limits.connections_by_user
+        if receiver.connections >= limit:
+            raise Refusal("too-many-connections", limit=limit, scope="of one user")
+        receiver.connections += 1
+        delivery = None
+        if peer is not None:
+            delivery = Delivery(
+                receiver,
+                peer,
+                self._store,
+                self._clock,
+                self._limits.unacknowledged,
+            )
+        session = Session(
+            receiver,
+            delivery,
+            journal=self._journal,
+            allot=self._store.allot,
+            clock=self._clock,
+            limits=self._limits,
+            pending=self.pending,
+            presence=self,
+        )
+        return session, new
+
+    def came(self, receiver: Receiver) -> None:
+        """Take note that a user has one more connection that receives."""
+        self._online.pop(receiver.key, None)
+        self._online[receiver.key] = receiver
+
+    def left(self, receiver: Receiver) -> None:
+        """Take note that a user has one connection less."""
+        receiver.connections -= 1
+        if not receiver.online:
+            self._online.pop(receiver.key, None)
+        self._accounts.depart(receiver.id)
+
+    def known(self, names: Iterable[Name], sender: str) -> list[Receiver] | None:
+        """Return the receivers of those names, if all can be sent to without a look-up.
+
+        None means that `find` must be asked.
+        """
+        found = []
+        for name in names:
+            receiver = self._receivers.get(name.key)
+            if receiver is None or not receiver.backlog.knows(sender):
+                return None
+            found.append(receiver)
+        return found
+
+    async def find(self, names: Sequence[Name], sender: str) -> list[Receiver | None]:
+        """Return the receivers of those names, None for a name that nobody has.
+
+        They are ready to be sent to by `sender` in the turn in which this returns.
+        """
+        while True:
+            found = [await self._find(name, sender) for name in names]
+            # While one was looked up an idle other may have been forgotten.
+            if all(
+                each is None or self._receivers.get(each.key) is each for each in found
+            ):
+                return found
+
+    def online(self, most: int, besides: str) -> NameList:
+        """Return who is online, those who came last; `besides` is left out."""
+        names = []
+        for key in reversed(self._online):
+            if key != besides:
+                if len(names) == most:
+                    break
+                names.append(key)
+        others = len(self._online) - (besides in self._online)
+        shown = [self._online[key].name for key in sorted(names)]
+        return NameList(shown, others - len(names))
+
+    def online_by_prefix(self, prefix: str, most: int, besides: str) -> NameList:
+        """Return who is online whose name begins so, in alphabetical order."""
+        prefix = prefix.lower()
+        keys = sorted(
+            key for key in self._online if key.startswith(prefix) and key != besides
+        )
+        shown = [self._online[key].name for key in keys[:most]]
+        return NameList(shown, len(keys) - len(shown))
+
+    async def users(self, most: int) -> NameList:
+        """Return the users, those seen last, in alphabetical order."""
+        seen = await self._store.names_seen_last(most)
+        names = [name for name, _ in sorted(seen, key=lambda each: each[1])]
+        return NameList(names, max(0, self._store.users - len(names)))
+
+    async def users_by_prefix(self, prefix: str, most: int) -> NameList:
+        """Return the users whose name begins so, in alphabetical order."""
+        names, count = await self._store.names_by_prefix(prefix.lower(), most)
+        return NameList(names, count - len(names))
+
+    async def expire(self, age: float) -> None:
+        """Drop the queues of names that nobody used for `age` seconds."""
+        before = int((self._clock.seconds() - age) * 1000)
+        for key in await self._store.unused_queues(before, EXPIRE_AT_ONCE):
+            user = await self._store.find_user(key)
+            if user is None:
+                continue
+            receiver = self._receivers.get(key) or self._remember(
+                Receiver(user, self._journal, self._limits)
+            )
+            if not receiver.online:
+                self._log.info(
+                    "Dropping the queue of {name}, unused: {count} messages",
+                    name=receiver.name,
+                    count=receiver.backlog.stored,
+                )
+                receiver.confirm(receiver.committed)
+
+    async def _find(self, name: Name, sender: str) -> Receiver | None:
+        receiver = self._receivers.get(name.key)
+        if receiver is None:
+            user = await self._store.find_user(name.key)
+            if user is None:
+                return None
+            # Somebody else may have looked the name up at the same time.
+            receiver = self._receivers.get(user.key) or self._remember(
+                Receiver(user, self._journal, self._limits)
+            )
+        if not receiver.backlog.knows(sender):
+            receiver.backlog.learn(
+                sender, await self._store.find_share(receiver.id, sender)
+            )
+        return receiver
+
+    def _remember(self, receiver: Receiver) -> Receiver:
+        if len(self._receivers) >= IDLE_RECEIVERS:
+            self._forget_idle()
+        self._receivers[receiver.key] = receiver
+        return receiver
+
+    def _forget_idle(self) -> None:
+        # The older half, so that this is not done again for the next new one.
+        idle = [key for key, receiver in self._receivers.items() if receiver.idle]
+        for key in idle[: IDLE_RECEIVERS // 2]:
+            del self._receivers[key]

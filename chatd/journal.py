@@ -1,0 +1,226 @@
+"""The journal: group commit of everything that is written.
+
+One transaction is under way at a time; what arrives meanwhile forms the next, shared by
+all senders. So the disk is waited for once a transaction, however many messages it has,
+and a single message waits for no timer.
+
+What is accepted is settled exactly once, in the order of acceptance: after it is on
+disk, or refused. A commit that failed refuses only the messages in it; what must not be
+lost by a failing disk, that a message was delivered, is tried again.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from chatd.store.records import Arrival, Batch, Outcome, Removed, User
+from chatd.wire.answers import Refusal
+from chatd.wire.message import Message
+
+RETRY_SECONDS = 1.0
+
+OnRemoved = Callable[[int, Sequence[Removed]], None]
+
+
+class Entry(Protocol):
+    """An accepted message on its way to the disk, as the journal sees it."""
+
+    message: Message
+    target: int
+
+    def reconsider(self) -> Refusal | None:
+        """Say whether the message must be refused after all.
+
+        Asked after a commit failed, before the next takes the message with it.
+        """
+
+    def settle(self, refusal: Refusal | None) -> None:
+        """Take note that the message is on disk, or refused."""
+
+
+class Writer(Protocol):
+    """What the journal needs of the store."""
+
+    def commit(self, batch: Batch) -> Deferred[Outcome]:
+        """Write a batch in one transaction."""
+
+
+class Journal:
+    """Gathers what is to be written, and writes it a transaction at a time."""
+
+    _log = Logger()
+
+    def __init__(self, store: Writer, clock: IReactorTime) -> None:
+        self._store = store
+        self._clock = clock
+        self._under_way = False
+        self._scheduled = False
+        self._failed = False
+        self._retry_later = False
+        self._entries: list[Entry] = []
+        self._arrivals: list[tuple[Arrival, Deferred[tuple[User, bool] | None]]] = []
+        self._departures: dict[int, int] = {}
+        self._removals: dict[int, tuple[int, OnRemoved]] = {}
+        self._flushed: list[Deferred[None]] = []
+        self.refused = 0
+        """How many messages could not be committed since the start."""
+
+    def append(self, entry: Entry) -> None:
+        """Write a message; the entry is settled after the commit."""
+        self._entries.append(entry)
+        self._schedule()
+
+    def arrive(self, arrival: Arrival) -> Deferred[tuple[User, bool] | None]:
+        """Record a login; return the user, and whether it is new.
+
+        None means that a new name found no room. Fails if nothing could be written.
+        """
+        arrived: Deferred[tuple[User, bool] | None] = Deferred()
+        self._arrivals.append((arrival, arrived))
+        self._schedule()
+        return arrived
+
+    def depart(self, user: int, time: int) -> None:
+        """Record when a user was last seen, in milliseconds since 1970-01-01 UTC."""
+        self._departures[user] = time
+        self._schedule()
+
+    def remove(self, user: int, upto: int, on_removed: OnRemoved) -> None:
+        """Take a user's messages up to a position from its queue: they are delivered.
+
+        `on_removed` is told the position and what was taken; removals of one user that wait for
+        the same transaction become one.
+        """
+        earlier = self._removals.get(user)
+        if earlier is not None:
+            upto = max(upto, earlier[0])
+        self._removals[user] = (upto, on_removed)
+        self._schedule()
+
+    def flushed(self) -> Deferred[None]:
+        """Fire when nothing waits to be written.
+
+        What failed and is to be tried again later counts as not waiting.
+        """
+        done: Deferred[None] = Deferred()
+        self._flushed.append(done)
+        self._schedule()
+        return done
+
+    def _schedule(self) -> None:
+        # At the end of the turn: what else this turn accepts goes along.
+        if not self._under_way and not self._scheduled:
+            self._scheduled = True
+            self._clock.callLater(0, self._begin)
+
+    def _begin(self) -> None:
+        self._scheduled = False
+        entries = self._take_entries()
+        arrivals, self._arrivals = self._arrivals, []
+        departures, self._departures = self._departures, {}
+        removals: dict[int, tuple[int, OnRemoved]] = {}
+        if not self._retry_later or entries or arrivals:
+            removals, self._removals = self._removals, {}
+        if not (entries or arrivals or departures or removals):
+            self._tell_flushed()
+            return
+        batch = Batch(
+            arrivals=[arrival for arrival, _ in arrivals],
+            departures=departures,
+            removals={user: upto for user, (upto, _) in removals.items()},
+            messages=[(entry.target, entry.message) for entry in entries],
+        )
+        self._under_way = True
+
+        def committed(outcome: Outcome) -> None:
+            self._under_way = False
+            self._retry_later = False
+            self._finish(outcome, entries, arrivals, removals)
+            self._schedule()
+
+        def failed(failure: Failure) -> None:
+            self._under_way = False
+            self._log.failure("Nothing could be written", failure=failure)
+            self._keep(removals)
+            for _, arrived in arrivals:
+                arrived.errback(failure)
+            self._refuse(entries, "disk error")
+            self._schedule()
+
+        done = self._store.commit(batch)
+        done.addCallbacks(committed, failed)
+        done.addErrback(self._unexpected)
+
+    def _take_entries(self) -> list[Entry]:
+        entries, self._entries = self._entries, []
+        if not self._failed:
+            return entries
+        self._failed = False
+        kept = []
+        for entry in entries:
+            refusal = entry.reconsider()
+            if refusal is None:
+                kept.append(entry)
+            else:
+                self.refused += 1
+                entry.settle(refusal)
+        return kept
+
+    def _finish(
+        self,
+        outcome: Outcome,
+        entries: Sequence[Entry],
+        arrivals: Sequence[tuple[Arrival, Deferred[tuple[User, bool] | None]]],
+        removals: dict[int, tuple[int, OnRemoved]],
+    ) -> None:
+        # Queue figures first: an arrival asks for them.
+        for user, removed in outcome.removed.items():
+            upto, on_removed = removals[user]
+            on_removed(upto, removed)
+        if outcome.refused is not None:
+            self._refuse(entries, outcome.refused)
+        else:
+            for entry in entries:
+                entry.settle(None)
+        for (_, arrived), answer in zip(arrivals, outcome.arrived, strict=True):
+            arrived.callback(answer)
+
+    def _refuse(self, entries: Sequence[Entry], reason: str) -> None:
+        if entries:
+            self._failed = True
+            self.refused += len(entries)
+            self._log.error(
+                "Refused {count} messages: {reason}", count=len(entries), reason=reason
+            )
+        for entry in entries:
+            name = entry.message.target
+            entry.settle(Refusal("not-stored", name=name, reason=reason))
+
+    def _keep(self, removals: dict[int, tuple[int, OnRemoved]]) -> None:
+        """Try removals that failed again, in a while or with the next message."""
+        if not removals:
+            return
+        for user, (upto, on_removed) in removals.items():
+            newer = self._removals.get(user)
+            if newer is None or newer[0] < upto:
+                self._removals[user] = (upto, on_removed)
+        if not self._retry_later:
+            self._retry_later = True
+            self._clock.callLater(RETRY_SECONDS, self._retry)
+
+    def _retry(self) -> None:
+        self._retry_later = False
+        self._schedule()
+
+    def _tell_flushed(self) -> None:
+        flushed, self._flushed = self._flushed, []
+        for each in flushed:
+            each.callback(None)
+
+    def _unexpected(self, failure: Failure) -> None:
+        self._log.failure("A commit's result was not handled", failure=failure)
+        self._schedule()

@@ -1,0 +1,69 @@
+"""Answers in the order of the requests, however late each is known.
+
+A late answer, one that waits for the disk, holds back the answers after it; messages
+from others are not answers, and pass.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+
+
+class Slot:
+    """The place of one answer; resolved exactly once, perhaps with nothing."""
+
+    __slots__ = ("_answers", "lines")
+
+    def __init__(self, answers: "Answers") -> None:
+        self._answers = answers
+        self.lines: tuple[str, ...] | None = None
+
+    def resolve(self, *lines: str) -> None:
+        """Give the answer; further calls do nothing."""
+        if self.lines is None:
+            self.lines = lines
+            self._answers.advance()
+
+
+class Answers:
+    """Writes the answers of one connection, in order."""
+
+    def __init__(self, write: Callable[[list[str]], None]) -> None:
+        self._write = write
+        self._slots: deque[Slot] = deque()
+        self._waiting: deque[tuple[Slot, Deferred[None]]] = deque()
+
+    def slot(self) -> Slot:
+        """Keep a place for an answer after all those asked for so far."""
+        slot = Slot(self)
+        self._slots.append(slot)
+        return slot
+
+    def say(self, *lines: str) -> None:
+        """Answer at once, after all those that are still awaited."""
+        if self._slots:
+            self.slot().resolve(*lines)
+        else:
+            self._write(list(lines))
+
+    def all_given(self) -> Deferred[None]:
+        """Fire when every answer asked for so far is written."""
+        done: Deferred[None] = Deferred()
+        if self._slots:
+            self._waiting.append((self._slots[-1], done))
+        else:
+            done.callback(None)
+        return done
+
+    def advance(self) -> None:
+        """Write the answers that are known and hold nothing back."""
+        ready: list[str] = []
+        while self._slots and self._slots[0].lines is not None:
+            ready.extend(self._slots.popleft().lines or ())
+        if ready:
+            self._write(ready)
+        while self._waiting and self._waiting[0][0].lines is not None:
+            if self._slots and self._slots[0] is self._waiting[0][0]:
+                break
+            self._waiting.popleft()[1].callback(None)

@@ -1,0 +1,116 @@
+"""A `LineReceiver` that stays linear, whatever it is sent.
+
+Twisted's `LineReceiver` splits one line at a time off its buffer, which copies the rest
+each time: a packet full of newlines freezes the reactor. This one splits what arrives
+once, and keeps the complete lines until they are taken. What its users rely on is the
+same: lines arrive one by one, none while paused, raw mode takes over within a chunk.
+Lines that are too long are skipped to their end, and reported once each.
+"""
+
+from collections import deque
+
+from twisted.protocols.basic import LineReceiver
+
+
+class LinearLineReceiver(LineReceiver):
+    """Receives lines that end in LF or CRLF.
+
+    `MAX_LENGTH` is the longest line in bytes, without its end. Lines that were received
+    are delivered even after the connection is lost, as long as it is not paused.
+    """
+
+    delimiter = b"\n"
+    MAX_LENGTH = 16384
+
+    def __init__(self) -> None:
+        self._lines: deque[bytes] = deque()
+        self._tail = bytearray()
+        self._skipping = False
+        self._delivering = False
+        self._raw = False
+
+    @property
+    def lines_waiting(self) -> int:
+        """How many complete lines were received and not delivered yet."""
+        return len(self._lines)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take bytes from the transport, and deliver the lines they complete."""
+        if self._raw and not self._lines:
+            self.rawDataReceived(data)
+            return
+        *complete, rest = data.split(b"\n")
+        if complete:
+            if self._skipping:
+                self._skipping = False
+            else:
+                self._lines.append(bytes(self._tail) + complete[0])
+                self._tail.clear()
+            self._lines.extend(complete[1:])
+        if not self._skipping:
+            self._tail += rest
+        self.deliver_lines()
+
+    def deliver_lines(self) -> None:
+        """Deliver the lines that wait, until there are none or this is paused."""
+        if self._delivering:
+            return
+        self._delivering = True
+        try:
+            while self._lines and not self.paused and not self._raw:
+                line = self._lines.popleft().removesuffix(b"\r")
+                if len(line) > self.MAX_LENGTH:
+                    self.line_too_long()
+                else:
+                    self.lineReceived(line)
+        finally:
+            self._delivering = False
+        if self._raw and not self.paused:
+            data = self.clearLineBuffer()
+            if data:
+                self.rawDataReceived(data)
+        # Judged only now: a line before it may have changed what is too long. One byte
+        # more than that may still be the CR of an allowed line.
+        elif not self._lines and len(self._tail) > self.MAX_LENGTH + 1:
+            self._tail.clear()
+            self._skipping = True
+            self.line_too_long()
+
+    def take_tail(self) -> None:
+        """Take the bytes after the last line end for a line: the input has ended."""
+        if self._tail:
+            self._lines.append(bytes(self._tail))
+            self._tail.clear()
+            self.deliver_lines()
+
+    def line_too_long(self) -> None:
+        """Take note that a line was skipped; called once, in its place."""
+        raise NotImplementedError
+
+    def resumeProducing(self) -> None:
+        """Read again, and deliver the lines that waited."""
+        self.paused = False
+        if self.transport is not None:
+            self.transport.resumeProducing()
+        self.deliver_lines()
+
+    def clearLineBuffer(self) -> bytes:
+        """Drop, and return, what was received and not delivered."""
+        data = b"".join(line + b"\n" for line in self._lines) + bytes(self._tail)
+        self._lines.clear()
+        self._tail.clear()
+        return data
+
+    def setRawMode(self) -> None:
+        """Hand everything from here on to `rawDataReceived`, as it comes."""
+        self._raw = True
+        self.line_mode = 0
+
+    def setLineMode(self, extra: bytes = b"") -> None:
+        """Go back to lines, the first of them in `extra`."""
+        self._raw = False
+        self.line_mode = 1
+        if extra:
+            self.dataReceived(extra)
+        else:
+            self.deliver_lines()

@@ -1,0 +1,197 @@
+"""The outlet: bytes out, and how far they got.
+
+Everything that a connection writes goes through its outlet, which counts. It tells two
+things apart. *Drained* means that this process holds nothing of what was written any
+more: time for the next page. *Acknowledged* means that the kernel at the other end has
+it: for a TCP connection on Linux ``TCP_INFO`` says how many bytes those are. Where
+there is no such count, for a Unix socket, under TLS or on another system, drained has
+to do for acknowledged, which is weaker: what is on its way is lost with the connection.
+"""
+
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IPullProducer,
+    IReactorTime,
+    ISystemHandle,
+    ITransport,
+)
+from zope.interface import implementer
+
+TICK_SECONDS: Final = 0.02
+"""How often acknowledgements are looked for while any are awaited.
+
+A receiver that only listens delays its own by up to 40 ms, so looking more often gains
+little.
+"""
+
+# struct tcp_info of linux/tcp.h: tcpi_bytes_acked is the u64 at this offset.
+_BYTES_ACKED: Final = struct.Struct("=120xQ")
+
+
+def bytes_acknowledged(connection: socket.socket) -> int | None:
+    """Return how many bytes the peer's TCP has acknowledged, None if unknown.
+
+    The count has the connection's FIN in it, once that is acknowledged.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        info = connection.getsockopt(
+            socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED.size
+        )
+    except OSError:
+        return None
+    if len(info) < _BYTES_ACKED.size:
+        return None
+    acknowledged: int = _BYTES_ACKED.unpack(info)[0]
+    return acknowledged
+
+
+class Ticker:
+    """Calls those who await something, `TICK_SECONDS` apart, and rests else."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._waiting: dict[Outlet, None] = {}
+        self._call: IDelayedCall | None = None
+
+    def add(self, outlet: "Outlet") -> None:
+        """Let an outlet look for acknowledgements at the next tick."""
+        self._waiting[outlet] = None
+        if self._call is None:
+            self._call = self._clock.callLater(TICK_SECONDS, self._tick)
+
+    def remove(self, outlet: "Outlet") -> None:
+        """Leave an outlet alone."""
+        self._waiting.pop(outlet, None)
+        if not self._waiting and self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _tick(self) -> None:
+        self._call = None
+        waiting, self._waiting = self._waiting, {}
+        for outlet in waiting:
+            outlet.look()
+
+
+@implementer(IPullProducer)
+class Outlet:
+    """Writes to one transport.
+
+    `on_progress` is called with the number of bytes known to be acknowledged, whenever
+    that has grown.
+    """
+
+    def __init__(
+        self,
+        transport: ITransport,
+        ticker: Ticker,
+        on_progress: Callable[[int], None],
+    ) -> None:
+        self._transport = transport
+        self._ticker = ticker
+        self._on_progress = on_progress
+        self._socket = _tcp_socket(transport)
+        self._base = 0
+        if self._socket is not None:
+            base = bytes_acknowledged(self._socket)
+            if base is None:
+                self._socket = None
+            else:
+                self._base = base
+        self._handed = 0
+        self._acknowledged = 0
+        self._awaiting_drain = False
+        self._registered = False
+        self._drained: list[Deferred[None]] = []
+        self._lost = False
+        self.written = 0
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes this process may still hold; 0 once all have left."""
+        return self.written - self._handed
+
+    @property
+    def outstanding(self) -> int:
+        """How many bytes written are not known to be acknowledged."""
+        return self.written - self._acknowledged
+
+    def write(self, data: bytes) -> None:
+        """Write; after the connection is lost this does nothing."""
+        if self._lost or not data:
+            return
+        self.written += len(data)
+        self._transport.write(data)
+        if not self._awaiting_drain:
+            self._awaiting_drain = True
+            self._registered = False
+            # A pull producer is asked at once, and again when all is written.
+            self._transport.registerProducer(self, False)  # type: ignore[attr-defined]
+            self._registered = True
+
+    def drained(self) -> Deferred[None]:
+        """Fire when all that was written has left, or the connection is lost."""
+        if self._lost or not self.unsent:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self._drained.append(done)
+        return done
+
+    def resumeProducing(self) -> None:
+        """Take note that the transport has written everything (`IPullProducer`)."""
+        if not self._registered:
+            return
+        self._awaiting_drain = False
+        self._transport.unregisterProducer()  # type: ignore[attr-defined]
+        self._handed = self.written
+        self.look()
+        self._tell_drained()
+
+    def stopProducing(self) -> None:
+        """Take note that the connection is lost (`IPullProducer`)."""
+
+    def look(self) -> None:
+        """See what has been acknowledged, and go on looking if that is not all."""
+        if self._lost:
+            return
+        acknowledged = self._handed
+        if self._socket is not None:
+            count = bytes_acknowledged(self._socket)
+            if count is not None:
+                acknowledged = min(count - self._base, self.written)
+        if acknowledged < self.written:
+            self._ticker.add(self)
+        if acknowledged > self._acknowledged:
+            self._acknowledged = acknowledged
+            self._on_progress(acknowledged)
+
+    def lost(self) -> None:
+        """Let go of everything: the connection is lost."""
+        self._lost = True
+        self._socket = None
+        self._ticker.remove(self)
+        self._tell_drained()
+
+    def _tell_drained(self) -> None:
+        drained, self._drained = self._drained, []
+        for each in drained:
+            each.callback(None)
+
+
+def _tcp_socket(transport: ITransport) -> socket.socket | None:
+    """Return the socket under a transport, if it is a TCP connection's own."""
+    if not ISystemHandle.providedBy(transport):
+        return None
+    handle = transport.getHandle()
+    if not isinstance(handle, socket.socket):
+        return None
+    return handle if handle.family in (socket.AF_INET, socket.AF_INET6) else None

@@ -1,0 +1,1 @@
+"""Users and their queues in SQLite; nothing here knows of sessions."""

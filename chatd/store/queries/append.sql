@@ -1,0 +1,2 @@
+INSERT INTO offline_messages (position, id, sender, target, message, time, size)
+VALUES (?, ?, ?, ?, ?, ?, ?)

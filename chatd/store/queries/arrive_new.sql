@@ -1,0 +1,2 @@
+INSERT INTO users (key, name, address, port, first_seen, last_seen)
+VALUES (:key, :name, :address, :port, :time, :time)

@@ -1,0 +1,3 @@
+SELECT COUNT(*)
+FROM users
+WHERE key >= :prefix AND key < :prefix || char(0x10FFFF)

@@ -1,0 +1,3 @@
+UPDATE users
+SET last_seen = MAX(last_seen, ?)
+WHERE id = ?

@@ -1,0 +1,3 @@
+SELECT messages, bytes
+FROM queue_shares
+WHERE target = ? AND sender = ?

@@ -1,0 +1,5 @@
+SELECT name
+FROM users
+WHERE key >= :prefix AND key < :prefix || char(0x10FFFF)
+ORDER BY key
+LIMIT :most

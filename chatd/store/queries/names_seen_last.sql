@@ -1,0 +1,4 @@
+SELECT name, key
+FROM users
+ORDER BY last_seen DESC
+LIMIT ?

@@ -1,0 +1,90 @@
+"""What goes into the store and comes out of it: plain values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from chatd.wire.message import Message
+
+
+@dataclass(slots=True)
+class Amount:
+    """A number of messages, and their bytes."""
+
+    messages: int = 0
+    bytes: int = 0
+
+    def fits(self, size: int, max_messages: float, max_bytes: float) -> bool:
+        """Whether one more message of `size` bytes stays within the bounds."""
+        return self.messages < max_messages and self.bytes + size <= max_bytes
+
+    def add(self, messages: int, size: int) -> None:
+        """Add the messages and their bytes; negative figures take away."""
+        self.messages += messages
+        self.bytes += size
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user as stored, with what waits in its queue at the time of reading.
+
+    `last_position` is that of the last message in the queue, 0 for an empty one.
+    """
+
+    id: int
+    key: str
+    name: str
+    queued_messages: int
+    queued_bytes: int
+    last_position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A login to be recorded; a name not known yet is registered by it.
+
+    `time` is in milliseconds since 1970-01-01 UTC; `port` is None where there is none.
+    """
+
+    key: str
+    name: str
+    address: str
+    port: int | None
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What one removal took from a queue of one sender's messages."""
+
+    sender: str
+    messages: int
+    size: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction writes.
+
+    `messages` are pairs of the receiver's user id and the message, in the order of
+    their positions. `removals` says for a user id up to which position its messages
+    go; `departures` when a user was last seen.
+    """
+
+    arrivals: list[Arrival] = field(default_factory=list)
+    departures: dict[int, int] = field(default_factory=dict)
+    removals: dict[int, int] = field(default_factory=dict)
+    messages: Sequence[tuple[int, Message]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a transaction did.
+
+    `refused` is why the batch's messages were not written, in words, or None. An
+    arrival that could not be recorded, a new name on a full disk, has None in
+    `arrived`; a known user's is answered all the same.
+    """
+
+    refused: str | None
+    arrived: Sequence[tuple[User, bool] | None]
+    removed: Mapping[int, Sequence[Removed]]

@@ -1,0 +1,172 @@
+"""The store: users and queues in SQLite, through `twisted.enterprise.adbapi`.
+
+One thread writes, so that no write ever finds the database locked by another of ours;
+two read, each on a snapshot of what was committed when its query began. A read that is
+asked for after a commit was reported sees that commit.
+
+The contract that everything above builds on: the store allots positions, and nothing
+ever appears behind a position already read.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from itertools import count
+from typing import Concatenate, ParamSpec, TypeVar, cast
+
+from twisted.enterprise import adbapi
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.logger import Logger
+
+from chatd.store import transactions
+from chatd.store.opening import OpenedDatabase, configure, configure_reader
+from chatd.store.records import Amount, Batch, Outcome, User
+from chatd.wire.message import Message
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+READERS = 2
+
+
+class Store:
+    """Users and queues of an opened database.
+
+    Messages and new names are refused once the database has `max_bytes`, or its disk
+    less than `min_free` bytes; everything else still works.
+
+    All methods are called in the reactor's thread; the Deferreds fire there. They
+    fail with `sqlite3.Error` where they say nothing else.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        opened: OpenedDatabase,
+        reactor: IReactorFromThreads,
+        *,
+        max_bytes: int,
+        min_free: int,
+    ) -> None:
+        self._opened = opened
+        self._max_bytes = max_bytes
+        self._min_free = min_free
+        self._positions = count(opened.last_position + 1)
+        self.users = opened.users
+        self._writer = self._pool(reactor, 1, configure)
+        self._readers = self._pool(reactor, READERS, configure_reader)
+
+    def _pool(
+        self,
+        reactor: IReactorFromThreads,
+        threads: int,
+        prepare: Callable[[sqlite3.Connection], None],
+    ) -> adbapi.ConnectionPool:
+        pool = adbapi.ConnectionPool(
+            "sqlite3",
+            str(self._opened.path),
+            # Transactions are begun by hand, IMMEDIATE where they write.
+            isolation_level=None,
+            # The pool's connections are closed by the reactor's thread.
+            check_same_thread=False,
+            cp_min=threads,
+            cp_max=threads,
+            cp_openfun=prepare,
+            cp_reactor=reactor,
+        )
+        pool.start()
+        return pool
+
+    def allot(self) -> int:
+        """Return the next position."""
+        return next(self._positions)
+
+    def find_user(self, key: str) -> Deferred[User | None]:
+        """Return the user of that key, with the figures of its queue."""
+        return self._read(transactions.find_user, key)
+
+    def find_share(self, target: int, sender: str) -> Deferred[Amount]:
+        """Return how much of a receiver's queue is the sender's."""
+        return self._read(transactions.find_share, target, sender)
+
+    def page(
+        self, target: int, target_name: str, after: int
+    ) -> Deferred[list[Message]]:
+        """Return the next messages of a queue, in order; empty if there are none."""
+        return self._read(transactions.page, target, target_name, after)
+
+    def names_seen_last(self, most: int) -> Deferred[list[tuple[str, str]]]:
+        """Return name and key of those seen last, the latest first."""
+        return self._read(transactions.names_seen_last, most)
+
+    def names_by_prefix(
+        self, prefix: str, most: int
+    ) -> Deferred[tuple[list[str], int]]:
+        """Return the first names whose key has the prefix, and how many there are."""
+        return self._read(transactions.names_by_prefix, prefix, most)
+
+    def unused_queues(self, before: int, most: int) -> Deferred[list[str]]:
+        """Return keys of users with a queue who were not seen since `before`.
+
+        `before` is in milliseconds since 1970-01-01 UTC.
+        """
+        return self._read(transactions.unused_queues, before, most)
+
+    def commit(self, batch: Batch) -> Deferred[Outcome]:
+        """Write a batch in one transaction, and return what became of it.
+
+        Fails only if nothing of it was written. A batch whose messages find no room
+        is written without them.
+        """
+        outcome = cast(
+            "Deferred[Outcome]", self._writer.runWithConnection(self._commit, batch)
+        )
+        return outcome.addCallback(self._count_new)
+
+    def _commit(self, pooled: adbapi.Connection, batch: Batch) -> Outcome:
+        # Runs in the writer's thread.
+        connection = cast(sqlite3.Connection, pooled)
+        lack: str | None = None
+        if batch.messages or batch.arrivals:
+            lack = transactions.lack_of_room(
+                connection, self._opened.path, self._max_bytes, self._min_free
+            )
+        if lack is None:
+            try:
+                outcome = transactions.write(connection, batch)
+                connection.commit()
+                return outcome
+            except sqlite3.Error as error:
+                if connection.in_transaction:
+                    connection.rollback()
+                lack = _reason(error)
+                self._log.warn(
+                    "Writing failed, trying without what is new: {error}", error=error
+                )
+        return transactions.write(connection, batch, lack)
+
+    def _count_new(self, outcome: Outcome) -> Outcome:
+        self.users += sum(1 for each in outcome.arrived if each is not None and each[1])
+        return outcome
+
+    def close(self) -> None:
+        """Close the database; blocks until what is under way is written."""
+        self._writer.close()
+        self._readers.close()
+        self._opened.lock.release()
+
+    def _read(
+        self,
+        query: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Deferred[T]:
+        return cast(
+            "Deferred[T]", self._readers.runWithConnection(query, *args, **kwargs)
+        )
+
+
+def _reason(error: sqlite3.Error) -> str:
+    code = getattr(error, "sqlite_errorcode", None)
+    return "disk full" if code == sqlite3.SQLITE_FULL else "disk error"

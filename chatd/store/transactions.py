@@ -1,0 +1,194 @@
+"""Every SQL statement of the store, as functions of a connection; no Twisted here.
+
+The statements lie in queries/*.sql, one a file. All functions run in whatever thread
+holds the connection, and raise `sqlite3.Error`.
+"""
+
+import shutil
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from chatd.store.records import Amount, Arrival, Batch, Outcome, Removed, User
+from chatd.wire.message import Message
+
+# A queue may hold a million short messages or long ones: the page ends at whichever
+# bound is met first.
+PAGE_MESSAGES = 1_000
+PAGE_BYTES = 256 * 1024
+
+
+@cache
+def sql(name: str) -> str:
+    """Return the statement in queries/`name`.sql."""
+    file = resources.files(__package__) / "queries" / f"{name}.sql"
+    return file.read_text(encoding="utf-8")
+
+
+def find_user(connection: sqlite3.Connection, key: str) -> User | None:
+    """Return the user of that key, with the figures of its queue."""
+    row = connection.execute(sql("find_user"), (key,)).fetchone()
+    return None if row is None else User(*row[:5], row[5] or 0)
+
+
+def find_share(connection: sqlite3.Connection, target: int, sender: str) -> Amount:
+    """Return how much of a receiver's queue is the sender's."""
+    row = connection.execute(sql("find_share"), (target, sender)).fetchone()
+    return Amount(*row) if row else Amount()
+
+
+def page(
+    connection: sqlite3.Connection, target: int, target_name: str, after: int
+) -> list[Message]:
+    """Return the next messages of a queue, in order; empty if there are none.
+
+    A page ends after `PAGE_MESSAGES` or `PAGE_BYTES`, whichever comes first.
+    """
+    cursor = connection.execute(sql("page"), (target, after, PAGE_MESSAGES))
+    messages: list[Message] = []
+    room = PAGE_BYTES
+    for position, id, sender, text, time, size in cursor:
+        messages.append(
+            Message(position, id or "", sender, target_name, text, time, size)
+        )
+        room -= size
+        if room <= 0:
+            break
+    cursor.close()
+    return messages
+
+
+def names_seen_last(connection: sqlite3.Connection, most: int) -> list[tuple[str, str]]:
+    """Return name and key of those who logged in or left last, the latest first."""
+    return connection.execute(sql("names_seen_last"), (most,)).fetchall()
+
+
+def names_by_prefix(
+    connection: sqlite3.Connection, prefix: str, most: int
+) -> tuple[list[str], int]:
+    """Return the first names whose key has the prefix, and how many there are."""
+    values = {"prefix": prefix, "most": most}
+    names = [row[0] for row in connection.execute(sql("names_by_prefix"), values)]
+    if len(names) < most:
+        return names, len(names)
+    (count,) = connection.execute(sql("count_by_prefix"), values).fetchone()
+    return names, count
+
+
+def unused_queues(connection: sqlite3.Connection, before: int, most: int) -> list[str]:
+    """Return keys of users with a queue who were not seen since `before`."""
+    return [row[0] for row in connection.execute(sql("unused_queues"), (before, most))]
+
+
+def write(
+    connection: sqlite3.Connection, batch: Batch, lack: str | None = None
+) -> Outcome:
+    """Write a batch in one transaction; the caller commits.
+
+    With a `lack` of room, in words, nothing that makes the database larger is
+    written, neither messages nor new names; the rest is.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    arrived = [_arrive(connection, each, lack) for each in batch.arrivals]
+    connection.executemany(
+        sql("depart"), [(time, user) for user, time in batch.departures.items()]
+    )
+    removed = {
+        target: _remove(connection, target, upto)
+        for target, upto in batch.removals.items()
+    }
+    if lack is None:
+        _append(connection, batch.messages)
+    return Outcome(lack if batch.messages else None, arrived, removed)
+
+
+def lack_of_room(
+    connection: sqlite3.Connection, path: Path, max_bytes: int, min_free: int
+) -> str | None:
+    """Return why nothing more should be stored, in words, or None."""
+    if shutil.disk_usage(path.parent).free < min_free:
+        return "disk full"
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (unused,) = connection.execute("PRAGMA freelist_count").fetchone()
+    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+    return "database full" if (pages - unused) * page_size >= max_bytes else None
+
+
+def _arrive(
+    connection: sqlite3.Connection, arrival: Arrival, lack: str | None
+) -> tuple[User, bool] | None:
+    values = {
+        "key": arrival.key,
+        "name": arrival.name,
+        "address": arrival.address,
+        "port": arrival.port,
+        "time": arrival.time,
+    }
+    new = connection.execute(sql("arrive_known"), values).rowcount == 0
+    if new:
+        if lack is not None:
+            return None
+        connection.execute(sql("arrive_new"), values)
+    user = find_user(connection, arrival.key)
+    return None if user is None else (user, new)
+
+
+def _remove(
+    connection: sqlite3.Connection, target: int, upto: int
+) -> Sequence[Removed]:
+    rows = connection.execute(sql("delivered_by_sender"), (target, upto)).fetchall()
+    removed = [Removed(*row) for row in rows]
+    if removed:
+        connection.execute(sql("remove"), (target, upto))
+        _change_queue(connection, target, removed, -1)
+        connection.executemany(
+            sql("drop_empty_shares"), [(target, each.sender) for each in removed]
+        )
+    return removed
+
+
+def _append(
+    connection: sqlite3.Connection, messages: Sequence[tuple[int, Message]]
+) -> None:
+    connection.executemany(
+        sql("append"),
+        [
+            (
+                each.position,
+                each.id,
+                each.sender,
+                target,
+                each.text,
+                each.time,
+                each.size,
+            )
+            for target, each in messages
+        ],
+    )
+    added: defaultdict[int, defaultdict[str, Amount]]
+    added = defaultdict(lambda: defaultdict(Amount))
+    for target, each in messages:
+        added[target][each.sender].add(1, each.size)
+    for target, shares in added.items():
+        changes = [
+            Removed(sender, share.messages, share.bytes)
+            for sender, share in shares.items()
+        ]
+        _change_queue(connection, target, changes, 1)
+
+
+def _change_queue(
+    connection: sqlite3.Connection, target: int, changes: Iterable[Removed], sign: int
+) -> None:
+    """Bring the kept figures of a queue in step with its rows."""
+    rows = [
+        (sign * each.messages, sign * each.size, target, each.sender)
+        for each in changes
+    ]
+    messages = sum(row[0] for row in rows)
+    size = sum(row[1] for row in rows)
+    connection.execute(sql("change_queue"), (messages, size, target))
+    connection.executemany(sql("change_share"), rows)

@@ -1,0 +1,37 @@
+"""A message, as it travels from its sender to its receiver."""
+
+import secrets
+import time
+import uuid
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Message:
+    """One message to one receiver; never changed once it is made.
+
+    `position` is its place in the order of all accepted messages: it only rises.
+    `sender` and `target` are names as shown; `text` is as it was sent, with LF
+    between lines; `time` is the acceptance in milliseconds since 1970-01-01 UTC;
+    `size` is the text's in bytes of UTF-8; `id` is the sender's own where it gave one.
+    """
+
+    position: int
+    id: str
+    sender: str
+    target: str
+    text: str
+    time: int
+    size: int
+
+
+def new_id() -> str:
+    """Return a new id: a UUID of version 7 (RFC 9562, section 5.7).
+
+    Ids made later sort later, to the millisecond.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    value = (milliseconds & (1 << 48) - 1) << 80 | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 7 << 76  # the version
+    value = value & ~(0x3 << 62) | 2 << 62  # the variant
+    return str(uuid.UUID(int=value))

@@ -1,0 +1,324 @@
+"""The JSON form: one object a line, for programs and the bundled client.
+
+A request is parsed into a frozen value that is already checked; whoever gets one needs
+no checks of its own. What the server says is built by the functions below.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from chatd.wire.answers import Refusal
+from chatd.wire.message import Message
+from chatd.wire.names import Name
+from chatd.wire.text import checked_text, parse_targets
+
+PROTOCOL: Final = 1
+MAX_NESTING: Final = 16
+MAX_ID: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """``login``: the name as given; `receive` is false for who only sends."""
+
+    user: str
+    receive: bool = True
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SendObject:
+    """``send``: `id` is None where the server is to make one."""
+
+    to: tuple[Name, ...]
+    text: str
+    id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """``who``: the users online whose names begin with `prefix`."""
+
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """``users``: all users whose names begin with `prefix`."""
+
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """``ping``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """``quit``."""
+
+
+Request = Login | SendObject | Who | Users | Ping | Quit
+
+
+class RequestRefusal(Exception):
+    """A refusal of a request, with its ``id`` where that could be read."""
+
+    def __init__(self, refusal: Refusal, id: str | None) -> None:
+        super().__init__(refusal.text)
+        self.refusal = refusal
+        self.id = id
+
+
+def parse_request(line: str, max_message: int) -> Request:
+    """Return what a line asks for.
+
+    `max_message` is the longest text in bytes of UTF-8. Raises `RequestRefusal`:
+    bad-json, bad-field, unknown-type, unsupported, or one that a text line may get.
+    """
+    message_id: str | None = None
+    try:
+        fields = _object(line)
+        kind = _string(fields, "type")
+        # Read first, so that a refusal of anything else in the object can name it.
+        message_id = _id(fields) if kind == "send" else None
+        if kind not in _PARSERS:
+            raise Refusal("unknown-type", type=kind[:MAX_ID])
+        parser, known = _PARSERS[kind]
+        _check_required(fields, known)
+        return parser(fields, max_message)
+    except Refusal as refusal:
+        raise RequestRefusal(refusal, message_id) from None
+
+
+def hello(version: str, limits: Mapping[str, int]) -> str:
+    """Return the first object, after ``/json``."""
+    return _line(
+        type="hello", version=version, protocol=PROTOCOL, features=[], limits=limits
+    )
+
+
+def welcome(
+    user: str,
+    *,
+    new: bool,
+    users: Sequence[str],
+    more_users: int,
+    online: Sequence[str],
+    more_online: int,
+    queued: int,
+) -> str:
+    """Return the answer to a login: who there is, and how many messages follow."""
+    return _line(
+        type="welcome",
+        user=user,
+        new=new,
+        users=users,
+        more_users=more_users,
+        online=online,
+        more_online=more_online,
+        queued=queued,
+    )
+
+
+def message(sequence: int, message: Message, *, queued: bool) -> str:
+    """Return a message; `sequence` counts those of this connection from 1."""
+    return _line(
+        type="message",
+        seq=sequence,
+        id=message.id,
+        **{"from": message.sender},
+        to=message.target,
+        text=message.text,
+        time=timestamp(message.time),
+        queued=queued,
+    )
+
+
+def accepted(message_id: str, to: str, status: str) -> str:
+    """Return that a message to one target is ``stored`` or ``delivered``."""
+    return _line(type="accepted", id=message_id, to=to, status=status)
+
+
+def error(refusal: Refusal, message_id: str | None = None, to: str = "") -> str:
+    """Return a refusal; `message_id` and `to` where it concerns one message."""
+    fields: dict[str, object] = {"type": "error", "code": refusal.code}
+    if message_id is not None:
+        fields["id"] = message_id
+    if to:
+        fields["to"] = to
+    return _line(**fields, temporary=refusal.temporary, text=refusal.text)
+
+
+def names(kind: str, found: Sequence[str], more: int) -> str:
+    """Return the answer to ``who`` or ``users``; `more` are not listed."""
+    return _line(type=kind, users=found, more=more)
+
+
+def notice(text: str) -> str:
+    """Return a line for people."""
+    return _line(type="notice", text=text)
+
+
+def pong() -> str:
+    """Return the answer to ``ping``."""
+    return _line(type="pong")
+
+
+def goodbye() -> str:
+    """Return the answer to ``quit``, with the meaning of ``Goodbye.``."""
+    return _line(type="goodbye")
+
+
+def timestamp(milliseconds: int) -> str:
+    """Return a time as RFC 3339 has it, in UTC, to the millisecond."""
+    when = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    return f"{when:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+
+
+def _line(**fields: object) -> str:
+    # ASCII only: whatever a text holds, a line of JSON harms no terminal.
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def _object(line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise Refusal("bad-json", reason="nested too deeply") from None
+    except ValueError:
+        raise Refusal("bad-json", reason="it cannot be parsed") from None
+    if not isinstance(value, dict):
+        raise Refusal("bad-json", reason="it is another kind of value")
+    if _nesting(value) > MAX_NESTING:
+        raise Refusal("bad-json", reason="nested too deeply")
+    if "\\u" in line:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise Refusal("bad-json", reason="it has a lone surrogate") from None
+    return value
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(name)
+
+
+def _nesting(value: object) -> int:
+    """Return how deeply lists and objects are nested, without recursion."""
+    depth = 0
+    level: list[object] = [value]
+    while level:
+        inner: list[object] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner.extend(each.values())
+            elif isinstance(each, list):
+                inner.extend(each)
+        if not any(isinstance(each, dict | list) for each in level):
+            break
+        depth += 1
+        level = inner
+    return depth
+
+
+def _string(fields: Mapping[str, Any], key: str, default: str | None = None) -> str:
+    value = fields.get(key, default)
+    if value is None:
+        raise Refusal("bad-field", field=key, reason="it is missing")
+    if not isinstance(value, str):
+        raise Refusal("bad-field", field=key, reason="it must be a string")
+    return value
+
+
+def _flag(fields: Mapping[str, Any], key: str, default: bool) -> bool:
+    value = fields.get(key, default)
+    if not isinstance(value, bool):
+        raise Refusal("bad-field", field=key, reason="it must be true or false")
+    return value
+
+
+def _id(fields: Mapping[str, Any]) -> str | None:
+    if "id" not in fields:
+        return None
+    value = _string(fields, "id")
+    if not 1 <= len(value) <= MAX_ID or not all("!" <= each <= "~" for each in value):
+        raise Refusal(
+            "bad-field",
+            field="id",
+            reason=f"it must be 1 to {MAX_ID} printable ASCII characters",
+        )
+    return value
+
+
+def _check_required(fields: Mapping[str, Any], known: Iterable[str]) -> None:
+    required = fields.get("require", [])
+    if not isinstance(required, list):
+        raise Refusal("bad-field", field="require", reason="it must be a list")
+    for key in required:
+        if key not in known:
+            raise Refusal("unsupported", key=str(key)[:MAX_ID])
+
+
+def _login(fields: Mapping[str, Any], max_message: int) -> Request:
+    password = _string(fields, "password") if "password" in fields else None
+    _string(fields, "device", "")
+    return Login(_string(fields, "user"), _flag(fields, "receive", True), password)
+
+
+def _send(fields: Mapping[str, Any], max_message: int) -> Request:
+    to = fields.get("to")
+    names = [to] if isinstance(to, str) else to
+    if (
+        not isinstance(names, list)
+        or not names
+        or not all(isinstance(each, str) for each in names)
+    ):
+        reason = "it must be a name or a list of names"
+        raise Refusal("bad-field", field="to", reason=reason)
+    text = _string(fields, "text").replace("\r\n", "\n")
+    if not text:
+        raise Refusal("bad-field", field="text", reason="it is empty")
+    if fields.get("want", "stored") != "stored":
+        raise Refusal("bad-field", field="want", reason='it can only be "stored"')
+    try:
+        targets = parse_targets(names)
+    except Refusal as refusal:
+        if refusal.code != "format":
+            raise
+        reason = "it has what cannot be a name"
+        raise Refusal("bad-field", field="to", reason=reason) from None
+    return SendObject(targets, checked_text(text, max_message), _id(fields))
+
+
+def _who(fields: Mapping[str, Any], max_message: int) -> Request:
+    return Who(_string(fields, "prefix", ""))
+
+
+def _users(fields: Mapping[str, Any], max_message: int) -> Request:
+    return Users(_string(fields, "prefix", ""))
+
+
+def _ping(fields: Mapping[str, Any], max_message: int) -> Request:
+    return Ping()
+
+
+def _quit(fields: Mapping[str, Any], max_message: int) -> Request:
+    return Quit()
+
+
+# For each type: its parser, and the keys that may stand in "require".
+_PARSERS: Final[
+    dict[str, tuple[Callable[[Mapping[str, Any], int], Request], frozenset[str]]]
+] = {
+    "login": (_login, frozenset({"user", "receive", "password"})),
+    "send": (_send, frozenset({"to", "text", "id", "want"})),
+    "who": (_who, frozenset({"prefix"})),
+    "users": (_users, frozenset({"prefix"})),
+    "ping": (_ping, frozenset()),
+    "quit": (_quit, frozenset()),
+}

@@ -1,0 +1,186 @@
+"""What every test gets: the checks that pytest-twisted leaves out, and the settings.
+
+pytest-twisted runs tests in the reactor but looks at nothing afterwards: a failure that
+was only logged, a delayed call or an open socket passes. The fixture `logged_errors`,
+which every test has, makes each of them an error of the test that caused it.
+
+The reactor is installed after this file has been imported: nothing here may import it
+at module level.
+"""
+
+import gc
+import os
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from hypothesis import HealthCheck, settings
+from twisted.internet import task
+from twisted.logger import LogEvent, globalLogBeginner, globalLogPublisher
+from twisted.python.failure import Failure
+
+INTEGRATION = Path(__file__).parent / "integration"
+
+# "everyday", or one named by CHATD_HYPOTHESIS: "thorough" is for a night, and
+# hypothesis' own "ci" gives one commit the same examples in every run. None has
+# deadlines: a busy machine is no bug.
+settings.register_profile(
+    "everyday",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "thorough", settings.get_profile("everyday"), max_examples=5_000
+)
+settings.load_profile(os.environ.get("CHATD_HYPOTHESIS", "everyday"))
+
+
+def pytest_configure() -> None:
+    """Begin logging, to nobody.
+
+    Until then Twisted keeps the last 65,536 events, and whatever they refer to, alive:
+    a Deferred among it would never be reported as unhandled.
+    """
+    globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
+
+
+def pytest_collection_finish() -> None:
+    """Spare later garbage collections what was imported until here: it stays."""
+    gc.collect()
+    gc.freeze()
+
+
+# Skips ------------------------------------------------------------------------------
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip into a failure where CHATD_TESTS_NO_SKIP is set."""
+    if not os.environ.get("CHATD_TESTS_NO_SKIP"):
+        return
+    if report.skipped and not hasattr(report, "wasxfail"):
+        where = report.longrepr
+        reason = where[2] if isinstance(where, tuple) else str(where)
+        report.outcome = "failed"
+        report.longrepr = f"CHATD_TESTS_NO_SKIP is set, but {report.nodeid}: {reason}"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, Any]:
+    """Refuse tests that skip themselves or are marked so."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, Any]:
+    """Refuse test modules that skip themselves while they are imported."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+# What a test leaves behind ----------------------------------------------------------
+
+
+class LoggedErrors:
+    """The failures that were logged during one test."""
+
+    def __init__(self) -> None:
+        self._failures: list[Failure] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        """Observe one log event."""
+        failure = event.get("log_failure")
+        if failure is None and event.get("isError"):  # twisted.python.log.err
+            failure = event.get("failure")
+        if failure is not None:
+            self._failures.append(failure)
+
+    def flush(self, *types: type[BaseException]) -> list[Failure]:
+        """Take out and return the failures of these types; without types, all.
+
+        A test that expects failures flushes them and looks at what it got.
+        """
+        taken = [f for f in self._failures if not types or f.check(*types)]
+        self._failures = [f for f in self._failures if f not in taken]
+        return taken
+
+
+class _Leftovers:
+    """What the reactor has to do now that it did not have to do before."""
+
+    def __init__(self) -> None:
+        from twisted.internet import reactor
+
+        self._reactor: Any = reactor
+        self._calls_before = set(reactor.getDelayedCalls())
+        self._selectables_before = self._selectables()
+
+    def _selectables(self) -> set[Any]:
+        return {*self._reactor.getReaders(), *self._reactor.getWriters()}
+
+    def calls(self) -> set[Any]:
+        return set(self._reactor.getDelayedCalls()) - self._calls_before
+
+    def sockets(self) -> set[Any]:
+        return self._selectables() - self._selectables_before
+
+    def turn(self, seconds: float = 0) -> None:
+        pytest_twisted.blockon(task.deferLater(self._reactor, seconds))
+
+    def settle(self) -> None:
+        """Let what is about to end come to its end.
+
+        The server learns that a client has gone some turns after the client does.
+        """
+        for _ in range(3):
+            self.turn()
+        deadline = time.monotonic() + 1
+        while self.sockets() and time.monotonic() < deadline:
+            self.turn(0.01)
+
+    def take(self) -> list[str]:
+        """Describe what is left; cancel the calls, or they run in the next test."""
+        found = [f"left open: {s!r}" for s in self.sockets()]
+        for call in self.calls():
+            found.append(f"left to be called: {call}")
+            call.cancel()
+        return found
+
+
+@pytest.fixture(scope="session")
+def _started_reactor() -> None:
+    """Let the reactor install what it needs itself, such as its waker."""
+    _Leftovers().turn()
+
+
+@pytest.fixture(autouse=True)
+def logged_errors(
+    request: pytest.FixtureRequest, _started_reactor: None
+) -> Iterator[LoggedErrors]:
+    """Fail a test that logs failures it does not flush, or leaves the reactor work.
+
+    Everywhere the check costs microseconds; only integration tests pay for a garbage
+    collection, which brings failures to light that nobody handled.
+    """
+    errors = LoggedErrors()
+    leftovers = _Leftovers()
+    thorough = INTEGRATION in request.path.parents
+    globalLogPublisher.addObserver(errors)
+    try:
+        yield errors
+        if thorough:
+            gc.collect()
+        if thorough or leftovers.calls() or leftovers.sockets():
+            leftovers.settle()
+    finally:
+        globalLogPublisher.removeObserver(errors)
+    problems = leftovers.take()
+    problems += [f"logged: {failure.getTraceback()}" for failure in errors.flush()]
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
