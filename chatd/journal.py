@@ -58,6 +58,7 @@ class Journal:
         self._store = store
         self._clock = clock
         self._under_way = False
+        self._entries_under_way = 0
         self._scheduled = False
         self._failed = False
         self._retry_later = False
@@ -68,6 +69,11 @@ class Journal:
         self._flushed: list[Deferred[None]] = []
         self.refused = 0
         """How many messages could not be committed since the start."""
+
+    @property
+    def waiting(self) -> int:
+        """How many messages are accepted and not settled."""
+        return len(self._entries) + self._entries_under_way
 
     def append(self, entry: Entry) -> None:
         """Write a message; the entry is settled after the commit."""
@@ -135,15 +141,18 @@ class Journal:
             messages=[(entry.target, entry.message) for entry in entries],
         )
         self._under_way = True
+        self._entries_under_way = len(entries)
 
         def committed(outcome: Outcome) -> None:
             self._under_way = False
+            self._entries_under_way = 0
             self._retry_later = False
             self._finish(outcome, entries, arrivals, removals)
             self._schedule()
 
         def failed(failure: Failure) -> None:
             self._under_way = False
+            self._entries_under_way = 0
             self._log.failure("Nothing could be written", failure=failure)
             self._keep(removals)
             for _, arrived in arrivals:

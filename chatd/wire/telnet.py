@@ -44,12 +44,14 @@ class TelnetFilter:
     such, not delivered with two bytes missing.
     """
 
+    __slots__ = ("_refusals_left", "_replies", "_state", "_verb", "input_ended")
+
     def __init__(self) -> None:
         self.input_ended = False
         """Whether the client said that nothing follows (IAC EOF, as PuTTY does)."""
         self._state = _DATA
         self._verb = 0
-        self._replies = bytearray()
+        self._replies = b""
         self._refusals_left = MAX_REFUSALS
 
     @property
@@ -92,11 +94,9 @@ class TelnetFilter:
             if state == _OPTION:
                 self._refuse(byte)
                 state = _DATA
-            elif state == _SUBNEGOTIATION_COMMAND and byte == _IAC:
-                state = _SUBNEGOTIATION
             # In a subnegotiation too, any command ends it, as in BSD's telnetd: RFC 855
             # knows only SE there, and to wait for it could swallow all that follows.
-            elif byte == _SB:
+            elif (state == _SUBNEGOTIATION_COMMAND and byte == _IAC) or byte == _SB:
                 state = _SUBNEGOTIATION
             elif _WILL <= byte <= _DONT:
                 self._verb = byte
@@ -114,8 +114,7 @@ class TelnetFilter:
 
     def take_replies(self) -> bytes:
         """Return what to send to the client now, and forget it."""
-        replies = bytes(self._replies)
-        self._replies.clear()
+        replies, self._replies = self._replies, b""
         return replies
 
     def _refuse(self, option: int) -> None:

@@ -126,6 +126,17 @@ def backlog(count: int) -> str:
     return f"You have {count} offline message{'' if count == 1 else 's'}:"
 
 
+def backlog_elsewhere(count: int) -> str:
+    """Return the notice that another connection is getting the queued messages."""
+    what = "1 offline message is" if count == 1 else f"{count} offline messages are"
+    return f"Your {what} going to another connection of yours."
+
+
+def confirming(on: bool) -> str:
+    """Return the answer to ``/confirm``."""
+    return "Every message is answered." if on else "Messages are not confirmed."
+
+
 def stored_offline(name: str) -> str:
     """Return the answer for a user who was not connected."""
     return f"User '{name}' is offline. Message stored."

@@ -1,0 +1,78 @@
+"""The commands of the text form: one table, from which the help is made.
+
+A command is one entry; docs/protocol.md lists the same, and a test compares the two.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.defer import Deferred
+
+from chatd.server.speaking import LISTED_ON_REQUEST
+from chatd.wire import text
+from chatd.wire.answers import Refusal
+
+if TYPE_CHECKING:
+    from chatd.server.textform import TextForm
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command: how it is typed, what it does, and the function that does it."""
+
+    usage: str
+    meaning: str
+    run: "Callable[[TextForm, str], Deferred[None] | None]"
+
+    @property
+    def name(self) -> str:
+        """The word that calls it, with its slash."""
+        return self.usage.partition(" ")[0]
+
+
+def _help(form: "TextForm", argument: str) -> None:
+    width = max(len(each.usage) for each in COMMANDS.values())
+    form.answers.say(
+        "<target>-<message> sends a message; a,b-<message> sends it to several.",
+        *(f"  {each.usage:{width}}   {each.meaning}" for each in COMMANDS.values()),
+    )
+
+
+def _who(form: "TextForm", argument: str) -> None:
+    besides = form.session.receiver.key if form.session is not None else ""
+    found = form.hub.online_by_prefix(argument, LISTED_ON_REQUEST, besides)
+    form.answers.say(text.online(found.names, text.more_by_prefix(found.more)))
+
+
+def _users(form: "TextForm", argument: str) -> Deferred[None]:
+    async def look_up() -> None:
+        found = await form.hub.users_by_prefix(argument, LISTED_ON_REQUEST)
+        form.answers.say(text.book(found.names, text.more_by_prefix(found.more)))
+
+    return Deferred.fromCoroutine(look_up())
+
+
+def _confirm(form: "TextForm", argument: str) -> None:
+    if argument not in ("on", "off"):
+        raise Refusal(
+            "bad-argument", command="/confirm", usage=COMMANDS["/confirm"].usage
+        )
+    form.confirm = argument == "on"
+    form.answers.say(text.confirming(form.confirm))
+
+
+def _quit(form: "TextForm", argument: str) -> None:
+    form.leave()
+
+
+COMMANDS: Final[dict[str, Command]] = {
+    each.name: each
+    for each in (
+        Command("/who [prefix]", "lists who is online", _who),
+        Command("/users [prefix]", "lists all users", _users),
+        Command("/confirm on|off", "answers every message, or only some", _confirm),
+        Command("/help", "lists the commands", _help),
+        Command("/quit", "leaves, once everything sent is safe", _quit),
+    )
+}

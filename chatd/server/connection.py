@@ -1,0 +1,402 @@
+"""A connection: from the first byte to the last, whichever form it speaks.
+
+Bytes come in, telnet's sequences are taken out, lines go to the connection's *form*: the
+greeting first, then the text or the JSON form. Lines are taken one at a time: while one
+waits for the store, or the connection is to be slowed, the next stays where it is, and
+in the end the transport is not read any more.
+
+What was read is honoured. Complete lines are processed though the connection is lost
+meanwhile, and an end of input, which many netcats send right after the last line, only
+ends the input: answers and messages still go out, then ``Goodbye.``, then the end.
+"""
+
+import re
+from typing import Final, Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IReactorTime,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from chatd.accounts import Origin
+from chatd.hub.hub import Hub
+from chatd.limits import Bucket, Limits
+from chatd.server.lines import LinearLineReceiver
+from chatd.server.outlet import Outlet, Ticker
+from chatd.wire.answers import Refusal
+from chatd.wire.telnet import TelnetFilter
+
+LINGER_SECONDS: Final = 5.0
+"""How long a closed connection's input is read and dropped, before it is cut."""
+
+LOGGED_REFUSALS: Final = 20
+"""How many refusals of one connection are logged: a flood must not fill the log."""
+
+_TLS_HELLO: Final = b"\x16\x03"
+_HTTP: Final = re.compile(rb"[A-Za-z]+ \S* *HTTP/\d.*|PROXY .*")
+
+
+class Form(Protocol):
+    """How a connection is spoken to: greeting, text or JSON."""
+
+    def line(self, line: str) -> Deferred[None] | None:
+        """Take a line; the next waits for the Deferred, if there is one."""
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer something that was wrong with a line, or end the connection."""
+
+    def progress(self, acknowledged: int) -> None:
+        """Take note that the peer has that many bytes of what was written."""
+
+    def end(self) -> None:
+        """Take note that the input has ended, after its last line."""
+
+    def idle(self) -> None:
+        """Take note that all lines read so far are processed."""
+
+    def stop(self) -> Deferred[None]:
+        """Say that the server stops; fire when everything sent is answered."""
+
+    def disconnected(self) -> None:
+        """Take note that nobody reads any more; lines may still come."""
+
+    def close(self) -> None:
+        """Let go of everything: no line will come any more."""
+
+
+class Owner(Protocol):
+    """What a connection needs of its factory."""
+
+    hub: Hub
+    limits: Limits
+    clock: IReactorTime
+    ticker: Ticker
+
+    def origin_of(self, peer: IAddress) -> Origin:
+        """Return where a connection comes from."""
+
+    def joined(self, connection: "Connection") -> Form:
+        """Count a connection in, and return its first form."""
+
+    def left(self, connection: "Connection") -> None:
+        """Count a connection out; called once."""
+
+
+class Ended:
+    """The form of a connection that is being closed: what comes is dropped."""
+
+    def line(self, line: str) -> Deferred[None] | None:
+        """Drop it."""
+        return None
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Drop it."""
+
+    def progress(self, acknowledged: int) -> None:
+        """Nobody waits for it."""
+
+    def end(self) -> None:
+        """Nothing depends on it."""
+
+    def idle(self) -> None:
+        """Nothing depends on it."""
+
+    def stop(self) -> Deferred[None]:
+        """There is nothing to answer."""
+        return succeed(None)
+
+    def disconnected(self) -> None:
+        """There is nothing to let go of."""
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+@implementer(IHalfCloseableProtocol)
+class Connection(LinearLineReceiver):
+    """One connection to the daemon.
+
+    The form uses `hold` and `release` to be given no further line for a reason, and
+    `hang_up` to end. `origin` is known once the connection is made.
+    """
+
+    _log = Logger()
+
+    def __init__(self, owner: Owner) -> None:
+        super().__init__()
+        self.owner = owner
+        self.form: Form = Ended()
+        self.outlet: Outlet
+        self.origin: Origin
+        self.alive = False
+        self.closed = False
+        """Whether the conversation is over, though bytes may still be on their way."""
+        self._peer_ended = False
+        self._input_ended = False
+        self._telnet = TelnetFilter()
+        self._head: bytes | None = b""
+        self._first_line = True
+        self._holds: set[str] = set()
+        self._rushing = False
+        self._processed: list[Deferred[None]] = []
+        self._login_deadline: IDelayedCall | None = None
+        self._linger: IDelayedCall | None = None
+        self._refusals = 0
+        limits = owner.limits
+        self.MAX_LENGTH = limits.line
+        self._bucket = Bucket(
+            limits.line_rate, limits.line_burst, owner.clock.seconds()
+        )
+
+    # What Twisted calls.
+
+    def connectionMade(self) -> None:
+        """Begin (`IProtocol`)."""
+        self.alive = True
+        self.origin = self.owner.origin_of(self.transport.getPeer())
+        self.outlet = Outlet(
+            self.transport, self.owner.ticker, lambda count: self.form.progress(count)
+        )
+        self._login_deadline = self.owner.clock.callLater(
+            self.owner.limits.login_time, self._login_too_late
+        )
+        self.form = self.owner.joined(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take bytes, without what is not the client's text (`IProtocol`)."""
+        if self._head is not None:
+            # A TLS hello shows in its first two bytes, which may come apart.
+            self._head += data
+            if self._head == _TLS_HELLO[:1]:
+                return
+            data, self._head = self._head, None
+            if data.startswith(_TLS_HELLO):
+                self._log.info("TLS at a plain port from {origin}", origin=self.origin)
+                self.hang_up()
+                return
+        super().dataReceived(self._telnet.feed(data))
+        replies = self._telnet.take_replies()
+        if replies:
+            self.outlet.write(replies)
+        if self._telnet.input_ended:
+            self._end_input()
+
+    def lineReceived(self, line: bytes) -> None:
+        """Take a line, and have its form process it."""
+        delay = self._bucket.take(self.owner.clock.seconds())
+        if delay and not self._rushing:
+            self.hold("rate")
+            self.owner.clock.callLater(delay, self.release, "rate")
+        first, self._first_line = self._first_line, False
+        if first and _HTTP.fullmatch(line):
+            self.dismiss(Refusal("not-http"))
+            return
+        try:
+            text = line.decode()
+        except UnicodeDecodeError:
+            self.refuse(Refusal("not-utf8"))
+            return
+        try:
+            waiting = self.form.line(text)
+        except Refusal as refusal:
+            self.refuse(refusal)
+        except Exception:
+            self._failed(Failure())
+        else:
+            if waiting is not None and not waiting.called:
+                self.hold("line")
+                waiting.addErrback(self._failed)
+                waiting.addCallback(lambda _: self.release("line"))
+            elif waiting is not None:
+                waiting.addErrback(self._failed)
+
+    def line_too_long(self) -> None:
+        """Answer a line that was skipped."""
+        self._first_line = False
+        self.refuse(Refusal("too-long", limit=self.MAX_LENGTH))
+
+    def readConnectionLost(self) -> None:
+        """The peer has sent its last byte (`IHalfCloseableProtocol`)."""
+        self._peer_ended = True
+        if not self.closed:
+            self._end_input()
+        elif self.alive:
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Our last byte is on its way (`IHalfCloseableProtocol`)."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection is gone; lines already read still count (`IProtocol`)."""
+        self.alive = False
+        if self._linger is not None and self._linger.active():
+            self._linger.cancel()
+        self.logged_in()
+        self.outlet.lost()
+        if self.closed:
+            self.owner.left(self)
+        else:
+            self.form.disconnected()
+            self._settle()
+
+    # What forms call.
+
+    def become(self, form: Form) -> None:
+        """Go on in another form."""
+        self.form = form
+
+    def logged_in(self) -> None:
+        """Take note that the login came in time."""
+        if self._login_deadline is not None and self._login_deadline.active():
+            self._login_deadline.cancel()
+
+    def write(self, data: bytes) -> None:
+        """Write, if anybody is there."""
+        self.outlet.write(data)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer and log a refusal."""
+        self.log_refusal(refusal)
+        self.form.refuse(refusal)
+
+    def log_refusal(self, refusal: Refusal) -> None:
+        """Log a refusal by its code: its text may have what the client sent."""
+        self._refusals += 1
+        if self._refusals <= LOGGED_REFUSALS:
+            self._log.info(
+                "Refused {origin}: {code}", origin=self.origin, code=refusal.code
+            )
+            if self._refusals == LOGGED_REFUSALS:
+                self._log.info(
+                    "Further refusals of {origin} are not logged", origin=self.origin
+                )
+
+    def dismiss(self, refusal: Refusal) -> None:
+        """Refuse the whole connection: answer, then close."""
+        self.refuse(refusal)
+        self.hang_up()
+
+    def hold(self, reason: str) -> None:
+        """Take no further lines for a reason; several may hold at once."""
+        if self.closed or (self._rushing and reason != "line"):
+            return
+        if not self._holds:
+            self.pauseProducing()
+        self._holds.add(reason)
+
+    def release(self, reason: str) -> None:
+        """Drop a reason; lines are taken again after the last."""
+        self._holds.discard(reason)
+        if self._holds or not self.paused:
+            return
+        if self._rushing:
+            self.paused = False
+            self.deliver_lines()
+        else:
+            self.resumeProducing()
+        self._settle()
+
+    def deliver_lines(self) -> None:
+        """Deliver the lines that wait, and say so when there are none."""
+        super().deliver_lines()
+        if not self.lines_waiting:
+            self.form.idle()
+
+    async def stop(self) -> None:
+        """Read nothing more, process what was read, answer it, and close.
+
+        Returns when that is done but for the peer's reading it.
+        """
+        self._rushing = True
+        self.transport.pauseProducing()
+        self._holds &= {"line"}
+        if not self._holds:
+            self.paused = False
+            self.deliver_lines()
+        if self._holds or self.lines_waiting:
+            processed: Deferred[None] = Deferred()
+            self._processed.append(processed)
+            await processed
+        await self.form.stop()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close, once everything written has left.
+
+        Our side is closed first, and the rest of the input dropped for a while: to
+        close with input unread would destroy the last answers on their way.
+        """
+        if self.closed:
+            return
+        self._conclude()
+        if self.alive:
+            self.transport.resumeProducing()
+            self.outlet.drained().addCallback(lambda _: self._half_close())
+        else:
+            self.owner.left(self)
+
+    def _conclude(self) -> None:
+        self.closed = True
+        self.logged_in()
+        self.clearLineBuffer()
+        self._holds.clear()
+        self.paused = False
+        form, self.form = self.form, Ended()
+        form.close()
+        self._tell_processed()
+
+    def _half_close(self) -> None:
+        if not self.alive:
+            return
+        half_close = getattr(self.transport, "loseWriteConnection", None)
+        if self._peer_ended or half_close is None:
+            self.transport.loseConnection()
+        else:
+            half_close()
+        self._linger = self.owner.clock.callLater(
+            LINGER_SECONDS, self.transport.abortConnection
+        )
+
+    def _login_too_late(self) -> None:
+        self.dismiss(Refusal("login-timeout", limit=self.owner.limits.login_time))
+
+    def _end_input(self) -> None:
+        if not self._input_ended:
+            self._input_ended = True
+            self._settle()
+
+    def _settle(self) -> None:
+        """Go on to what follows the last line, if all are processed."""
+        if self.closed or self._holds or self.lines_waiting:
+            return
+        if self._input_ended:
+            # A last line without its end counts too, unless the connection was cut.
+            self.take_tail()
+            if self.closed or self._holds:
+                return
+        self._tell_processed()
+        if not self.alive:
+            self._conclude()
+            self.owner.left(self)
+        elif self._input_ended:
+            self.form.end()
+
+    def _tell_processed(self) -> None:
+        processed, self._processed = self._processed, []
+        for each in processed:
+            each.callback(None)
+
+    def _failed(self, failure: Failure) -> None:
+        if isinstance(failure.value, Refusal):
+            self.refuse(failure.value)
+            return
+        self._log.failure(
+            "A line from {origin} failed", failure=failure, origin=self.origin
+        )
+        self.form.refuse(Refusal("internal"))

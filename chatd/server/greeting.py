@@ -1,0 +1,109 @@
+"""The greeting: from the prompt to a login, or to the JSON form."""
+
+from typing import Final
+
+from twisted.internet.defer import Deferred, succeed
+
+from chatd.server.connection import Connection
+from chatd.server.objectform import ObjectForm
+from chatd.server.textform import TextForm
+from chatd.wire import text
+from chatd.wire.answers import Refusal
+from chatd.wire.display import neutralise
+from chatd.wire.names import BadName, parse_name
+
+HELP: Final = (
+    "Enter a name to log in; a name that nobody has yet becomes yours.",
+    "  /send-only <name>   log in to send only: no messages, no lists",
+    "  /json               speak JSON from here on, for programs",
+    "  /help               these lines",
+    "  /quit               leave",
+)
+
+
+class Greeting:
+    """Asks for a name until one is good; the first form of a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._bad_names = 0
+        self._first = True
+        self._write(text.PROMPT)
+
+    def line(self, line: str) -> Deferred[None] | None:
+        """Take a name, or one of the few commands there are before a login."""
+        first, self._first = self._first, False
+        word, _, rest = line.partition(" ")
+        if first and word == "/json":
+            self._connection.become(ObjectForm(self._connection))
+        elif word == "/help":
+            self._write("".join(f"{each}\n" for each in HELP) + text.PROMPT)
+        elif word == "/quit":
+            self._write(f"{text.GOODBYE}\n")
+            self._connection.hang_up()
+        elif word == "/send-only":
+            return self._log_in(rest, receive=False)
+        elif line.startswith("/"):
+            raise Refusal("unknown-command", command=word[:32])
+        else:
+            return self._log_in(line, receive=True)
+        return None
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer, and ask again, unless that was enough."""
+        answer = f"{neutralise(refusal.text)}\n"
+        if refusal.code in ("login-timeout", "not-http"):
+            # The prompt stands alone on its line, and nobody is asked again.
+            self._write(f"\n{answer}")
+            return
+        self._bad_names += 1
+        limit = self._connection.owner.limits.bad_names
+        if self._bad_names < limit:
+            self._write(answer + text.PROMPT)
+        else:
+            self._write(answer)
+            last = Refusal("too-many-bad-names", limit=limit)
+            self._connection.log_refusal(last)
+            self._write(f"{last.text}\n")
+            self._connection.hang_up()
+
+    def progress(self, acknowledged: int) -> None:
+        """Nobody waits for it."""
+
+    def end(self) -> None:
+        """Say goodbye: nothing was sent."""
+        self._write(f"\n{text.GOODBYE}\n")
+        self._connection.hang_up()
+
+    def idle(self) -> None:
+        """Nothing depends on it."""
+
+    def stop(self) -> Deferred[None]:
+        """Say that the server stops."""
+        self._write(f"\n{Refusal('shutting-down').text}\n")
+        return succeed(None)
+
+    def disconnected(self) -> None:
+        """There is nothing to let go of."""
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+    def _log_in(self, given: str, *, receive: bool) -> Deferred[None]:
+        try:
+            name = parse_name(given)
+        except BadName as bad:
+            raise Refusal("bad-name", reason=str(bad)) from None
+        form = TextForm(self._connection)
+
+        async def log_in() -> None:
+            await form.log_in(name, receive=receive)
+            if self._connection.closed:
+                form.close()
+            else:
+                self._connection.become(form)
+
+        return Deferred.fromCoroutine(log_in())
+
+    def _write(self, data: str) -> None:
+        self._connection.write(data.encode())

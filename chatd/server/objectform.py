@@ -1,0 +1,175 @@
+"""The JSON form: programs, and the bundled client."""
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
+
+from chatd import __version__
+from chatd.hub.receiver import Receiver
+from chatd.server.connection import Connection
+from chatd.server.speaking import LISTED_ON_REQUEST, SpeakingForm
+from chatd.wire import objects
+from chatd.wire.answers import Refusal
+from chatd.wire.message import Message, new_id
+from chatd.wire.names import MAX_NAME_LENGTH, BadName, Name, parse_name
+from chatd.wire.text import MAX_TARGETS
+
+
+class ObjectForm(SpeakingForm):
+    """A connection that speaks JSON, before and after its login."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._sequence = 0
+        self._bad_names = 0
+        limits = connection.owner.limits
+        connection.MAX_LENGTH = limits.json_line
+        shown = {
+            "line": limits.json_line,
+            "message": limits.message,
+            "name": MAX_NAME_LENGTH,
+            "targets": MAX_TARGETS,
+        }
+        # The empty line ends the prompt: a reader discards everything up to it.
+        self.answers.say("", objects.hello(__version__, shown))
+
+    def line(self, line: str) -> Deferred[None] | None:
+        """Take a request."""
+        if self.leaving or not line:
+            return None
+        try:
+            request = objects.parse_request(line, self.connection.owner.limits.message)
+        except objects.RequestRefusal as refused:
+            self.connection.log_refusal(refused.refusal)
+            self.answers.say(objects.error(refused.refusal, refused.id))
+            return None
+        return self._answer(request)
+
+    def refusal_line(self, refusal: Refusal) -> str:
+        """Return an ``error``."""
+        return objects.error(refusal)
+
+    def goodbye_line(self) -> str:
+        """Return a ``goodbye``."""
+        return objects.goodbye()
+
+    def deliver(self, messages: Sequence[Message], *, queued: bool) -> None:
+        """Write messages, counted from 1."""
+        first = self._sequence + 1
+        self._sequence += len(messages)
+        self.write_lines(
+            [
+                objects.message(sequence, message, queued=queued)
+                for sequence, message in enumerate(messages, first)
+            ]
+        )
+
+    def notice(self, text: str) -> None:
+        """Write a ``notice``."""
+        self.write_lines([objects.notice(text)])
+
+    def _answer(self, request: objects.Request) -> Deferred[None] | None:
+        match request:
+            case objects.Login():
+                return Deferred.fromCoroutine(self._log_in(request))
+            case objects.SendObject():
+                return self._send(request)
+            case objects.Who():
+                self._check_logged_in()
+                found = self.hub.online_by_prefix(request.prefix, LISTED_ON_REQUEST, "")
+                self.answers.say(objects.names("who", found.names, found.more))
+            case objects.Users():
+                self._check_logged_in()
+                return Deferred.fromCoroutine(self._users(request.prefix))
+            case objects.Ping():
+                self.answers.say(objects.pong())
+            case objects.Quit():
+                self.leave()
+        return None
+
+    def _check_logged_in(self) -> None:
+        if self.session is None:
+            raise Refusal("not-logged-in")
+
+    async def _log_in(self, request: objects.Login) -> None:
+        if self.session is not None:
+            raise Refusal("already-logged-in", name=self.session.name)
+        try:
+            name = parse_name(request.user)
+            session, new = await self.open_session(name, receive=request.receive)
+        except (BadName, Refusal) as bad:
+            self._refuse_login(
+                bad
+                if isinstance(bad, Refusal)
+                else Refusal("bad-name", reason=str(bad))
+            )
+            return
+        users, online = await self.names_at_login(session)
+        delivery = session.delivery
+        waits = delivery is None or delivery.must_wait
+        count = session.receiver.backlog.stored
+        self.answers.say(
+            objects.welcome(
+                session.name,
+                new=new,
+                users=users.names,
+                more_users=users.more,
+                online=online.names,
+                more_online=online.more,
+                queued=0 if waits else count,
+            )
+        )
+        self.start_session(session)
+
+    def _refuse_login(self, refusal: Refusal) -> None:
+        self.connection.refuse(refusal)
+        self._bad_names += 1
+        limit = self.connection.owner.limits.bad_names
+        if self._bad_names >= limit:
+            self.connection.dismiss(Refusal("too-many-bad-names", limit=limit))
+
+    def _send(self, request: objects.SendObject) -> Deferred[None] | None:
+        message_id = request.id or new_id()
+
+        def receipt(name: Name, receiver: Receiver | None) -> ObjectReceipt:
+            shown = name.shown if receiver is None else receiver.name
+            return ObjectReceipt(self, message_id, shown)
+
+        try:
+            return self.send(request.to, request.text, message_id, receipt)
+        except Refusal as refusal:
+            self.connection.log_refusal(refusal)
+            self.answers.say(objects.error(refusal, message_id))
+            return None
+
+    async def _users(self, prefix: str) -> None:
+        found = await self.hub.users_by_prefix(prefix, LISTED_ON_REQUEST)
+        self.answers.say(objects.names("users", found.names, found.more))
+
+
+class ObjectReceipt:
+    """What becomes of a message: ``accepted``, perhaps twice, or an ``error``."""
+
+    __slots__ = ("_form", "_id", "_slot", "_to")
+
+    wants_delivery = True
+
+    def __init__(self, form: ObjectForm, message_id: str, to: str) -> None:
+        self._form = form
+        self._id = message_id
+        self._to = to
+        self._slot = form.answers.slot()
+
+    def stored(self, *, may_be_delivered: bool) -> None:
+        """Say that the message is on disk."""
+        self._slot.resolve(objects.accepted(self._id, self._to, "stored"))
+
+    def delivered(self) -> None:
+        """Say that the receiver has it."""
+        if not self._form.connection.closed:
+            self._form.answers.say(objects.accepted(self._id, self._to, "delivered"))
+
+    def refused(self, refusal: Refusal) -> None:
+        """Say why nothing was sent."""
+        self._form.connection.log_refusal(refusal)
+        self._slot.resolve(objects.error(refusal, self._id, self._to))

@@ -1,0 +1,252 @@
+"""What the text and the JSON form have in common once somebody is logged in.
+
+A form is also the `Peer` of its session's delivery.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from chatd.accounts import Origin
+from chatd.hub.hub import Hub, NameList
+from chatd.hub.receiver import Receiver
+from chatd.hub.session import Receipt, Session
+from chatd.server.answers import Answers
+from chatd.server.connection import Connection
+from chatd.wire.answers import Refusal
+from chatd.wire.message import Message
+from chatd.wire.names import Name
+
+LISTED_AT_LOGIN: Final = 50
+LISTED_ON_REQUEST: Final = 200
+
+
+class SpeakingForm:
+    """A form that answers in order, and pauses whoever is too fast.
+
+    Subclasses say how things look on the wire: the methods that raise
+    `NotImplementedError`.
+    """
+
+    _log = Logger()
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.answers = Answers(self._write_answers)
+        self.session: Session | None = None
+        self._unread_answers = 0
+        self._waiting_for_room = False
+        self._leaving = False
+
+    # How it looks on the wire.
+
+    def line(self, line: str) -> Deferred[None] | None:
+        """Take a line; the next waits for the Deferred, if there is one."""
+        raise NotImplementedError
+
+    def refusal_line(self, refusal: Refusal) -> str:
+        """Return a refusal as a line."""
+        raise NotImplementedError
+
+    def goodbye_line(self) -> str:
+        """Return the line that says that everything sent is safe."""
+        raise NotImplementedError
+
+    def deliver(self, messages: Sequence[Message], *, queued: bool) -> None:
+        """Write messages, in order; `queued` ones waited when the user logged in."""
+        raise NotImplementedError
+
+    def notice(self, text: str) -> None:
+        """Write a line for the person."""
+        raise NotImplementedError
+
+    # What the connection calls (`Form`).
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer with the refusal."""
+        self.answers.say(self.refusal_line(refusal))
+
+    def progress(self, acknowledged: int) -> None:
+        """Tell the delivery what the peer has."""
+        if self.session is not None and self.session.delivery is not None:
+            self.session.delivery.acknowledged(acknowledged)
+
+    def end(self) -> None:
+        """Leave: nothing more will be asked."""
+        self.leave()
+
+    def idle(self) -> None:
+        """Forget that messages failed: all that were under way are refused."""
+        if self.session is not None:
+            self.session.forgive()
+
+    def stop(self) -> Deferred[None]:
+        """Say that the server stops, after everything sent is answered."""
+        stopping = self.refusal_line(Refusal("shutting-down"))
+        return self.answers.all_given().addCallback(
+            lambda _: self.answers.say(stopping)
+        )
+
+    def disconnected(self) -> None:
+        """Receive nothing more; lines may still come."""
+        if self.session is not None:
+            self.session.stop_receiving()
+
+    def close(self) -> None:
+        """Log out."""
+        if self.session is not None:
+            self._log.info(
+                "{name} left from {origin}",
+                name=self.session.name,
+                origin=self.connection.origin,
+            )
+            self.session.close()
+
+    # What the delivery calls (`Peer`).
+
+    @property
+    def written(self) -> int:
+        """How many bytes were written to this connection so far."""
+        return self.connection.outlet.written
+
+    @property
+    def outstanding(self) -> int:
+        """How many of them the other end has not acknowledged."""
+        return self.connection.outlet.outstanding
+
+    def drained(self) -> Deferred[None]:
+        """Fire when what was written has left this process, or the connection."""
+        return self.connection.outlet.drained()
+
+    # What subclasses use.
+
+    @property
+    def hub(self) -> Hub:
+        """Where users and messages are."""
+        return self.connection.owner.hub
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the client has said that it sends no more."""
+        return self._leaving
+
+    async def open_session(self, name: Name, *, receive: bool) -> tuple[Session, bool]:
+        """Log in; return the session, not started, and whether the name is new.
+
+        Raises `Refusal`.
+        """
+        origin: Origin = self.connection.origin
+        peer = self if receive else None
+        session, new = await self.hub.login(name, origin, peer)
+        self.session = session
+        session.on_settled = self._resume_after_commit
+        self.connection.logged_in()
+        self._log.info(
+            "{name} logged in from {origin}{how}",
+            name=session.name,
+            origin=origin,
+            how=", a new name" if new else "",
+        )
+        return session, new
+
+    async def names_at_login(self, session: Session) -> tuple[NameList, NameList]:
+        """Return the users and who of them is online, those seen last."""
+        users = await self.hub.users(LISTED_AT_LOGIN)
+        return users, self.hub.online(LISTED_AT_LOGIN, session.receiver.key)
+
+    def start_session(self, session: Session) -> None:
+        """Begin to deliver; without a reader, only what was sent still counts."""
+        if self.connection.alive and not self.connection.closed:
+            session.start()
+
+    def send(
+        self,
+        names: Sequence[Name],
+        text: str,
+        message_id: str | None,
+        receipt_for: Callable[[Name, Receiver | None], Receipt],
+    ) -> Deferred[None] | None:
+        """Send a text to each of the names, and have a receipt for each told.
+
+        The receipts are asked for in the order of the names; that for a name that
+        nobody has is refused at once. Returns a Deferred if the store must be asked.
+        """
+        session = self.session
+        if session is None:
+            raise Refusal("not-logged-in")
+
+        def accept(receivers: Sequence[Receiver | None]) -> None:
+            for name, receiver in zip(names, receivers, strict=True):
+                receipt = receipt_for(name, receiver)
+                try:
+                    if receiver is None:
+                        raise Refusal("unknown-user", name=name.shown)
+                    session.send(receiver, text, message_id, receipt)
+                except Refusal as refusal:
+                    receipt.refused(refusal)
+            self._pause_for_commits(session)
+
+        known = self.hub.known(names, session.name)
+        if known is not None:
+            accept(known)
+            return None
+
+        async def look_up_and_accept() -> None:
+            accept(await self.hub.find(names, session.name))
+
+        return Deferred.fromCoroutine(look_up_and_accept())
+
+    def leave(self) -> None:
+        """Say goodbye once all that was sent is safe, and close."""
+        if not self._leaving:
+            self._leaving = True
+            leaving = Deferred.fromCoroutine(self._leave())
+            leaving.addErrback(
+                lambda failure: self._log.failure("Leaving failed", failure=failure)
+            )
+
+    async def _leave(self) -> None:
+        if self.session is not None:
+            await self.session.finish()
+        await self.answers.all_given()
+        self.answers.say(self.goodbye_line())
+        self.connection.hang_up()
+
+    # Back pressure.
+
+    def _pause_for_commits(self, session: Session) -> None:
+        if session.must_pause:
+            self.connection.hold("commits")
+        pending = self.hub.pending
+        if pending.full and not self._waiting_for_room:
+            self._waiting_for_room = True
+            self.connection.hold("commits of all")
+            pending.call_when_room(self._resume_with_room)
+
+    def _resume_after_commit(self) -> None:
+        if self.session is not None and not self.session.must_pause:
+            self.connection.release("commits")
+
+    def _resume_with_room(self) -> None:
+        self._waiting_for_room = False
+        self.connection.release("commits of all")
+
+    def _write_answers(self, lines: list[str]) -> None:
+        first = not self._unread_answers
+        self._unread_answers += self.write_lines(lines)
+        if first:
+            self.drained().addCallback(lambda _: self._answers_read())
+        if self._unread_answers > self.connection.owner.limits.unread_answers:
+            self.connection.hold("answers")
+
+    def _answers_read(self) -> None:
+        self._unread_answers = 0
+        self.connection.release("answers")
+
+    def write_lines(self, lines: Sequence[str]) -> int:
+        """Write lines; return how many bytes they are."""
+        data = ("\n".join(lines) + "\n").encode("utf-8", "replace")
+        self.connection.write(data)
+        return len(data)

@@ -1,0 +1,141 @@
+"""The text form: a person at nc or telnet, or a script."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+
+from chatd.hub.receiver import Receiver
+from chatd.hub.session import Session
+from chatd.server.answers import Slot
+from chatd.server.commands import COMMANDS
+from chatd.server.connection import Connection
+from chatd.server.speaking import SpeakingForm
+from chatd.wire import text
+from chatd.wire.answers import Refusal
+from chatd.wire.display import neutralise
+from chatd.wire.message import Message
+from chatd.wire.names import Name
+
+CONFIRM_SECONDS: Final = 0.2
+"""How long ``Delivered to`` is waited for before ``Stored for`` is said."""
+
+
+class TextForm(SpeakingForm):
+    """A connection that is logged in and speaks text.
+
+    `confirm` is whether every message gets an answer.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self.confirm = False
+
+    async def log_in(self, name: Name, *, receive: bool) -> None:
+        """Log in, say who there is, and begin to deliver. Raises `Refusal`."""
+        session, new = await self.open_session(name, receive=receive)
+        if receive:
+            users, online = await self.names_at_login(session)
+            self.answers.say(
+                text.welcome(session.name, new=new),
+                text.book(users.names, text.more_listed_by("/users", users.more)),
+                text.online(online.names, text.more_listed_by("/who", online.more)),
+                text.HINT,
+            )
+            self._announce_backlog(session)
+        else:
+            self.answers.say(text.welcome(session.name, new=new))
+        self.start_session(session)
+
+    def line(self, line: str) -> Deferred[None] | None:
+        """Take a message or a command."""
+        if self.leaving:
+            return None
+        request = text.parse_line(line, self.connection.owner.limits.message)
+        if isinstance(request, text.Command):
+            command = COMMANDS.get(request.name)
+            if command is None:
+                raise Refusal("unknown-command", command=request.name[:32])
+            return command.run(self, request.argument)
+        if isinstance(request, text.Send):
+            return self.send(request.targets, request.text, None, self._receipt)
+        return None
+
+    def refusal_line(self, refusal: Refusal) -> str:
+        """Return the refusal's text."""
+        return neutralise(refusal.text)
+
+    def goodbye_line(self) -> str:
+        """Return ``Goodbye.``."""
+        return text.GOODBYE
+
+    def deliver(self, messages: Sequence[Message], *, queued: bool) -> None:
+        """Write messages, each line with its sender."""
+        self.write_lines(
+            [
+                line
+                for message in messages
+                for line in text.message_lines(message, queued=queued)
+            ]
+        )
+
+    def notice(self, text: str) -> None:
+        """Write the line as it is."""
+        self.write_lines([text])
+
+    def _announce_backlog(self, session: Session) -> None:
+        delivery, count = session.delivery, session.receiver.backlog.stored
+        if delivery is None or count == 0:
+            return
+        if not delivery.must_wait:
+            self.answers.say(text.backlog(count))
+        elif delivery.elsewhere:
+            self.answers.say(text.backlog_elsewhere(count))
+
+    def _receipt(self, name: Name, receiver: Receiver | None) -> "TextReceipt":
+        return TextReceipt(self, self.answers.slot(), receiver)
+
+
+class TextReceipt:
+    """What becomes of a message that a line sent: at most one line of answer."""
+
+    __slots__ = ("_connected", "_form", "_late", "_receiver", "_slot", "wants_delivery")
+
+    def __init__(self, form: TextForm, slot: Slot, receiver: Receiver | None) -> None:
+        self.wants_delivery = form.confirm
+        self._form = form
+        self._slot = slot
+        self._receiver = receiver
+        # What counts is whether the user was there when the line was taken.
+        self._connected = receiver is not None and receiver.online
+        self._late: IDelayedCall | None = None
+
+    def stored(self, *, may_be_delivered: bool) -> None:
+        """Answer for a user who was offline, and for whoever asked for it."""
+        if self.wants_delivery and may_be_delivered:
+            self._late = self._form.connection.owner.clock.callLater(
+                CONFIRM_SECONDS, self._confirm, delivered=False
+            )
+        elif self.wants_delivery:
+            self._confirm(delivered=False)
+        elif self._connected or self._receiver is None:
+            self._slot.resolve()
+        else:
+            self._slot.resolve(text.stored_offline(self._receiver.name))
+
+    def delivered(self) -> None:
+        """Confirm, unless it is too late for that."""
+        if self._late is not None and self._late.active():
+            self._late.cancel()
+            self._confirm(delivered=True)
+
+    def refused(self, refusal: Refusal) -> None:
+        """Answer with the refusal."""
+        self._form.connection.log_refusal(refusal)
+        self._slot.resolve(self._form.refusal_line(refusal))
+
+    def _confirm(self, *, delivered: bool) -> None:
+        if self._receiver is not None:
+            name = self._receiver.name
+            self._slot.resolve(text.confirmed(name, delivered=delivered))

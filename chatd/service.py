@@ -1,0 +1,266 @@
+"""The service: starts everything in order, and stops it in order."""
+
+import atexit
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.internet.error import TimeoutError as DeadlineError
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from chatd import __version__
+from chatd.accounts import Accounts, Origin
+from chatd.hub.hub import Hub
+from chatd.journal import Journal
+from chatd.limits import HOUR, Limits
+from chatd.listening import NoIPv6
+from chatd.server.factory import ChatFactory
+from chatd.store.opening import StoreError, open_database
+from chatd.store.store import Store
+
+ANSWER_SECONDS: Final = 10.0
+"""How long a stop waits until everything sent is on disk and answered."""
+
+GONE_SECONDS: Final = 6.0
+"""How long a stop waits until all connections are closed: they linger less."""
+
+OTHER_FILES: Final = 64
+"""Open files beside those of connections."""
+
+
+class StartError(SystemExit, Exception):
+    """The daemon cannot start; the one argument says why, in a line.
+
+    A `SystemExit`, so that a foreground daemon ends with that line and no traceback;
+    an `Exception`, so that twistd reports it to whoever started a background one.
+    """
+
+
+class ChatService(Service):
+    """The daemon, from its start to its stop.
+
+    `reactor` is the global reactor, or a test's. `expire` is after how many seconds
+    without a login a name's queue is dropped, None for never.
+    """
+
+    _log = Logger()
+    name = "chatd"
+
+    def __init__(
+        self,
+        reactor: Any,
+        endpoints: list[IStreamServerEndpoint],
+        database: Path,
+        limits: Limits,
+        expire: float | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._endpoints = endpoints
+        self._database = database
+        self._limits = limits
+        self._expire = expire
+        self._factory = ChatFactory(limits, reactor)
+        self._ports: list[IListeningPort] = []
+        self._store: Store
+        self._journal: Journal
+        self._expiry: LoopingCall | None = None
+        self.unsaved = 0
+        """How many lines a stop could not bring to disk."""
+
+    # Starting.
+
+    def privilegedStartService(self) -> None:
+        """Listen, perhaps on ports that only root may. Raises `StartError`."""
+        for endpoint in self._endpoints:
+            listening = endpoint.listen(self._factory)
+            listening.addCallbacks(self._listens, self._cannot_listen)
+            listening.addErrback(self._give_up)
+        super().privilegedStartService()
+
+    def startService(self) -> None:
+        """Open the database, and be ready for connections. Raises `StartError`."""
+        limits, reactor = self._limits, self._reactor
+        self._raise_file_limit()
+        try:
+            opened = open_database(self._database)
+        except StoreError as error:
+            self._log.critical("Cannot start: {error}", error=error)
+            raise StartError(f"chatd: {error}") from None
+        for note in opened.notes:
+            self._log.warn("{note}", note=note)
+        self._store = Store(
+            opened, reactor, max_bytes=limits.database, min_free=limits.free_disk
+        )
+        self._journal = Journal(self._store, reactor)
+        accounts = Accounts(self._store, self._journal, limits, reactor)
+        hub = Hub(self._store, self._journal, accounts, limits, reactor)
+        self._factory.hub = hub
+        if self._expire is not None:
+            self._expiry = LoopingCall(self._drop_unused, hub, self._expire)
+            self._expiry.clock = reactor
+            self._expiry.start(HOUR)
+        reactor.callWhenRunning(self._handle_signals)
+        self._log.info(
+            "chatd {version} is ready: {users} users in {path}",
+            version=__version__,
+            users=opened.users,
+            path=str(opened.path),
+        )
+        super().startService()
+
+    def _listens(self, port: IListeningPort) -> None:
+        self._ports.append(port)
+        host = port.getHost()
+        if hasattr(host, "host"):
+            host = Origin(host.host, host.port, True)
+        self._log.info("Listening on {host}", host=str(host))
+
+    def _cannot_listen(self, failure: Failure) -> None:
+        if failure.check(NoIPv6):
+            self._log.info("This machine has no IPv6")
+            return
+        error = failure.value
+        if isinstance(error, CannotListenError):
+            reason = getattr(error.socketError, "strerror", None) or error.socketError
+            where = (
+                error.port
+                if not error.interface
+                else str(Origin(error.interface, error.port, True))
+            )
+            raise StartError(f"chatd: cannot listen on {where}: {reason}")
+        raise StartError(f"chatd: cannot listen: {error}")
+
+    def _give_up(self, failure: Failure) -> None:
+        self._log.critical("{error}", error=failure.value)
+        if not self._reactor.running:
+            failure.raiseException()
+        _exit_with(1)
+        self._stop_reactor()
+
+    def _raise_file_limit(self) -> None:
+        """Make room for as many open files as there may be connections."""
+        needed = self._limits.connections + OTHER_FILES
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft >= needed:
+            return
+        possible = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
+        except (OSError, ValueError):
+            possible = soft
+        if possible < needed:
+            self._log.warn(
+                "Only {possible} files may be open: fewer connections than the"
+                " {connections} allowed will find room",
+                possible=possible,
+                connections=self._limits.connections,
+            )
+
+    def _handle_signals(self) -> None:
+        # Twisted's own handlers make twistd end as if killed; a stop that saved
+        # everything is a success, and says so by its exit status.
+        def stop(number: int, frame: object) -> None:
+            self._reactor.callFromThread(self._stopped_by, number)
+
+        def nothing_to_reload(number: int, frame: object) -> None:
+            self._reactor.callFromThread(
+                self._log.info, "SIGHUP: there is nothing to load again"
+            )
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGHUP, nothing_to_reload)
+
+    def _drop_unused(self, hub: Hub, age: float) -> Deferred[None]:
+        return Deferred.fromCoroutine(hub.expire(age)).addErrback(
+            lambda failure: self._log.failure("Expiring failed", failure=failure)
+        )
+
+    # Stopping.
+
+    def _stopped_by(self, number: int) -> None:
+        self._log.info("Stopping: {name}", name=signal.Signals(number).name)
+        self._stop_reactor()
+
+    def _stop_reactor(self) -> None:
+        try:
+            self._reactor.stop()
+        except ReactorNotRunning:
+            self._log.info("Already stopping")
+
+    def stopService(self) -> Deferred[None]:
+        """Bring everything that was read to disk, answer, and close.
+
+        Bounded in time whatever the peers or the disk do.
+        """
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._expiry is not None and self._expiry.running:
+            self._expiry.stop()
+        await gatherResults(
+            [_deferred(port.stopListening()) for port in self._ports],
+            consumeErrors=True,
+        ).addErrback(self._log_stop_failure)
+        journal, factory = self._journal, self._factory
+        refused_before = journal.refused
+        answered = Deferred.fromCoroutine(factory.finish_conversations())
+        in_time = await self._within(ANSWER_SECONDS, answered)
+        in_time = in_time and await self._within(ANSWER_SECONDS, journal.flushed())
+        await self._within(GONE_SECONDS, factory.all_gone())
+        in_time = in_time and await self._within(ANSWER_SECONDS, journal.flushed())
+        self.unsaved = (
+            journal.refused - refused_before + journal.waiting + factory.lines_waiting
+        )
+        if self.unsaved:
+            self._log.critical(
+                "{count} lines could not be brought to disk", count=self.unsaved
+            )
+        if self.unsaved or not in_time:
+            _exit_with(1)
+        if in_time:
+            # Blocks no longer than the transaction under way.
+            self._store.close()
+        self._log.info("Stopped")
+
+    async def _within(self, seconds: float, done: Deferred[None]) -> bool:
+        try:
+            await done.addTimeout(seconds, self._reactor)
+        except DeadlineError:
+            return False
+        return True
+
+    def _log_stop_failure(self, failure: Failure) -> None:
+        self._log.failure("Closing a port failed", failure=failure)
+
+
+def _deferred(result: object) -> Deferred[object]:
+    if isinstance(result, Deferred):
+        return result
+    done: Deferred[object] = Deferred()
+    done.callback(result)
+    return done
+
+
+def _exit_with(status: int) -> None:
+    """Make the process end with a status once the reactor has stopped.
+
+    twistd offers no way to do so; threads that hang on a disk are not waited for.
+    """
+
+    def leave() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+    atexit.register(leave)

@@ -1,0 +1,138 @@
+"""The options of ``twistd chatd``, and the service they make."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from chatd.limits import GIB, KIB, MIB, Limits
+from chatd.listening import DEFAULT_PORT, endpoints
+from chatd.service import ChatService
+
+_UNITS: Final = {"": 1, "K": KIB, "M": MIB, "G": GIB}
+_PERIODS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def number(text: str) -> int:
+    """Return a number of at least 1; K, M and G stand for 1024 of the unit before."""
+    match = re.fullmatch(r"([0-9]{1,15})([KMG]?)", text.strip().upper())
+    value = int(match[1]) * _UNITS[match[2]] if match else 0
+    if value < 1:
+        raise ValueError("give a whole number from 1, such as 500, 64K, 100M or 10G")
+    return value
+
+
+def percent(text: str) -> int:
+    """Return a number from 1 to 100."""
+    value = number(text)
+    if value > 100:
+        raise ValueError("give a number from 1 to 100")
+    return value
+
+
+def period(text: str) -> float:
+    """Return seconds; s, m, h and d stand for seconds, minutes, hours and days."""
+    match = re.fullmatch(r"([0-9]{1,9})([smhd])", text.strip().lower())
+    if not match or not int(match[1]):
+        raise ValueError("give a time such as 365d, 12h or 90m")
+    return float(int(match[1]) * _PERIODS[match[2]])
+
+
+def _limit_parameters() -> list[list[Any]]:
+    def row(field: str, option: str, default: int, meaning: str) -> list[Any]:
+        coerce: Callable[[str], int] = percent if field == "queue_share" else number
+        return [option, None, default, meaning, coerce]
+
+    return [row(*each) for each in Limits.options()]
+
+
+class Options(usage.Options):
+    """What can be said after ``twistd chatd``; nothing needs to be."""
+
+    synopsis = "[options]"
+    longdesc = "A message daemon that anyone can talk to with nc."
+
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["db", None, "server.db", "the database: users and queues"],
+        [
+            "expire",
+            None,
+            None,
+            "drop queues of names that nobody used for so long, such as 365d",
+            period,
+        ],
+        *_limit_parameters(),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["port"] = []
+
+    def opt_port(self, description: str) -> None:
+        """Listen on this port or endpoint; may be given several times. [default: 5555]
+
+        A number is that TCP port on 0.0.0.0 and [::]; anything else is an endpoint as
+        Twisted knows them, such as tcp:5555:interface=127.0.0.1 or unix:/run/chatd.
+        """
+        self["port"].append(description)
+
+    def opt_version(self) -> None:
+        """Print the version, and exit."""
+        from chatd import __version__
+
+        print(f"chatd {__version__}")
+        raise SystemExit(0)
+
+    def postOptions(self) -> None:
+        """Check what can be checked before the daemon starts."""
+        if not self["port"]:
+            self["port"] = [DEFAULT_PORT]
+        if not self["db"]:
+            raise usage.UsageError("--db: give the path of the database")
+        if self["max-message"] > self["max-line"]:
+            raise usage.UsageError("--max-message: longer than --max-line allows")
+        if self["max-line"] > self["max-json-line"]:
+            raise usage.UsageError("--max-line: longer than --max-json-line allows")
+        self._ignore_stale_pidfile()
+
+    def _ignore_stale_pidfile(self) -> None:
+        # A foreground daemon is watched by whoever started it. The file that twistd
+        # writes all the same is left behind by kill -9, and in a container its number
+        # soon is that of another process: the next start would be refused.
+        twistd = getattr(self, "parent", None)
+        if (
+            twistd is not None
+            and twistd.get("nodaemon")
+            and twistd.get("pidfile") == "twistd.pid"
+        ):
+            twistd["pidfile"] = ""
+
+    @property
+    def limits(self) -> Limits:
+        """The limits as set."""
+        values = {field: self[option] for field, option, _, _ in Limits.options()}
+        return Limits(**values)
+
+
+def makeService(options: Options) -> IService:
+    """Return the daemon as a service. Raises `SystemExit` in words."""
+    from twisted.internet import reactor
+
+    try:
+        listening = [
+            endpoint
+            for description in options["port"]
+            for endpoint in endpoints(reactor, description)
+        ]
+    except ValueError as error:
+        raise SystemExit(f"chatd: --port: {error}") from None
+    return ChatService(
+        reactor,
+        listening,
+        Path(options["db"]),
+        options.limits,
+        options["expire"],
+    )
