@@ -135,10 +135,10 @@ def open_database(path: Path, schema: Traversable = SCHEMA) -> OpenedDatabase:
     path = Path(os.path.realpath(path))
     if os.path.lexists(path) and not path.is_file():
         raise StoreError(f"{path} is not a file. Name a file for the database.")
-    if not os.path.lexists(path.parent):
+    if not os.path.isdir(path.parent):
         raise StoreError(
-            f"{path} cannot be opened: there is no folder {path.parent}."
-            " Create it, or name another file."
+            f"{path} cannot be opened: {path.parent} is no folder, or chatd may not"
+            " enter it. Create it, or name another file."
         )
     lock = Lock(path)
     try:
@@ -196,8 +196,9 @@ def _open(path: Path, lock: Lock, migrations: Sequence[Migration]) -> OpenedData
 
 def _create_if_missing(path: Path) -> None:
     log = _beside(path, "-wal")
-    if not (path.exists() and path.stat().st_size) and _size(log):
-        # SQLite would remove the log, and with it messages that may be nowhere else.
+    # SQLite takes a file of one byte for an empty one too.
+    if _size(path) <= 1 and _size(log) > 0:
+        # It would remove the log, and with it messages that may be nowhere else.
         raise StoreError(
             f"{path} is missing or empty, but not its log {log}."
             " Restore the database from a backup, or move the log away too."
@@ -205,8 +206,15 @@ def _create_if_missing(path: Path) -> None:
     if not path.exists():
         path.touch(0o600, exist_ok=False)
         path.chmod(0o600)  # whatever the umask
-    elif not os.access(path, os.R_OK | os.W_OK):
-        raise StoreError(f"{path} cannot be read and written. {_ALLOW}")
+        return
+    try:
+        # SQLite would be content with reading it. It has no locks on the file yet
+        # that closing it could take away.
+        os.close(os.open(path, os.O_RDWR))
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be read and written ({error.strerror}). {_ALLOW}"
+        ) from error
 
 
 def _beside(path: Path, ending: str) -> Path:
@@ -249,26 +257,23 @@ def _refuse_what_is_not_ours(
 
 
 def _make_private(path: Path) -> list[str]:
-    """Take the rights of others off the files; return what was done."""
-    notes = []
-    # Those beside it get the database's mode, but only when SQLite makes them.
-    for file in (path, _beside(path, "-wal"), _beside(path, "-shm")):
-        if not file.exists():
-            continue
-        mode = stat.S_IMODE(file.stat().st_mode)
-        if mode & 0o077:
-            try:
+    """Take the rights of others off the files; return what to tell in the log."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    try:
+        # Those beside it have the mode that the database had when they were made.
+        for file in (path, _beside(path, "-wal"), _beside(path, "-shm")):
+            if file.exists():
                 file.chmod(0o600)
-            except PermissionError:
-                notes.append(
-                    f"{file} is open to others (mode {mode:o}), and belongs to another"
-                    " user, who should make it 600"
-                )
-            else:
-                notes.append(
-                    f"{file} was open to others (mode {mode:o}), now it is 600"
-                )
-    return notes
+    except PermissionError:
+        if mode & 0o077:
+            return [
+                f"{path} is open to others (mode {mode:o}), and it or a file beside it"
+                " belongs to another user, who should make it 600"
+            ]
+        return []
+    return [f"{path} was open to others (mode {mode:o}), and is now 600"] * bool(
+        mode & 0o077
+    )
 
 
 def _take_over(

@@ -1,0 +1,258 @@
+"""A whole chatd without a network, a disk or a thread.
+
+The real hub, journal, forms and SQL; the store runs its statements on a database in
+memory, in the reactor's thread, and a `Clock` takes the place of the reactor. So tests
+that use it are deterministic, and can make the disk slow or full at any moment.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from itertools import count
+from typing import TypeVar
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from chatd.accounts import Accounts
+from chatd.hub.hub import Hub
+from chatd.journal import Journal
+from chatd.limits import Limits
+from chatd.server.connection import Connection
+from chatd.server.factory import ChatFactory
+from chatd.store import migrations, transactions
+from chatd.store.records import Amount, Batch, Outcome, User
+from chatd.wire.message import Message
+
+T = TypeVar("T")
+
+
+class MemoryStore:
+    """A store in memory, with the methods of `chatd.store.store.Store`.
+
+    While `slow` is true, commits are carried out and answered by `catch_up` only.
+    `lack` is why nothing new is stored (as on a full disk); `broken` makes every
+    commit fail, `unreadable` every read.
+    """
+
+    def __init__(self) -> None:
+        self.connection = sqlite3.connect(":memory:", isolation_level=None)
+        migrations.migrate(self.connection, migrations.load())
+        self.users = 0
+        self.slow = False
+        self.lack: str | None = None
+        self.broken = False
+        self.unreadable = False
+        self.commits: list[Batch] = []
+        self._positions = count(1)
+        self._waiting: list[tuple[Batch, Deferred[Outcome]]] = []
+
+    def allot(self) -> int:
+        return next(self._positions)
+
+    def commit(self, batch: Batch) -> Deferred[Outcome]:
+        if not self.slow:
+            return self._carry_out(batch)
+        waiting: Deferred[Outcome] = Deferred()
+        self._waiting.append((batch, waiting))
+        return waiting
+
+    def catch_up(self) -> None:
+        """Carry out the commits that wait."""
+        waiting, self._waiting = self._waiting, []
+        for batch, deferred in waiting:
+            self._carry_out(batch).chainDeferred(deferred)
+
+    def _carry_out(self, batch: Batch) -> Deferred[Outcome]:
+        if self.broken:
+            return fail(Failure(sqlite3.OperationalError("disk I/O error")))
+        self.commits.append(batch)
+        outcome = transactions.write(self.connection, batch, self.lack)
+        self.connection.commit()
+        self.users += sum(1 for each in outcome.arrived if each is not None and each[1])
+        return succeed(outcome)
+
+    def _read(self, query: Callable[..., T], *args: object) -> Deferred[T]:
+        if self.unreadable:
+            return fail(Failure(sqlite3.OperationalError("disk I/O error")))
+        return succeed(query(self.connection, *args))
+
+    def find_user(self, key: str) -> Deferred[User | None]:
+        return self._read(transactions.find_user, key)
+
+    def find_share(self, target: int, sender: str) -> Deferred[Amount]:
+        return self._read(transactions.find_share, target, sender)
+
+    def page(self, target: int, name: str, after: int) -> Deferred[list[Message]]:
+        return self._read(transactions.page, target, name, after)
+
+    def names_seen_last(self, most: int) -> Deferred[list[tuple[str, str]]]:
+        return self._read(transactions.names_seen_last, most)
+
+    def names_by_prefix(
+        self, prefix: str, most: int
+    ) -> Deferred[tuple[list[str], int]]:
+        return self._read(transactions.names_by_prefix, prefix, most)
+
+    def unused_queues(self, before: int, most: int) -> Deferred[list[str]]:
+        return self._read(transactions.unused_queues, before, most)
+
+    def queued(self, name: str) -> list[str]:
+        """Return the texts in a user's queue on disk, in order."""
+        rows = self.connection.execute(
+            "SELECT message FROM offline_messages JOIN users ON users.id = target"
+            " WHERE key = ? ORDER BY position",
+            (name,),
+        )
+        return [row[0] for row in rows]
+
+
+class MemoryTransport(StringTransport):
+    """A transport to a peer that reads at once, unless `reading` is false.
+
+    What is written is handed over at the next turn, as by a real one.
+    """
+
+    def __init__(self, clock: Clock, host: str, port: int) -> None:
+        super().__init__(peerAddress=IPv4Address("TCP", host, port))
+        self.clock = clock
+        self.reading = True
+        self.received = b""
+        self.closed = False
+        self.write_closed = False
+        self.aborted = False
+        self.protocol: Connection | None = None
+
+    def write(self, data: bytes) -> None:
+        if self.closed:
+            return
+        super().write(data)
+        self.clock.callLater(0, self.flush)
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:
+        super().registerProducer(producer, streaming)
+        if not streaming:
+            producer.resumeProducing()  # type: ignore[attr-defined]
+
+    def flush(self) -> None:
+        """Hand over what was written, if the peer reads."""
+        if not self.reading or self.closed:
+            return
+        self.received += self.value()
+        self.clear()
+        if self.producer is not None:
+            self.producer.resumeProducing()
+        if self.disconnecting:
+            self.lose()
+
+    def loseConnection(self) -> None:
+        super().loseConnection()
+        self.clock.callLater(0, self.flush)
+
+    def loseWriteConnection(self) -> None:
+        self.write_closed = True
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        self.lose()
+
+    def lose(self) -> None:
+        """End the connection, as its peer or the network would."""
+        if not self.closed:
+            self.closed = True
+            self.connected = False
+            assert self.protocol is not None
+            from twisted.internet.error import ConnectionDone
+
+            self.protocol.connectionLost(Failure(ConnectionDone()))
+
+
+class Client:
+    """One connection to a `MemoryServer`, as its user sees it."""
+
+    def __init__(self, server: "MemoryServer", host: str, port: int) -> None:
+        self._server = server
+        self.transport = MemoryTransport(server.clock, host, port)
+        self.protocol = server.factory.buildProtocol(self.transport.getPeer())
+        self.transport.protocol = self.protocol
+        self._seen = 0
+        self.protocol.makeConnection(self.transport)
+        server.settle()
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send bytes in one packet."""
+        self.protocol.dataReceived(data)
+        self._server.settle()
+
+    def send(self, *lines: str) -> None:
+        """Send lines in one packet."""
+        self.send_bytes("".join(f"{line}\n" for line in lines).encode())
+
+    def end_input(self) -> None:
+        """Close the sending side, as ``nc -N`` does."""
+        self.protocol.readConnectionLost()
+        self._server.settle()
+
+    def vanish(self) -> None:
+        """Lose the connection."""
+        self.transport.lose()
+        self._server.settle()
+
+    def resume_reading(self) -> None:
+        """Read what was written, and whatever follows."""
+        self.transport.reading = True
+        self.transport.flush()
+        self._server.settle()
+
+    def received(self) -> str:
+        """Return what arrived since this was asked last."""
+        self._server.settle()
+        data = self.transport.received[self._seen :]
+        self._seen = len(self.transport.received)
+        return data.decode()
+
+    def lines(self) -> list[str]:
+        """Return the lines that arrived since this was asked last."""
+        return self.received().splitlines()
+
+
+class MemoryServer:
+    """A daemon in memory, and its clients."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_795_000_000)
+        self.limits = limits or Limits()
+        self.store = MemoryStore()
+        self.journal = Journal(self.store, self.clock)
+        accounts = Accounts(self.store, self.journal, self.limits, self.clock)
+        self.hub = Hub(self.store, self.journal, accounts, self.limits, self.clock)  # type: ignore[arg-type]
+        self.factory = ChatFactory(self.limits, self.clock)
+        self.factory.hub = self.hub
+        self._ports = count(40_000)
+
+    def settle(self) -> None:
+        """Let turns of the reactor pass until nothing is due."""
+        for _ in range(1_000):
+            due = [
+                call
+                for call in self.clock.getDelayedCalls()
+                if call.getTime() <= self.clock.seconds()
+            ]
+            if not due:
+                return
+            self.clock.advance(0)
+        raise AssertionError("the server does not come to rest")
+
+    def connect(self, host: str = "127.0.0.1") -> Client:
+        """Return a new connection; it has been sent the prompt."""
+        return Client(self, host, next(self._ports))
+
+    def log_in(self, name: str) -> Client:
+        """Return a connection that is logged in, its greeting read."""
+        client = self.connect()
+        client.send(name)
+        client.received()
+        return client
