@@ -98,8 +98,8 @@ class Journal:
     def remove(self, user: int, upto: int, on_removed: OnRemoved) -> None:
         """Take a user's messages up to a position from its queue: they are delivered.
 
-        `on_removed` is told the position and what was taken; removals of one user that wait for
-        the same transaction become one.
+        `on_removed` is told the position and what was taken; removals of one
+        user that wait for the same transaction become one.
         """
         earlier = self._removals.get(user)
         if earlier is not None:
@@ -160,9 +160,8 @@ class Journal:
             self._refuse(entries, "disk error")
             self._schedule()
 
-        done = self._store.commit(batch)
-        done.addCallbacks(committed, failed)
-        done.addErrback(self._unexpected)
+        done = self._store.commit(batch).addCallbacks(committed, failed)
+        _ = done.addErrback(self._unexpected)
 
     def _take_entries(self) -> list[Entry]:
         entries, self._entries = self._entries, []

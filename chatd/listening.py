@@ -52,7 +52,9 @@ class IPv6OnlyEndpoint:
             listener.setblocking(False)
             # The reactor duplicates the descriptor.
             port = self._reactor.adoptStreamPort(
-                listener.fileno(), socket.AF_INET6, protocolFactory
+                listener.fileno(),
+                socket.AF_INET6,
+                protocolFactory,  # type: ignore[arg-type]
             )
         done: Deferred[IListeningPort] = Deferred()
         done.callback(port)

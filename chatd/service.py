@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from twisted.application.service import Service
+from twisted.internet.address import IPv4Address as TCP4Address
+from twisted.internet.address import IPv6Address as TCP6Address
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.error import TimeoutError as DeadlineError
@@ -82,8 +85,8 @@ class ChatService(Service):
         """Listen, perhaps on ports that only root may. Raises `StartError`."""
         for endpoint in self._endpoints:
             listening = endpoint.listen(self._factory)
-            listening.addCallbacks(self._listens, self._cannot_listen)
-            listening.addErrback(self._give_up)
+            done = listening.addCallbacks(self._listens, self._cannot_listen)
+            _ = done.addErrback(self._give_up)
         super().privilegedStartService()
 
     def startService(self) -> None:
@@ -107,7 +110,7 @@ class ChatService(Service):
         if self._expire is not None:
             self._expiry = LoopingCall(self._drop_unused, hub, self._expire)
             self._expiry.clock = reactor
-            self._expiry.start(HOUR)
+            _ = self._expiry.start(HOUR)
         reactor.callWhenRunning(self._handle_signals)
         self._log.info(
             "chatd {version} is ready: {users} users in {path}",
@@ -119,10 +122,12 @@ class ChatService(Service):
 
     def _listens(self, port: IListeningPort) -> None:
         self._ports.append(port)
-        host = port.getHost()
-        if hasattr(host, "host"):
-            host = Origin(host.host, host.port, True)
-        self._log.info("Listening on {host}", host=str(host))
+        address: object = port.getHost()
+        if isinstance(address, TCP4Address | TCP6Address):
+            address = Origin(address.host, address.port, True)
+        elif isinstance(address, UNIXAddress):
+            address = address.name
+        self._log.info("Listening on {address}", address=str(address))
 
     def _cannot_listen(self, failure: Failure) -> None:
         if failure.check(NoIPv6):

@@ -24,6 +24,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from chatd import background
 from chatd.hub.receiver import Receiver
 from chatd.wire.message import Message
 
@@ -212,8 +213,9 @@ class Delivery:
 
     def _catch_up(self) -> None:
         self.state = State.CATCHING_UP
-        pages = Deferred.fromCoroutine(self._write_pages())
-        pages.addErrback(self._unexpected)
+        background.start(
+            self._write_pages(), self._log, f"Delivery to {self._receiver.name} failed"
+        )
 
     async def _write_pages(self) -> None:
         receiver = self._receiver
@@ -264,13 +266,6 @@ class Delivery:
         self._stop_watching()
         self._position = self._receiver.delivered
         self._catch_up()
-
-    def _unexpected(self, failure: object) -> None:
-        self._log.error(
-            "Delivery to {name} failed: {failure}",
-            name=self._receiver.name,
-            failure=failure,
-        )
 
 
 async def _pause(clock: IReactorTime, seconds: float) -> None:

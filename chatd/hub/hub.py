@@ -132,7 +132,7 @@ class Hub:
 
     def online(self, most: int, besides: str) -> NameList:
         """Return who is online, those who came last; `besides` is left out."""
-        names = []
+        names: list[str] = []
         for key in reversed(self._online):
             if key != besides:
                 if len(names) == most:

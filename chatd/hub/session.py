@@ -26,23 +26,23 @@ class Receipt(Protocol):
     """Whether `delivered` is of interest."""
 
     def stored(self, *, may_be_delivered: bool) -> None:
-        """The message is on disk; `delivered` may follow."""
+        """Take note that it is on disk; `delivered` may follow."""
 
     def delivered(self) -> None:
-        """The receiver has it. Not called if that takes until the next login."""
+        """Take note that the receiver has it; never if that takes until a login."""
 
     def refused(self, refusal: Refusal) -> None:
-        """Nothing was sent, nobody has seen it."""
+        """Take note that nothing was sent: nobody has seen it."""
 
 
 class Presence(Protocol):
     """What a session tells the hub."""
 
     def came(self, receiver: Receiver) -> None:
-        """The user has one more connection that receives."""
+        """Take note that a user has one more connection that receives."""
 
     def left(self, receiver: Receiver) -> None:
-        """The user has one connection less."""
+        """Take note that a user has one connection less."""
 
 
 class Pending:

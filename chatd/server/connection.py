@@ -1,9 +1,9 @@
 """A connection: from the first byte to the last, whichever form it speaks.
 
-Bytes come in, telnet's sequences are taken out, lines go to the connection's *form*: the
-greeting first, then the text or the JSON form. Lines are taken one at a time: while one
-waits for the store, or the connection is to be slowed, the next stays where it is, and
-in the end the transport is not read any more.
+Bytes come in, telnet's sequences are taken out, lines go to the connection's *form*:
+the greeting first, then the text or the JSON form. Lines are taken one at a time: while
+one waits for the store, or the connection is to be slowed, the next stays where it is,
+and in the end the transport is not read any more.
 
 What was read is honoured. Complete lines are processed though the connection is lost
 meanwhile, and an end of input, which many netcats send right after the last line, only
@@ -20,6 +20,7 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IReactorTime,
 )
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -28,7 +29,7 @@ from chatd.accounts import Origin
 from chatd.hub.hub import Hub
 from chatd.limits import Bucket, Limits
 from chatd.server.lines import LinearLineReceiver
-from chatd.server.outlet import Outlet, Ticker
+from chatd.server.outlet import Outlet, Ticker, Transport
 from chatd.wire.answers import Refusal
 from chatd.wire.telnet import TelnetFilter
 
@@ -127,6 +128,7 @@ class Connection(LinearLineReceiver):
     """
 
     _log = Logger()
+    transport: Transport  # type: ignore[assignment]
 
     def __init__(self, owner: Owner) -> None:
         super().__init__()
@@ -209,12 +211,14 @@ class Connection(LinearLineReceiver):
         except Exception:
             self._failed(Failure())
         else:
-            if waiting is not None and not waiting.called:
-                self.hold("line")
-                waiting.addErrback(self._failed)
-                waiting.addCallback(lambda _: self.release("line"))
-            elif waiting is not None:
-                waiting.addErrback(self._failed)
+            if waiting is not None:
+                self._wait_for(waiting)
+
+    def _wait_for(self, line: Deferred[None]) -> None:
+        done = line.addErrback(self._failed)
+        if not done.called:
+            self.hold("line")
+            _ = done.addCallback(lambda _: self.release("line"))
 
     def line_too_long(self) -> None:
         """Answer a line that was skipped."""
@@ -222,7 +226,7 @@ class Connection(LinearLineReceiver):
         self.refuse(Refusal("too-long", limit=self.MAX_LENGTH))
 
     def readConnectionLost(self) -> None:
-        """The peer has sent its last byte (`IHalfCloseableProtocol`)."""
+        """Take note of the peer's last byte (`IHalfCloseableProtocol`)."""
         self._peer_ended = True
         if not self.closed:
             self._end_input()
@@ -230,10 +234,10 @@ class Connection(LinearLineReceiver):
             self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """Our last byte is on its way (`IHalfCloseableProtocol`)."""
+        """Take note of our last byte (`IHalfCloseableProtocol`)."""
 
-    def connectionLost(self, reason: Failure) -> None:
-        """The connection is gone; lines already read still count (`IProtocol`)."""
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Honour the lines already read; the connection is gone (`IProtocol`)."""
         self.alive = False
         if self._linger is not None and self._linger.active():
             self._linger.cancel()
@@ -337,7 +341,7 @@ class Connection(LinearLineReceiver):
         self._conclude()
         if self.alive:
             self.transport.resumeProducing()
-            self.outlet.drained().addCallback(lambda _: self._half_close())
+            _ = self.outlet.drained().addCallback(lambda _: self._half_close())
         else:
             self.owner.left(self)
 

@@ -91,7 +91,7 @@ class LinearLineReceiver(LineReceiver):
         """Read again, and deliver the lines that waited."""
         self.paused = False
         if self.transport is not None:
-            self.transport.resumeProducing()
+            self.transport.resumeProducing()  # type: ignore[attr-defined]
         self.deliver_lines()
 
     def clearLineBuffer(self) -> bytes:

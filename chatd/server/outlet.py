@@ -12,15 +12,15 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
+    IAddress,
     IDelayedCall,
     IPullProducer,
     IReactorTime,
     ISystemHandle,
-    ITransport,
 )
 from zope.interface import implementer
 
@@ -52,6 +52,34 @@ def bytes_acknowledged(connection: socket.socket) -> int | None:
         return None
     acknowledged: int = _BYTES_ACKED.unpack(info)[0]
     return acknowledged
+
+
+class Transport(Protocol):
+    """What a connection uses of Twisted's stream transports, plain or TLS."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, some time."""
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:
+        """Ask a producer for more when everything is written."""
+
+    def unregisterProducer(self) -> None:
+        """Ask it no more."""
+
+    def pauseProducing(self) -> None:
+        """Stop reading."""
+
+    def resumeProducing(self) -> None:
+        """Read again."""
+
+    def loseConnection(self) -> None:
+        """Close, once everything is written."""
+
+    def abortConnection(self) -> None:
+        """Close at once."""
+
+    def getPeer(self) -> IAddress:
+        """Return the address of the other end."""
 
 
 class Ticker:
@@ -92,7 +120,7 @@ class Outlet:
 
     def __init__(
         self,
-        transport: ITransport,
+        transport: Transport,
         ticker: Ticker,
         on_progress: Callable[[int], None],
     ) -> None:
@@ -135,7 +163,7 @@ class Outlet:
             self._awaiting_drain = True
             self._registered = False
             # A pull producer is asked at once, and again when all is written.
-            self._transport.registerProducer(self, False)  # type: ignore[attr-defined]
+            self._transport.registerProducer(self, False)
             self._registered = True
 
     def drained(self) -> Deferred[None]:
@@ -151,7 +179,7 @@ class Outlet:
         if not self._registered:
             return
         self._awaiting_drain = False
-        self._transport.unregisterProducer()  # type: ignore[attr-defined]
+        self._transport.unregisterProducer()
         self._handed = self.written
         self.look()
         self._tell_drained()
@@ -187,7 +215,7 @@ class Outlet:
             each.callback(None)
 
 
-def _tcp_socket(transport: ITransport) -> socket.socket | None:
+def _tcp_socket(transport: Transport) -> socket.socket | None:
     """Return the socket under a transport, if it is a TCP connection's own."""
     if not ISystemHandle.providedBy(transport):
         return None

@@ -9,6 +9,7 @@ from typing import Final
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from chatd import background
 from chatd.accounts import Origin
 from chatd.hub.hub import Hub, NameList
 from chatd.hub.receiver import Receiver
@@ -202,10 +203,7 @@ class SpeakingForm:
         """Say goodbye once all that was sent is safe, and close."""
         if not self._leaving:
             self._leaving = True
-            leaving = Deferred.fromCoroutine(self._leave())
-            leaving.addErrback(
-                lambda failure: self._log.failure("Leaving failed", failure=failure)
-            )
+            background.start(self._leave(), self._log, "Leaving failed")
 
     async def _leave(self) -> None:
         if self.session is not None:
@@ -237,7 +235,7 @@ class SpeakingForm:
         first = not self._unread_answers
         self._unread_answers += self.write_lines(lines)
         if first:
-            self.drained().addCallback(lambda _: self._answers_read())
+            _ = self.drained().addCallback(lambda _: self._answers_read())
         if self._unread_answers > self.connection.owner.limits.unread_answers:
             self.connection.hold("answers")
 

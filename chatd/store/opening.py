@@ -25,6 +25,7 @@ from chatd.store.migrations import (
     migrate,
     version_of,
 )
+from chatd.wire.display import neutralise
 
 NEEDED_SQLITE: Final = (3, 37)  # the first with STRICT tables
 BUSY_TIMEOUT: Final = 5  # seconds
@@ -59,12 +60,16 @@ class StoreError(Exception):
     to do.
     """
 
+    def __init__(self, line: str) -> None:
+        # SQLite repeats what it finds in a damaged file.
+        super().__init__(neutralise(line))
+
 
 class Lock:
     """The claim on a database, held until `release` or the end of the process.
 
     Raises `StoreError` if another process holds it, or if there is no file to be made
-    in the database's folder.
+    in the database's folder, and `OSError` where files cannot be locked.
     """
 
     # Not on the database itself: SQLite has POSIX locks there, and those of a process
@@ -88,6 +93,9 @@ class Lock:
                 f"{database} is in use by another chatd{process}."
                 " Stop that one, or name another file."
             ) from None
+        except OSError:  # a file system without locks
+            os.close(file)
+            raise
         self._file: int | None = file
         # Only for the message above: a full disk must not keep chatd from starting.
         with suppress(OSError):
@@ -140,13 +148,13 @@ def open_database(path: Path, schema: Traversable = SCHEMA) -> OpenedDatabase:
             f"{path} cannot be opened: {path.parent} is no folder, or chatd may not"
             " enter it. Create it, or name another file."
         )
-    lock = Lock(path)
-    try:
-        with _in_plain_words(path):
+    with _in_plain_words(path):
+        lock = Lock(path)
+        try:
             return _open(path, lock, load(schema))
-    except BaseException:
-        lock.release()
-        raise
+        except BaseException:
+            lock.release()
+            raise
 
 
 def configure(connection: sqlite3.Connection) -> None:
@@ -178,20 +186,21 @@ def _open(path: Path, lock: Lock, migrations: Sequence[Migration]) -> OpenedData
         # A migration may rebuild a table that others refer to.
         connection.execute("PRAGMA foreign_keys = OFF")
         original = is_original(connection)
-        if not original:
-            _refuse_what_is_not_ours(connection, path, len(migrations))
         if original:
             notes = _take_over(connection, path, migrations, modified)
         else:
-            notes = []
+            _refuse_what_is_not_ours(connection, path, len(migrations))
             migrate(connection, migrations)
+            notes = []
         notes += _make_private(path)
         _use_write_ahead_log(connection, path)
         (users,) = connection.execute("SELECT COUNT(*) FROM users").fetchone()
         (last_position,) = connection.execute(
             "SELECT COALESCE(MAX(position), 0) FROM offline_messages"
         ).fetchone()
-    return OpenedDatabase(path, lock, users, last_position, notes)
+    return OpenedDatabase(
+        path, lock, users, last_position, [neutralise(note) for note in notes]
+    )
 
 
 def _create_if_missing(path: Path) -> None:
@@ -265,15 +274,13 @@ def _make_private(path: Path) -> list[str]:
             if file.exists():
                 file.chmod(0o600)
     except PermissionError:
-        if mode & 0o077:
-            return [
-                f"{path} is open to others (mode {mode:o}), and it or a file beside it"
-                " belongs to another user, who should make it 600"
-            ]
-        return []
-    return [f"{path} was open to others (mode {mode:o}), and is now 600"] * bool(
-        mode & 0o077
-    )
+        note = (
+            f"{path} is open to others (mode {mode:o}), and belongs to another user,"
+            " who should make it 600"
+        )
+    else:
+        note = f"{path} was open to others (mode {mode:o}), and is now 600"
+    return [note] if mode & 0o077 else []
 
 
 def _take_over(
@@ -315,4 +322,7 @@ def _in_plain_words(path: Path) -> Iterator[None]:
         )
         raise StoreError(f"{path} {what} ({error}). {todo}") from error
     except OSError as error:
-        raise StoreError(f"{path} cannot be opened ({error.strerror}).") from error
+        raise StoreError(
+            f"{path} cannot be opened ({error.strerror})."
+            " See to that, then start chatd again."
+        ) from error

@@ -31,7 +31,10 @@ def sql(name: str) -> str:
 def find_user(connection: sqlite3.Connection, key: str) -> User | None:
     """Return the user of that key, with the figures of its queue."""
     row = connection.execute(sql("find_user"), (key,)).fetchone()
-    return None if row is None else User(*row[:5], row[5] or 0)
+    if row is None:
+        return None
+    id, key, name, messages, size, last = row
+    return User(id, key, name, messages, size, last or 0)
 
 
 def find_share(connection: sqlite3.Connection, target: int, sender: str) -> Amount:

@@ -1,6 +1,9 @@
 """Databases of older, newer and other programs."""
 
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -114,9 +117,7 @@ def test_an_upgraded_database_is_the_same_as_a_new_one(
     path: Path, schema: Path, tmp_path: Path
 ) -> None:
     opened(path, schema)
-    (schema / "0002_more.sql").write_text(
-        "CREATE TABLE more (x) STRICT;".replace("(x)", "(x TEXT)")
-    )
+    (schema / "0002_more.sql").write_text("CREATE TABLE more (x TEXT) STRICT;")
     opened(path, schema)
     new = tmp_path / "new.db"
     opened(new, schema)
@@ -162,6 +163,51 @@ def test_the_migrations_before_a_failing_one_hold(path: Path, schema: Path) -> N
         assert connection.execute("SELECT * FROM more").fetchall() == []
     (schema / "0003_broken.sql").write_text("DROP TABLE more;")
     assert opened(path, schema).users == 0
+
+
+KILLED = """
+import os, sqlite3, sys
+from pathlib import Path
+
+connect = sqlite3.connect
+
+def watch(text):
+    if sys.argv[2] in text:
+        os.kill(os.getpid(), 9)
+
+def watched(*args, **kwargs):
+    connection = connect(*args, **kwargs)
+    connection.set_trace_callback(watch)
+    return connection
+
+sqlite3.connect = watched
+from chatd.store.opening import open_database
+open_database(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "BEGIN IMMEDIATE",
+        "CREATE TABLE queue_shares",
+        "PRAGMA user_version = 1",
+        "COMMIT",
+        "PRAGMA journal_mode = WAL",
+        "SELECT COUNT(*) FROM users",
+    ],
+)
+def test_a_creation_that_was_killed_is_done_by_the_next_start(
+    path: Path, tmp_path: Path, statement: str
+) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, path, statement], timeout=30, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    opened(path)
+    new = tmp_path / "new.db"
+    opened(new)
+    assert dump(path) == dump(new)
 
 
 # Not for us --------------------------------------------------------------------------

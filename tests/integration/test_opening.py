@@ -1,5 +1,6 @@
 """What an administrator meets when the daemon opens its database."""
 
+import errno
 import os
 import sqlite3
 import stat
@@ -8,7 +9,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -151,6 +154,16 @@ def test_a_link_to_the_database_leads_to_the_same_database(
     database.lock.release()
 
 
+@pytest.mark.parametrize(
+    "name", ["a b", "50%?x#y&z=1", "a\nb", "-", ":memory:", "file:x", "\udcff"]
+)
+def test_any_file_name_will_do(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    opened(path)
+    assert opened(path).users == 0
+    assert set(os.listdir(tmp_path)) == {name, f"{name}.lock"}
+
+
 # Who else may read it ----------------------------------------------------------------
 
 
@@ -175,13 +188,13 @@ def test_a_database_open_to_others_is_made_private_and_noted(path: Path) -> None
     opened(path)
     path.chmod(0o664)
     assert opened(path).notes == [
-        f"{path} was open to others (mode 664), now it is 600"
+        f"{path} was open to others (mode 664), and is now 600"
     ]
     assert mode(path) == 0o600
     assert opened(path).notes == []
 
 
-def test_a_log_open_to_others_is_made_private_and_noted(path: Path) -> None:
+def test_a_log_open_to_others_is_made_private_too(path: Path) -> None:
     opened(path)
     path.chmod(0o644)
     with umask(0o022), closing(sqlite3.connect(path)) as connection:
@@ -189,7 +202,7 @@ def test_a_log_open_to_others_is_made_private_and_noted(path: Path) -> None:
         connection.commit()
         log, index = path.with_name("server.db-wal"), path.with_name("server.db-shm")
         assert (mode(log), mode(index)) == (0o644, 0o644)
-        assert len(opened(path).notes) == 3
+        assert len(opened(path).notes) == 1
         assert (mode(log), mode(index)) == (0o600, 0o600)
 
 
@@ -320,7 +333,7 @@ from chatd.store.opening import StoreError, open_database
 if os.geteuid() == 0:
     os.seteuid(65534)
 try:
-    open_database(Path(sys.argv[1]))
+    print(*open_database(Path(sys.argv[1])).notes)
 except StoreError as error:
     print(error)
 """
@@ -356,8 +369,45 @@ def test_a_database_that_may_not_be_written_is_named(
     public_folder.chmod(0o777)
     path.with_name("server.db.lock").unlink()
     assert run(AS_NOBODY, path).stdout == (
-        f"{path} cannot be read and written."
+        f"{path} cannot be read and written (Permission denied)."
         " Let the user that chatd runs as read and write it.\n"
+    )
+
+
+def test_a_database_of_another_user_that_is_open_to_all_is_noted(
+    public_folder: Path,
+) -> None:
+    path = public_folder / "server.db"
+    opened(path)
+    path.chmod(0o666)
+    public_folder.chmod(0o777)
+    path.with_name("server.db.lock").unlink()
+    found = run(AS_NOBODY, path)
+    if os.geteuid() == 0:
+        note = (
+            "is open to others (mode 666), and belongs to another user, who should"
+            " make it 600"
+        )
+    else:
+        note = "was open to others (mode 666), and is now 600"
+    assert found.stdout == f"{path} {note}\n"
+
+
+class OnNetwork(sqlite3.Connection):
+    """A connection to a file that cannot be mapped into memory."""
+
+    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+        return super().execute(sql.replace("= WAL", "= DELETE"), parameters)
+
+
+def test_a_place_without_write_ahead_logs_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = partial(sqlite3.connect, factory=OnNetwork)
+    monkeypatch.setattr("sqlite3.connect", connect)
+    assert refusal(path) == (
+        f"{path} cannot have a write-ahead log where it lies."
+        " Keep the database on a local disk."
     )
 
 
@@ -400,7 +450,7 @@ def test_a_truncated_database_is_damaged(path: Path, pages: int) -> None:
     assert path.read_bytes() == content
 
 
-@pytest.mark.parametrize("size", [1, 50, 100, 511, 1000])
+@pytest.mark.parametrize("size", [2, 50, 100, 511, 1000])
 def test_a_database_cut_within_its_first_page_is_damaged(path: Path, size: int) -> None:
     opened(path)
     os.truncate(path, size)
@@ -435,9 +485,9 @@ def test_garbage_among_the_users_is_damage(path: Path) -> None:
 def test_a_log_without_its_database_is_not_thrown_away(path: Path) -> None:
     log = path.with_name("server.db-wal")
     log.write_bytes(b"messages that are nowhere else")
-    for missing in (True, False):
-        if not missing:
-            path.touch()
+    for content in (None, b"", b"S"):
+        if content is not None:
+            path.write_bytes(content)
         assert refusal(path) == (
             f"{path} is missing or empty, but not its log {log}."
             " Restore the database from a backup, or move the log away too."
@@ -456,6 +506,46 @@ def test_a_database_that_another_program_writes_is_busy(
             f"{path} is in use by another program (database is locked)."
             " Stop that program, then start chatd again."
         )
+
+
+def test_what_the_system_refuses_is_said_in_its_words(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, mode: int, exist_ok: bool) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "touch", full)
+    assert refusal(path) == (
+        f"{path} cannot be opened (No space left on device)."
+        " See to that, then start chatd again."
+    )
+
+
+def test_a_place_without_locks_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unable(file: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", unable)
+    assert refusal(path).startswith(f"{path} cannot be opened (No locks available).")
+
+
+def test_control_characters_of_a_damaged_file_do_not_reach_the_screen(
+    path: Path,
+) -> None:
+    opened(path)
+    damaged = path.read_bytes()
+    for found, written in [
+        (b"tableusersusers", b"tableu\x1b[2\nusers"),
+        (b"CREATE TABLE users (", b"CREATE TABLE users )"),
+    ]:
+        assert damaged.count(found) == 1
+        damaged = damaged.replace(found, written)
+    path.write_bytes(damaged)
+    text = refusal(path)
+    assert "malformed database schema (u\ufffd[2\ufffd)" in text
+    assert text.isprintable()
 
 
 def test_an_sqlite_without_strict_tables_is_too_old(
