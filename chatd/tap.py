@@ -72,7 +72,7 @@ class Options(usage.Options):
         self["port"] = []
 
     def opt_port(self, description: str) -> None:
-        """Listen on this port or endpoint; may be given several times. [default: 5555]
+        """Listen here instead of on port 5555; may be given several times.
 
         A number is that TCP port on 0.0.0.0 and [::]; anything else is an endpoint as
         Twisted knows them, such as tcp:5555:interface=127.0.0.1 or unix:/run/chatd.

@@ -85,8 +85,10 @@ class MemoryStore:
     def find_share(self, target: int, sender: str) -> Deferred[Amount]:
         return self._read(transactions.find_share, target, sender)
 
-    def page(self, target: int, name: str, after: int) -> Deferred[list[Message]]:
-        return self._read(transactions.page, target, name, after)
+    def page(
+        self, target: int, name: str, after: int, max_bytes: int
+    ) -> Deferred[list[Message]]:
+        return self._read(transactions.page, target, name, after, max_bytes)
 
     def names_seen_last(self, most: int) -> Deferred[list[tuple[str, str]]]:
         return self._read(transactions.names_seen_last, most)

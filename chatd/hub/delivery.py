@@ -31,6 +31,10 @@ from chatd.wire.message import Message
 STALL_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 
+PAGE_BYTES = 256 * 1024
+CROWDED_BYTES = 16 * 1024
+"""What a page, and a live peer's backlog, may have while memory is short."""
+
 MISSED = "Some messages went only to another connection of yours."
 
 
@@ -44,6 +48,10 @@ class Peer(Protocol):
     @property
     def outstanding(self) -> int:
         """How many of them the other end has not acknowledged."""
+
+    @property
+    def crowded(self) -> bool:
+        """Whether all connections together hold too much that was not read."""
 
     def deliver(self, messages: Sequence[Message], *, queued: bool) -> None:
         """Write messages, in order; `queued` ones waited when the user logged in."""
@@ -59,7 +67,7 @@ class Pages(Protocol):
     """What a delivery needs of the store."""
 
     def page(
-        self, target: int, target_name: str, after: int
+        self, target: int, target_name: str, after: int, max_bytes: int
     ) -> Deferred[list[Message]]:
         """Return the next messages of a queue, in order; empty if there are none."""
 
@@ -153,7 +161,8 @@ class Delivery:
         """Write a message that was just stored, if this delivery is live."""
         if self.state is not State.LIVE or self._finishing:
             return
-        if self._peer.outstanding + message.size > self._max_outstanding:
+        bound = CROWDED_BYTES if self._peer.crowded else self._max_outstanding
+        if self._peer.outstanding + message.size > bound:
             self._log.debug("{name} falls behind", name=self._receiver.name)
             self._catch_up()
             return
@@ -183,12 +192,14 @@ class Delivery:
         if self.state is State.WAITING and not self.must_wait:
             self._take_over()
 
-    def finish(self) -> Deferred[None]:
-        """Deliver what was queued at login and what was written, and no more.
+    def finish(self, *, queued: bool) -> Deferred[None]:
+        """Deliver no more than what is written, and what was `queued` at login.
 
         Fires when the peer has acknowledged all that, or is gone.
         """
         self._finishing = True
+        if not queued:
+            self._queued_upto = self._position
         done: Deferred[None] = Deferred()
         self._done.append(done)
         self._tell_done()
@@ -229,7 +240,10 @@ class Delivery:
             committed = receiver.committed
             try:
                 page = await self._pages.page(
-                    receiver.id, receiver.name, self._position
+                    receiver.id,
+                    receiver.name,
+                    self._position,
+                    CROWDED_BYTES if self._peer.crowded else PAGE_BYTES,
                 )
             except sqlite3.Error:
                 self._log.failure(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -145,10 +146,10 @@ class Hub:
     def online_by_prefix(self, prefix: str, most: int, besides: str) -> NameList:
         """Return who is online whose name begins so, in alphabetical order."""
         prefix = prefix.lower()
-        keys = sorted(
+        keys = [
             key for key in self._online if key.startswith(prefix) and key != besides
-        )
-        shown = [self._online[key].name for key in keys[:most]]
+        ]
+        shown = [self._online[key].name for key in nsmallest(most, keys)]
         return NameList(shown, len(keys) - len(shown))
 
     async def users(self, most: int) -> NameList:

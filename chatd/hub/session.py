@@ -157,9 +157,14 @@ class Session:
         """
         self._interrupted.clear()
 
-    def finish(self) -> Deferred[None]:
-        """Deliver what was queued at login and what was written, and no more."""
-        return self.delivery.finish() if self.delivery is not None else succeed(None)
+    def finish(self, *, queued: bool) -> Deferred[None]:
+        """Deliver no more than what is written, and what was `queued` at login.
+
+        Fires when the peer has acknowledged all that, or is gone.
+        """
+        if self.delivery is None:
+            return succeed(None)
+        return self.delivery.finish(queued=queued)
 
     def stop_receiving(self) -> None:
         """Deliver nothing more; what the peer may not have stays in the queue."""

@@ -13,7 +13,7 @@ ends the input: answers and messages still go out, then ``Goodbye.``, then the e
 import re
 from typing import Final, Protocol
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -28,8 +28,10 @@ from zope.interface import implementer
 from chatd.accounts import Origin
 from chatd.hub.hub import Hub
 from chatd.limits import Bucket, Limits
+from chatd.server.form import Ended, Form
 from chatd.server.lines import LinearLineReceiver
-from chatd.server.outlet import Outlet, Ticker, Transport
+from chatd.server.outlet import Outlet, Ticker, Traffic
+from chatd.server.tcp import Transport, tune
 from chatd.wire.answers import Refusal
 from chatd.wire.telnet import TelnetFilter
 
@@ -43,34 +45,6 @@ _TLS_HELLO: Final = b"\x16\x03"
 _HTTP: Final = re.compile(rb"[A-Za-z]+ \S* *HTTP/\d.*|PROXY .*")
 
 
-class Form(Protocol):
-    """How a connection is spoken to: greeting, text or JSON."""
-
-    def line(self, line: str) -> Deferred[None] | None:
-        """Take a line; the next waits for the Deferred, if there is one."""
-
-    def refuse(self, refusal: Refusal) -> None:
-        """Answer something that was wrong with a line, or end the connection."""
-
-    def progress(self, acknowledged: int) -> None:
-        """Take note that the peer has that many bytes of what was written."""
-
-    def end(self) -> None:
-        """Take note that the input has ended, after its last line."""
-
-    def idle(self) -> None:
-        """Take note that all lines read so far are processed."""
-
-    def stop(self) -> Deferred[None]:
-        """Say that the server stops; fire when everything sent is answered."""
-
-    def disconnected(self) -> None:
-        """Take note that nobody reads any more; lines may still come."""
-
-    def close(self) -> None:
-        """Let go of everything: no line will come any more."""
-
-
 class Owner(Protocol):
     """What a connection needs of its factory."""
 
@@ -78,6 +52,7 @@ class Owner(Protocol):
     limits: Limits
     clock: IReactorTime
     ticker: Ticker
+    traffic: Traffic
 
     def origin_of(self, peer: IAddress) -> Origin:
         """Return where a connection comes from."""
@@ -87,36 +62,6 @@ class Owner(Protocol):
 
     def left(self, connection: "Connection") -> None:
         """Count a connection out; called once."""
-
-
-class Ended:
-    """The form of a connection that is being closed: what comes is dropped."""
-
-    def line(self, line: str) -> Deferred[None] | None:
-        """Drop it."""
-        return None
-
-    def refuse(self, refusal: Refusal) -> None:
-        """Drop it."""
-
-    def progress(self, acknowledged: int) -> None:
-        """Nobody waits for it."""
-
-    def end(self) -> None:
-        """Nothing depends on it."""
-
-    def idle(self) -> None:
-        """Nothing depends on it."""
-
-    def stop(self) -> Deferred[None]:
-        """There is nothing to answer."""
-        return succeed(None)
-
-    def disconnected(self) -> None:
-        """There is nothing to let go of."""
-
-    def close(self) -> None:
-        """There is nothing to let go of."""
 
 
 @implementer(IHalfCloseableProtocol)
@@ -163,8 +108,12 @@ class Connection(LinearLineReceiver):
         self.alive = True
         self.origin = self.owner.origin_of(self.transport.getPeer())
         self.outlet = Outlet(
-            self.transport, self.owner.ticker, lambda count: self.form.progress(count)
+            self.transport,
+            self.owner.ticker,
+            self.owner.traffic,
+            lambda count: self.form.progress(count),
         )
+        tune(self.transport)
         self._login_deadline = self.owner.clock.callLater(
             self.owner.limits.login_time, self._login_too_late
         )
@@ -384,6 +333,10 @@ class Connection(LinearLineReceiver):
             self.take_tail()
             if self.closed or self._holds:
                 return
+            if self._telnet.in_sequence:
+                # It may have swallowed lines: do not let them pass for sent.
+                self._telnet = TelnetFilter()
+                self.refuse(Refusal("not-utf8"))
         self._tell_processed()
         if not self.alive:
             self._conclude()

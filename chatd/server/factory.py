@@ -14,9 +14,10 @@ from twisted.logger import Logger
 from chatd.accounts import Origin
 from chatd.hub.hub import Hub
 from chatd.limits import Limits, Tally
-from chatd.server.connection import Connection, Ended, Form
+from chatd.server.connection import Connection
+from chatd.server.form import Ended, Form
 from chatd.server.greeting import Greeting
-from chatd.server.outlet import Ticker
+from chatd.server.outlet import Ticker, Traffic
 from chatd.wire.answers import Refusal
 
 REFUSED_AT_ONCE: Final = 100
@@ -37,6 +38,7 @@ class ChatFactory(Factory):
         self.limits = limits
         self.clock = clock
         self.ticker = Ticker(clock)
+        self.traffic = Traffic()
         self._connections: dict[Connection, None] = {}
         self._refused: dict[Connection, None] = {}
         self._by_address = Tally()

@@ -96,27 +96,24 @@ class ObjectForm(SpeakingForm):
             raise Refusal("already-logged-in", name=self.session.name)
         try:
             name = parse_name(request.user)
-            session, new = await self.open_session(name, receive=request.receive)
-        except (BadName, Refusal) as bad:
-            self._refuse_login(
-                bad
-                if isinstance(bad, Refusal)
-                else Refusal("bad-name", reason=str(bad))
-            )
+            entrance = await self.open_session(name, receive=request.receive)
+        except BadName as bad:
+            self._refuse_login(Refusal("bad-name", reason=str(bad)))
             return
-        users, online = await self.names_at_login(session)
-        delivery = session.delivery
-        waits = delivery is None or delivery.must_wait
-        count = session.receiver.backlog.stored
+        except Refusal as refusal:
+            self._refuse_login(refusal)
+            return
+        session, users, online = entrance.session, entrance.users, entrance.online
+        waits = session.delivery is None or session.delivery.must_wait
         self.answers.say(
             objects.welcome(
                 session.name,
-                new=new,
+                new=entrance.new,
                 users=users.names,
                 more_users=users.more,
                 online=online.names,
                 more_online=online.more,
-                queued=0 if waits else count,
+                queued=0 if waits else session.receiver.backlog.stored,
             )
         )
         self.start_session(session)

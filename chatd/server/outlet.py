@@ -8,21 +8,18 @@ there is no such count, for a Unix socket, under TLS or on another system, drain
 to do for acknowledged, which is weaker: what is on its way is lost with the connection.
 """
 
-import socket
-import struct
-import sys
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
-    IAddress,
     IDelayedCall,
     IPullProducer,
     IReactorTime,
-    ISystemHandle,
 )
 from zope.interface import implementer
+
+from chatd.server.tcp import Transport, bytes_acknowledged, tcp_socket
 
 TICK_SECONDS: Final = 0.02
 """How often acknowledgements are looked for while any are awaited.
@@ -31,55 +28,21 @@ A receiver that only listens delays its own by up to 40 ms, so looking more ofte
 little.
 """
 
-# struct tcp_info of linux/tcp.h: tcpi_bytes_acked is the u64 at this offset.
-_BYTES_ACKED: Final = struct.Struct("=120xQ")
+MAX_UNSENT: Final = 256 * 1024 * 1024
+"""Bytes that slow peers may hold in all before each may have only little."""
 
 
-def bytes_acknowledged(connection: socket.socket) -> int | None:
-    """Return how many bytes the peer's TCP has acknowledged, None if unknown.
+class Traffic:
+    """What all outlets of the daemon hold together."""
 
-    The count has the connection's FIN in it, once that is acknowledged.
-    """
-    if sys.platform != "linux":
-        return None
-    try:
-        info = connection.getsockopt(
-            socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED.size
-        )
-    except OSError:
-        return None
-    if len(info) < _BYTES_ACKED.size:
-        return None
-    acknowledged: int = _BYTES_ACKED.unpack(info)[0]
-    return acknowledged
+    def __init__(self) -> None:
+        self.unsent = 0
+        """How many bytes were written and are still in this process."""
 
-
-class Transport(Protocol):
-    """What a connection uses of Twisted's stream transports, plain or TLS."""
-
-    def write(self, data: bytes) -> None:
-        """Send bytes, some time."""
-
-    def registerProducer(self, producer: object, streaming: bool) -> None:
-        """Ask a producer for more when everything is written."""
-
-    def unregisterProducer(self) -> None:
-        """Ask it no more."""
-
-    def pauseProducing(self) -> None:
-        """Stop reading."""
-
-    def resumeProducing(self) -> None:
-        """Read again."""
-
-    def loseConnection(self) -> None:
-        """Close, once everything is written."""
-
-    def abortConnection(self) -> None:
-        """Close at once."""
-
-    def getPeer(self) -> IAddress:
-        """Return the address of the other end."""
+    @property
+    def crowded(self) -> bool:
+        """Whether slow peers hold so much memory that each may have only little."""
+        return self.unsent > MAX_UNSENT
 
 
 class Ticker:
@@ -122,12 +85,14 @@ class Outlet:
         self,
         transport: Transport,
         ticker: Ticker,
+        traffic: Traffic,
         on_progress: Callable[[int], None],
     ) -> None:
         self._transport = transport
         self._ticker = ticker
+        self._traffic = traffic
         self._on_progress = on_progress
-        self._socket = _tcp_socket(transport)
+        self._socket = tcp_socket(transport)
         self._base = 0
         if self._socket is not None:
             base = bytes_acknowledged(self._socket)
@@ -153,11 +118,17 @@ class Outlet:
         """How many bytes written are not known to be acknowledged."""
         return self.written - self._acknowledged
 
+    @property
+    def crowded(self) -> bool:
+        """Whether all connections together hold too much that was not read."""
+        return self._traffic.crowded
+
     def write(self, data: bytes) -> None:
         """Write; after the connection is lost this does nothing."""
         if self._lost or not data:
             return
         self.written += len(data)
+        self._traffic.unsent += len(data)
         self._transport.write(data)
         if not self._awaiting_drain:
             self._awaiting_drain = True
@@ -180,7 +151,7 @@ class Outlet:
             return
         self._awaiting_drain = False
         self._transport.unregisterProducer()
-        self._handed = self.written
+        self._hand_over()
         self.look()
         self._tell_drained()
 
@@ -205,21 +176,16 @@ class Outlet:
     def lost(self) -> None:
         """Let go of everything: the connection is lost."""
         self._lost = True
+        self._hand_over()
         self._socket = None
         self._ticker.remove(self)
         self._tell_drained()
+
+    def _hand_over(self) -> None:
+        self._traffic.unsent -= self.unsent
+        self._handed = self.written
 
     def _tell_drained(self) -> None:
         drained, self._drained = self._drained, []
         for each in drained:
             each.callback(None)
-
-
-def _tcp_socket(transport: Transport) -> socket.socket | None:
-    """Return the socket under a transport, if it is a TCP connection's own."""
-    if not ISystemHandle.providedBy(transport):
-        return None
-    handle = transport.getHandle()
-    if not isinstance(handle, socket.socket):
-        return None
-    return handle if handle.family in (socket.AF_INET, socket.AF_INET6) else None

@@ -3,17 +3,20 @@
 A form is also the `Peer` of its session's delivery.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import TimeoutError
 from twisted.logger import Logger
 
 from chatd import background
-from chatd.accounts import Origin
 from chatd.hub.hub import Hub, NameList
 from chatd.hub.receiver import Receiver
 from chatd.hub.session import Receipt, Session
+from chatd.limits import Limits
 from chatd.server.answers import Answers
 from chatd.server.connection import Connection
 from chatd.wire.answers import Refusal
@@ -22,6 +25,19 @@ from chatd.wire.names import Name
 
 LISTED_AT_LOGIN: Final = 50
 LISTED_ON_REQUEST: Final = 200
+
+STOP_SECONDS: Final = 1.0
+"""How long a stop waits for a receiver to acknowledge what was written to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """What a login finds: the session, whether the name is new, and who there is."""
+
+    session: Session
+    new: bool
+    users: NameList
+    online: NameList
 
 
 class SpeakingForm:
@@ -85,10 +101,7 @@ class SpeakingForm:
 
     def stop(self) -> Deferred[None]:
         """Say that the server stops, after everything sent is answered."""
-        stopping = self.refusal_line(Refusal("shutting-down"))
-        return self.answers.all_given().addCallback(
-            lambda _: self.answers.say(stopping)
-        )
+        return Deferred.fromCoroutine(self._stop())
 
     def disconnected(self) -> None:
         """Receive nothing more; lines may still come."""
@@ -117,6 +130,11 @@ class SpeakingForm:
         """How many of them the other end has not acknowledged."""
         return self.connection.outlet.outstanding
 
+    @property
+    def crowded(self) -> bool:
+        """Whether all connections together hold too much that was not read."""
+        return self.connection.outlet.crowded
+
     def drained(self) -> Deferred[None]:
         """Fire when what was written has left this process, or the connection."""
         return self.connection.outlet.drained()
@@ -129,18 +147,26 @@ class SpeakingForm:
         return self.connection.owner.hub
 
     @property
+    def _limits(self) -> Limits:
+        return self.connection.owner.limits
+
+    @property
     def leaving(self) -> bool:
         """Whether the client has said that it sends no more."""
         return self._leaving
 
-    async def open_session(self, name: Name, *, receive: bool) -> tuple[Session, bool]:
-        """Log in; return the session, not started, and whether the name is new.
-
-        Raises `Refusal`.
-        """
-        origin: Origin = self.connection.origin
+    async def open_session(self, name: Name, *, receive: bool) -> Entrance:
+        """Log in; the session is not started yet. Raises `Refusal`."""
+        origin = self.connection.origin
         peer = self if receive else None
         session, new = await self.hub.login(name, origin, peer)
+        try:
+            users = await self.hub.users(LISTED_AT_LOGIN)
+            if self.connection.closed:
+                raise Refusal("login-timeout", limit=self._limits.login_time)
+        except BaseException:
+            session.close()
+            raise
         self.session = session
         session.on_settled = self._resume_after_commit
         self.connection.logged_in()
@@ -150,12 +176,8 @@ class SpeakingForm:
             origin=origin,
             how=", a new name" if new else "",
         )
-        return session, new
-
-    async def names_at_login(self, session: Session) -> tuple[NameList, NameList]:
-        """Return the users and who of them is online, those seen last."""
-        users = await self.hub.users(LISTED_AT_LOGIN)
-        return users, self.hub.online(LISTED_AT_LOGIN, session.receiver.key)
+        online = self.hub.online(LISTED_AT_LOGIN, session.receiver.key)
+        return Entrance(session, new, users, online)
 
     def start_session(self, session: Session) -> None:
         """Begin to deliver; without a reader, only what was sent still counts."""
@@ -207,10 +229,20 @@ class SpeakingForm:
 
     async def _leave(self) -> None:
         if self.session is not None:
-            await self.session.finish()
+            await self.session.finish(queued=True)
         await self.answers.all_given()
-        self.answers.say(self.goodbye_line())
-        self.connection.hang_up()
+        if not self.connection.closed:
+            self.answers.say(self.goodbye_line())
+            self.connection.hang_up()
+
+    async def _stop(self) -> None:
+        await self.answers.all_given()
+        if self.session is not None:
+            # What was written and acknowledged need not come again at the next login.
+            written = self.session.finish(queued=False)
+            with contextlib.suppress(TimeoutError):
+                await written.addTimeout(STOP_SECONDS, self.connection.owner.clock)
+        self.answers.say(self.refusal_line(Refusal("shutting-down")))
 
     # Back pressure.
 
@@ -236,7 +268,7 @@ class SpeakingForm:
         self._unread_answers += self.write_lines(lines)
         if first:
             _ = self.drained().addCallback(lambda _: self._answers_read())
-        if self._unread_answers > self.connection.owner.limits.unread_answers:
+        if self._unread_answers > self._limits.unread_answers:
             self.connection.hold("answers")
 
     def _answers_read(self) -> None:

@@ -34,18 +34,16 @@ class TextForm(SpeakingForm):
 
     async def log_in(self, name: Name, *, receive: bool) -> None:
         """Log in, say who there is, and begin to deliver. Raises `Refusal`."""
-        session, new = await self.open_session(name, receive=receive)
+        entrance = await self.open_session(name, receive=receive)
+        session, users, online = entrance.session, entrance.users, entrance.online
+        self.answers.say(text.welcome(session.name, new=entrance.new))
         if receive:
-            users, online = await self.names_at_login(session)
             self.answers.say(
-                text.welcome(session.name, new=new),
                 text.book(users.names, text.more_listed_by("/users", users.more)),
                 text.online(online.names, text.more_listed_by("/who", online.more)),
                 text.HINT,
             )
             self._announce_backlog(session)
-        else:
-            self.answers.say(text.welcome(session.name, new=new))
         self.start_session(session)
 
     def line(self, line: str) -> Deferred[None] | None:

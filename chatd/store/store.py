@@ -91,10 +91,10 @@ class Store:
         return self._read(transactions.find_share, target, sender)
 
     def page(
-        self, target: int, target_name: str, after: int
+        self, target: int, target_name: str, after: int, max_bytes: int
     ) -> Deferred[list[Message]]:
         """Return the next messages of a queue, in order; empty if there are none."""
-        return self._read(transactions.page, target, target_name, after)
+        return self._read(transactions.page, target, target_name, after, max_bytes)
 
     def names_seen_last(self, most: int) -> Deferred[list[tuple[str, str]]]:
         """Return name and key of those seen last, the latest first."""

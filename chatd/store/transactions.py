@@ -15,10 +15,7 @@ from pathlib import Path
 from chatd.store.records import Amount, Arrival, Batch, Outcome, Removed, User
 from chatd.wire.message import Message
 
-# A queue may hold a million short messages or long ones: the page ends at whichever
-# bound is met first.
 PAGE_MESSAGES = 1_000
-PAGE_BYTES = 256 * 1024
 
 
 @cache
@@ -44,15 +41,20 @@ def find_share(connection: sqlite3.Connection, target: int, sender: str) -> Amou
 
 
 def page(
-    connection: sqlite3.Connection, target: int, target_name: str, after: int
+    connection: sqlite3.Connection,
+    target: int,
+    target_name: str,
+    after: int,
+    max_bytes: int,
 ) -> list[Message]:
     """Return the next messages of a queue, in order; empty if there are none.
 
-    A page ends after `PAGE_MESSAGES` or `PAGE_BYTES`, whichever comes first.
+    A page ends after `PAGE_MESSAGES`, or with the message that brings it to
+    `max_bytes`, whichever comes first.
     """
     cursor = connection.execute(sql("page"), (target, after, PAGE_MESSAGES))
     messages: list[Message] = []
-    room = PAGE_BYTES
+    room = max_bytes
     for position, id, sender, text, time, size in cursor:
         messages.append(
             Message(position, id or "", sender, target_name, text, time, size)
