@@ -163,7 +163,6 @@ class Delivery:
             return
         bound = CROWDED_BYTES if self._peer.crowded else self._max_outstanding
         if self._peer.outstanding + message.size > bound:
-            self._log.debug("{name} falls behind", name=self._receiver.name)
             self._catch_up()
             return
         self._write([message])

@@ -32,12 +32,15 @@ class Answers:
     def __init__(self, write: Callable[[list[str]], None]) -> None:
         self._write = write
         self._slots: deque[Slot] = deque()
-        self._waiting: deque[tuple[Slot, Deferred[None]]] = deque()
+        self._asked = 0
+        self._given = 0
+        self._waiting: deque[tuple[int, Deferred[None]]] = deque()
 
     def slot(self) -> Slot:
         """Keep a place for an answer after all those asked for so far."""
         slot = Slot(self)
         self._slots.append(slot)
+        self._asked += 1
         return slot
 
     def say(self, *lines: str) -> None:
@@ -51,7 +54,7 @@ class Answers:
         """Fire when every answer asked for so far is written."""
         done: Deferred[None] = Deferred()
         if self._slots:
-            self._waiting.append((self._slots[-1], done))
+            self._waiting.append((self._asked, done))
         else:
             done.callback(None)
         return done
@@ -61,9 +64,8 @@ class Answers:
         ready: list[str] = []
         while self._slots and self._slots[0].lines is not None:
             ready.extend(self._slots.popleft().lines or ())
+            self._given += 1
         if ready:
             self._write(ready)
-        while self._waiting and self._waiting[0][0].lines is not None:
-            if self._slots and self._slots[0] is self._waiting[0][0]:
-                break
+        while self._waiting and self._waiting[0][0] <= self._given:
             self._waiting.popleft()[1].callback(None)

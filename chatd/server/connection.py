@@ -121,6 +121,8 @@ class Connection(LinearLineReceiver):
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes, without what is not the client's text (`IProtocol`)."""
+        if self.closed:
+            return
         if self._head is not None:
             # A TLS hello shows in its first two bytes, which may come apart.
             self._head += data
