@@ -109,6 +109,7 @@ class Delivery:
         self._position = 0
         self._unconfirmed: deque[tuple[int, int]] = deque()
         self._stall: IDelayedCall | None = None
+        self._begun: Deferred[None] | None = None
         self._finishing = False
         self._done: list[Deferred[None]] = []
 
@@ -136,8 +137,12 @@ class Delivery:
             not other.live for other in self._receiver.deliveries
         )
 
-    def start(self) -> None:
-        """Begin; what the queue holds now counts as queued at login."""
+    def start(self) -> Deferred[None]:
+        """Begin; what the queue holds now counts as queued at login.
+
+        Fires when the first page of it is written, or will come later or not at all.
+        """
+        begun = self._begun = Deferred()
         self._queued_upto = self._receiver.committed
         if self.must_wait:
             self.state = State.WAITING
@@ -148,6 +153,9 @@ class Delivery:
         else:
             self._catch_up()
         self._receiver.joined(self)
+        if self.state is not State.CATCHING_UP:
+            self._tell_begun()
+        return begun
 
     def close(self) -> None:
         """End; what the peer is not known to have stays in the queue."""
@@ -155,6 +163,7 @@ class Delivery:
         self._stop_watching()
         if state not in (State.NEW, State.CLOSED):
             self._receiver.left(self)
+        self._tell_begun()
         self._tell_done()
 
     def offer(self, message: Message) -> None:
@@ -204,6 +213,11 @@ class Delivery:
         self._tell_done()
         return done
 
+    def _tell_begun(self) -> None:
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            begun.callback(None)
+
     def _tell_done(self) -> None:
         open_ = self.state is not State.CLOSED
         if open_ and (self._unconfirmed or self._position < self._queued_upto):
@@ -230,7 +244,8 @@ class Delivery:
     async def _write_pages(self) -> None:
         receiver = self._receiver
         while True:
-            await self._peer.drained()
+            if self._begun is None:
+                await self._peer.drained()
             if self.state is not State.CATCHING_UP:
                 return
             if 0 < self._position < receiver.delivered:
@@ -248,6 +263,7 @@ class Delivery:
                 self._log.failure(
                     "The queue of {name} cannot be read", name=receiver.name
                 )
+                self._tell_begun()
                 await _pause(self._clock, RETRY_SECONDS)
                 continue
             if self.state is not State.CATCHING_UP:
@@ -258,6 +274,7 @@ class Delivery:
                 # What was there when the read began reached another connection.
                 self._peer.notice(MISSED)
                 self._position = committed
+            self._tell_begun()
             if self._finishing and self._position >= self._queued_upto:
                 self._tell_done()
                 return

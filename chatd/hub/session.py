@@ -114,11 +114,16 @@ class Session:
             or self._pending_bytes >= self._limits.pending_bytes
         )
 
-    def start(self) -> None:
-        """Come online; messages may be written before this returns."""
-        if self.delivery is not None:
-            self.delivery.start()
-            self._presence.came(self.receiver)
+    def start(self) -> Deferred[None]:
+        """Come online; messages may be written before this returns.
+
+        Fires when the first page of the queue is written, or will come later.
+        """
+        if self.delivery is None:
+            return succeed(None)
+        begun = self.delivery.start()
+        self._presence.came(self.receiver)
+        return begun
 
     def send(
         self, target: Receiver, text: str, message_id: str | None, receipt: Receipt

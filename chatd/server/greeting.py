@@ -95,15 +95,7 @@ class Greeting:
         except BadName as bad:
             raise Refusal("bad-name", reason=str(bad)) from None
         form = TextForm(self._connection)
-
-        async def log_in() -> None:
-            await form.log_in(name, receive=receive)
-            if self._connection.closed:
-                form.close()
-            else:
-                self._connection.become(form)
-
-        return Deferred.fromCoroutine(log_in())
+        return Deferred.fromCoroutine(form.log_in(name, receive=receive))
 
     def _write(self, data: str) -> None:
         self._connection.write(data.encode())

@@ -116,7 +116,7 @@ class ObjectForm(SpeakingForm):
                 queued=0 if waits else session.receiver.backlog.stored,
             )
         )
-        self.start_session(session)
+        await self.start_session(session)
 
     def _refuse_login(self, refusal: Refusal) -> None:
         self.connection.refuse(refusal)

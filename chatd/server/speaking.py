@@ -156,7 +156,10 @@ class SpeakingForm:
         return self._leaving
 
     async def open_session(self, name: Name, *, receive: bool) -> Entrance:
-        """Log in; the session is not started yet. Raises `Refusal`."""
+        """Log in, and become the connection's form; the session is not started yet.
+
+        Raises `Refusal`.
+        """
         origin = self.connection.origin
         peer = self if receive else None
         session, new = await self.hub.login(name, origin, peer)
@@ -169,6 +172,7 @@ class SpeakingForm:
             raise
         self.session = session
         session.on_settled = self._resume_after_commit
+        self.connection.become(self)
         self.connection.logged_in()
         self._log.info(
             "{name} logged in from {origin}{how}",
@@ -179,10 +183,13 @@ class SpeakingForm:
         online = self.hub.online(LISTED_AT_LOGIN, session.receiver.key)
         return Entrance(session, new, users, online)
 
-    def start_session(self, session: Session) -> None:
-        """Begin to deliver; without a reader, only what was sent still counts."""
+    async def start_session(self, session: Session) -> None:
+        """Begin to deliver, and return when the first queued messages are written.
+
+        Without a reader nothing is delivered: only what was sent still counts.
+        """
         if self.connection.alive and not self.connection.closed:
-            session.start()
+            await session.start()
 
     def send(
         self,

@@ -44,7 +44,7 @@ class TextForm(SpeakingForm):
                 text.HINT,
             )
             self._announce_backlog(session)
-        self.start_session(session)
+        await self.start_session(session)
 
     def line(self, line: str) -> Deferred[None] | None:
         """Take a message or a command."""

@@ -1,0 +1,530 @@
+"""What system tests are made of: daemons, clients and other programs.
+
+All of them are processes, or sockets to processes; no reactor has a part in these
+tests. Whatever is waited for has a deadline, and what a test leaves running is ended.
+"""
+
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import pytest
+
+DEADLINE: Final = 30.0
+"""Seconds after which what should have happened at once counts as missing."""
+
+TWISTD: Final = Path(sys.executable).with_name("twistd")
+
+PACKAGES: Final = {
+    "bash": "bash",
+    "busybox": "busybox",
+    "curl": "curl",
+    "nc.openbsd": "netcat-openbsd",
+    "nc.traditional": "netcat-traditional",
+    "ncat": "ncat",
+    "plink": "putty-tools",
+    "socat": "socat",
+    "telnet": "telnet",
+}
+"""The Debian package of each program that tests may ask for."""
+
+TROUBLE: Final = ("Traceback", "Unhandled", "critical")
+"""What a daemon's log has only if something went wrong."""
+
+
+def wait_until(happened: Callable[[], object], what: str) -> None:
+    """Look again and again until something has happened."""
+    deadline = time.monotonic() + DEADLINE
+    while not happened():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {DEADLINE:.0f} s: {what}")
+        time.sleep(0.005)
+
+
+# Conversations ----------------------------------------------------------------------
+
+
+class Conversation:
+    """Text to and from somebody, through a file descriptor that is read here.
+
+    `heard` is everything that came so far.
+    """
+
+    def __init__(self) -> None:
+        self._heard = bytearray()
+        self._taken = 0
+        self._ended = False
+
+    def fileno(self) -> int:
+        raise NotImplementedError
+
+    def receive(self) -> bytes:
+        """Return what there is; nothing at the end."""
+        raise NotImplementedError
+
+    def send_bytes(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    @property
+    def heard(self) -> str:
+        return self._heard.decode()
+
+    def send(self, *lines: str) -> None:
+        """Send lines, in one packet if they fit into one."""
+        self.send_bytes("".join(f"{line}\n" for line in lines).encode())
+
+    def expect(self, text: str, seconds: float = DEADLINE) -> str:
+        """Wait for a text; return what came up to its end, from the last such on."""
+        wanted, deadline = text.encode(), time.monotonic() + seconds
+        start = self._taken
+        while (found := self._heard.find(wanted, start)) < 0:
+            start = max(start, len(self._heard) - len(wanted) + 1)
+            if not self._hear(deadline):
+                self._fail(f"{text!r} did not come")
+        return self._take(found + len(wanted))
+
+    def lines_until(self, last: str, seconds: float = DEADLINE) -> list[str]:
+        """Wait for a text that ends a line; return the lines that end with it."""
+        return self.expect(f"{last}\n", seconds).splitlines()
+
+    def rest(self, seconds: float = DEADLINE) -> str:
+        """Wait for the end; return what came before it, from the last `expect` on."""
+        deadline = time.monotonic() + seconds
+        while self._hear(deadline):
+            pass
+        if not self._ended:
+            self._fail("the end did not come")
+        return self._take(len(self._heard))
+
+    def _hear(self, deadline: float) -> bool:
+        """Wait for more; return whether some came."""
+        left = deadline - time.monotonic()
+        if self._ended or left <= 0 or not select.select([self], [], [], left)[0]:
+            return False
+        data = self.receive()
+        self._ended = not data
+        self._heard += data
+        return not self._ended
+
+    def _take(self, end: int) -> str:
+        taken = self._heard[self._taken : end].decode()
+        self._taken = end
+        return taken
+
+    def _fail(self, what: str) -> None:
+        how = "the other end closed" if self._ended else "in time"
+        heard = self._heard[self._taken :][-2_000:].decode(errors="replace")
+        pytest.fail(f"{what} ({how}); what came: {heard!r}")
+
+
+class TextClient(Conversation):
+    """A connection that speaks text: the counterpart of the program tested."""
+
+    def __init__(self, address: int | str, host: str = "127.0.0.1") -> None:
+        """Connect to a port, or to the path of a Unix socket."""
+        super().__init__()
+        if isinstance(address, int):
+            self.socket = socket.create_connection((host, address), DEADLINE)
+        else:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(DEADLINE)
+            self.socket.connect(address)
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def receive(self) -> bytes:
+        try:
+            return self.socket.recv(1 << 18)
+        except ConnectionResetError:
+            return b""
+
+    def send_bytes(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def log_in(self, name: str) -> str:
+        """Log in; return what was said from the prompt to the hint."""
+        self.send(name)
+        return self.expect("(/help lists the commands)\n")
+
+    def end_input(self) -> None:
+        """Close the sending side."""
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        """Cut the connection off, as the end of a program that has not read all."""
+        linger = struct.pack("ii", 1, 0)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.close()
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+class Program(Conversation):
+    """A program that somebody sits at: on a terminal, or with pipes for both."""
+
+    def __init__(self, command: Sequence[str], *, terminal: bool, cwd: Path) -> None:
+        super().__init__()
+        if terminal:
+            self._reads, slave = os.openpty()
+            self._writes = self._reads
+            # No echo: all that is heard comes from the program.
+            attributes = termios.tcgetattr(slave)
+            attributes[3] &= ~termios.ECHO
+            termios.tcsetattr(slave, termios.TCSANOW, attributes)
+            self.process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                stdin=slave,
+                stdout=slave,
+                stderr=slave,
+                start_new_session=True,
+            )
+            os.close(slave)
+            return
+        self.process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self._reads = os.dup(self.process.stdout.fileno())
+        self._writes = os.dup(self.process.stdin.fileno())
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def fileno(self) -> int:
+        return self._reads
+
+    def receive(self) -> bytes:
+        try:
+            # A terminal adds a CR to each line.
+            return os.read(self._reads, 1 << 16).replace(b"\r", b"")
+        except OSError:  # how a terminal says that the program has gone
+            return b""
+
+    def send_bytes(self, data: bytes) -> None:
+        os.write(self._writes, data)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for each in {self._reads, self._writes}:
+            os.close(each)
+
+
+class Flood:
+    """Sends numbered lines from a thread until it is stopped, or cut off.
+
+    The test meanwhile reads the answers. `line` makes a line of its number.
+    """
+
+    def __init__(self, client: TextClient, line: Callable[[int], str]) -> None:
+        self._client = client
+        self._line = line
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._send)
+        self._thread.start()
+
+    def _send(self) -> None:
+        number = 0
+        with suppress(OSError):
+            while not self._stopping.is_set():
+                numbers = range(number, number + 50)
+                self._client.send(*map(self._line, numbers))
+                number = numbers.stop
+
+    def stop(self) -> None:
+        self._stopping.set()
+        with suppress(OSError):  # it may stand in the middle of a line
+            self._client.socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join(DEADLINE)
+        assert not self._thread.is_alive()
+
+
+# The daemon -------------------------------------------------------------------------
+
+
+class Daemon:
+    """A running ``twistd -n chatd``.
+
+    `addresses` are those it listens on, as in its log. `tolerated` are the words among
+    `TROUBLE` that its log may have.
+    """
+
+    def __init__(
+        self, command: Sequence[str], folder: Path, log: Path, env: Mapping[str, str]
+    ) -> None:
+        self.folder = folder
+        self.tolerated: set[str] = set()
+        self.expected_status = 0
+        self._log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.wait_for_log("is ready")
+        self.addresses: list[str] = re.findall(r"Listening on (\S+)\n", self.log())
+        # Only now does it surely handle signals as it should.
+        first = TextClient(self.port or self.addresses[0])
+        first.expect("Enter your username: ")
+        first.reset()
+
+    @property
+    def port(self) -> int:
+        """The TCP port that it listens on first, 0 if there is none."""
+        ports = (re.search(r":(\d+)$", address) for address in self.addresses)
+        return next((int(found[1]) for found in ports if found), 0)
+
+    def log(self) -> str:
+        return self._log.read_text(encoding="utf-8")
+
+    def wait_for_log(self, text: str) -> None:
+        """Wait until the log has the text."""
+        wait_until(
+            lambda: text in self.log() or self.process.poll() is not None,
+            f"{text!r} in the log:\n{self.log()}",
+        )
+        if text not in self.log():
+            pytest.fail(f"ended with {self.process.returncode}:\n{self.log()}")
+
+    def most_memory(self) -> int:
+        """Return how many bytes were resident at most so far."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
+        match = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.M)
+        assert match
+        return int(match[1]) * 1024
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Stop it in order; return its exit status."""
+        self.signal(number)
+        return self.wait()
+
+    def wait(self, seconds: float = DEADLINE) -> int:
+        """Wait for its end; return its exit status."""
+        return self.process.wait(seconds)
+
+    def kill(self) -> None:
+        """``kill -9``."""
+        self.expected_status = -signal.SIGKILL
+        self.process.kill()
+        self.process.wait(DEADLINE)
+
+    def problems(self) -> list[str]:
+        """End it if it runs; return what was not as it has to be."""
+        found = []
+        if self.process.poll() is None:
+            try:
+                self.stop()
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                found.append("SIGTERM did not stop it")
+        if self.process.returncode != self.expected_status:
+            found.append(f"its exit status is {self.process.returncode}")
+        log = self.log()
+        found += [
+            f"its log has {word!r}"
+            for word in TROUBLE
+            if word in log and word not in self.tolerated
+        ]
+        print(log)  # seen if the test fails
+        return found
+
+
+class StartDaemon(Protocol):
+    def __call__(
+        self,
+        *options: str,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        under: Sequence[str] = (),
+    ) -> Daemon:
+        """Start a daemon with these options, and return once it answers.
+
+        Without a ``--port`` it listens on a free port of 127.0.0.1, without a `cwd`
+        it lives where the others of this test do. `env` is added to the environment,
+        and `under` is a command that runs the one after it.
+        """
+
+
+@pytest.fixture
+def start_daemon(tmp_path: Path) -> Iterator[StartDaemon]:
+    """Start daemons, and see at the end that all is well with them."""
+    daemons: list[Daemon] = []
+    folder = tmp_path / "daemon"
+    folder.mkdir()
+
+    def start(
+        *options: str,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        under: Sequence[str] = (),
+    ) -> Daemon:
+        if not any(each.startswith("--port") for each in options):
+            options = ("--port", "tcp:0:interface=127.0.0.1", *options)
+        command = [*under, str(TWISTD), "-n", "chatd", *options]
+        log = tmp_path / f"daemon{len(daemons)}.log"
+        daemon = Daemon(command, cwd or folder, log, os.environ | dict(env or {}))
+        daemons.append(daemon)
+        return daemon
+
+    yield start
+    problems = [problem for each in daemons for problem in each.problems()]
+    if problems:
+        pytest.fail(f"the daemon: {'; '.join(problems)}", pytrace=False)
+
+
+class Connect(Protocol):
+    def __call__(self, daemon: Daemon, name: str | None = None) -> TextClient:
+        """Connect to a daemon and see its prompt; with a `name`, log in."""
+
+
+@pytest.fixture
+def connect(start_daemon: StartDaemon) -> Iterator[Connect]:
+    """Make connections that are closed at the end, before the daemons stop."""
+    clients: list[TextClient] = []
+
+    def connect(daemon: Daemon, name: str | None = None) -> TextClient:
+        client = TextClient(daemon.port)
+        clients.append(client)
+        client.expect("Enter your username: ")
+        if name is not None:
+            client.log_in(name)
+        return client
+
+    yield connect
+    for each in clients:
+        each.close()
+
+
+class StartFlood(Protocol):
+    def __call__(self, client: TextClient, line: Callable[[int], str]) -> Flood:
+        """Send lines, made of their numbers from 0, without a pause."""
+
+
+@pytest.fixture
+def flood(connect: Connect) -> Iterator[StartFlood]:
+    """Start floods, and stop them at the end."""
+    floods: list[Flood] = []
+
+    def start(client: TextClient, line: Callable[[int], str]) -> Flood:
+        floods.append(Flood(client, line))
+        return floods[-1]
+
+    yield start
+    for each in floods:
+        each.stop()
+
+
+# Other programs ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What became of a program that has ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+class Run(Protocol):
+    def __call__(
+        self,
+        command: Sequence[str],
+        stdin: str = "",
+        *,
+        cwd: Path | None = None,
+        seconds: float = DEADLINE,
+    ) -> Finished:
+        """Run a program to its end, with this for its standard input."""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run programs, in a folder without anything that concerns them."""
+
+    def run(
+        command: Sequence[str],
+        stdin: str = "",
+        *,
+        cwd: Path | None = None,
+        seconds: float = DEADLINE,
+    ) -> Finished:
+        done = subprocess.run(
+            command,
+            input=stdin.encode(),
+            capture_output=True,
+            cwd=cwd or tmp_path,
+            timeout=seconds,
+            check=False,
+        )
+        return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run
+
+
+class SitAt(Protocol):
+    def __call__(self, command: Sequence[str], *, terminal: bool) -> Program:
+        """Start a program to talk through."""
+
+
+@pytest.fixture
+def sit_at(tmp_path: Path) -> Iterator[SitAt]:
+    """Start programs that somebody uses, and end them at the end."""
+    programs: list[Program] = []
+
+    def start(command: Sequence[str], *, terminal: bool) -> Program:
+        programs.append(Program(command, terminal=terminal, cwd=tmp_path))
+        return programs[-1]
+
+    yield start
+    for each in programs:
+        each.close()
+
+
+@pytest.fixture
+def needs() -> Callable[[str], str]:
+    """Return where a program is; skip the test if it is missing."""
+
+    def look_up(program: str) -> str:
+        path = shutil.which(program)
+        if path is None:
+            pytest.skip(f"{program} is missing: apt install {PACKAGES[program]}")
+        return path
+
+    return look_up
+
+
+def without_times(text: str) -> str:
+    """Return a text with TIME for each time that a queued message bears."""
+    return re.sub(r"\(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\)", "(TIME)", text)
