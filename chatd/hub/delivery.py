@@ -111,6 +111,7 @@ class Delivery:
         self._stall: IDelayedCall | None = None
         self._begun: Deferred[None] | None = None
         self._finishing = False
+        self._told_missed = False
         self._done: list[Deferred[None]] = []
 
     @property
@@ -246,11 +247,10 @@ class Delivery:
         while True:
             if self._begun is None:
                 await self._peer.drained()
-            if self.state is not State.CATCHING_UP:
+            if self.state is not State.CATCHING_UP or self._finished:
                 return
-            if 0 < self._position < receiver.delivered:
-                self._peer.notice(MISSED)
-            self._position = max(self._position, receiver.delivered)
+            if self._position < receiver.delivered:
+                self._skip_to(receiver.delivered)
             committed = receiver.committed
             try:
                 page = await self._pages.page(
@@ -272,16 +272,24 @@ class Delivery:
                 self._write(page)
             elif self._position < committed:
                 # What was there when the read began reached another connection.
-                self._peer.notice(MISSED)
-                self._position = committed
+                self._skip_to(committed)
             self._tell_begun()
-            if self._finishing and self._position >= self._queued_upto:
-                self._tell_done()
-                return
+            self._tell_done()
             if self._position >= receiver.committed:
                 self.state = State.LIVE
-                self._tell_done()
+                self._told_missed = False
                 return
+
+    @property
+    def _finished(self) -> bool:
+        return self._finishing and self._position >= self._queued_upto
+
+    def _skip_to(self, position: int) -> None:
+        """Leave out what another connection has; say so, once while catching up."""
+        if self._position > 0 and not self._told_missed:
+            self._told_missed = True
+            self._peer.notice(MISSED)
+        self._position = position
 
     def _watch_for_stall(self) -> None:
         self._stop_watching()
