@@ -92,13 +92,14 @@ class Bucket:
 
         A token is always given: who waits as told keeps to the rate.
         """
-        if self._tokens < 1:
-            # Only now is the clock of interest; one that was set back adds nothing.
-            elapsed = max(0.0, now - self._at)
-            self._tokens = min(self._burst, self._tokens + elapsed * self._rate)
-            self._at = now
-        self._tokens -= 1
-        return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self._rate
+        tokens = self._tokens
+        if now > self._at:
+            tokens += (now - self._at) * self._rate
+            if tokens > self._burst:
+                tokens = self._burst
+        self._at = now  # a clock that was set back adds nothing
+        self._tokens = tokens = tokens - 1
+        return 0.0 if tokens >= 1 else (1 - tokens) / self._rate
 
 
 class Tally:

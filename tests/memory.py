@@ -7,8 +7,9 @@ that use it are deterministic, and can make the disk slow or full at any moment.
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from itertools import count
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
@@ -29,25 +30,55 @@ from chatd.wire.message import Message
 T = TypeVar("T")
 
 
+class _Slow(Generic[T]):
+    """Something that the store was asked for and has not answered yet."""
+
+    def __init__(self, work: Callable[[], Deferred[T]]) -> None:
+        self.answered: Deferred[T] = Deferred()
+        self._work = work
+        self._done: Deferred[T] | None = None
+
+    def carry_out(self) -> None:
+        if self._done is None:
+            self._done = self._work()
+
+    def answer(self) -> None:
+        self.carry_out()
+        assert self._done is not None
+        self._done.chainDeferred(self.answered)
+
+
 class MemoryStore:
     """A store in memory, with the methods of `chatd.store.store.Store`.
 
-    While `slow` is true, commits are carried out and answered by `catch_up` only.
-    `lack` is why nothing new is stored (as on a full disk); `broken` makes every
-    commit fail, `unreadable` every read.
+    While `slow` is true, commits are carried out and answered by `catch_up` only, and
+    while `slow_reads` is, reads by `answer_reads`. `lack` is why nothing new is stored
+    (as on a full disk); `broken` makes every commit fail, `unreadable` every read.
+
+    A thread may be done some time before the reactor hears of it: `write` carries out
+    the commits that wait, `read` the reads, and neither answers anybody.
+
+    The database is that of the `connection`, if one is given: as after a restart.
     """
 
-    def __init__(self) -> None:
-        self.connection = sqlite3.connect(":memory:", isolation_level=None)
-        migrations.migrate(self.connection, migrations.load())
-        self.users = 0
+    def __init__(self, connection: sqlite3.Connection | None = None) -> None:
+        if connection is None:
+            connection = sqlite3.connect(":memory:", isolation_level=None)
+            migrations.migrate(connection, migrations.load())
+        self.connection = connection
         self.slow = False
+        self.slow_reads = False
         self.lack: str | None = None
         self.broken = False
         self.unreadable = False
         self.commits: list[Batch] = []
-        self._positions = count(1)
-        self._waiting: list[tuple[Batch, Deferred[Outcome]]] = []
+        (self.users,) = connection.execute("SELECT COUNT(*) FROM users").fetchone()
+        (last,) = connection.execute(
+            "SELECT COALESCE(MAX(position), 0) FROM offline_messages"
+        ).fetchone()
+        self._positions = count(last + 1)
+        self._commits: list[_Slow[Outcome]] = []
+        self._reads: list[_Slow[Any]] = []
 
     def allot(self) -> int:
         return next(self._positions)
@@ -55,15 +86,19 @@ class MemoryStore:
     def commit(self, batch: Batch) -> Deferred[Outcome]:
         if not self.slow:
             return self._carry_out(batch)
-        waiting: Deferred[Outcome] = Deferred()
-        self._waiting.append((batch, waiting))
-        return waiting
+        self._commits.append(_Slow(partial(self._carry_out, batch)))
+        return self._commits[-1].answered
+
+    def write(self) -> None:
+        """Carry out the commits that wait, without an answer."""
+        for commit in self._commits:
+            commit.carry_out()
 
     def catch_up(self) -> None:
-        """Carry out the commits that wait."""
-        waiting, self._waiting = self._waiting, []
-        for batch, deferred in waiting:
-            self._carry_out(batch).chainDeferred(deferred)
+        """Carry out the commits that wait, and answer them."""
+        commits, self._commits = self._commits, []
+        for commit in commits:
+            commit.answer()
 
     def _carry_out(self, batch: Batch) -> Deferred[Outcome]:
         if self.broken:
@@ -74,10 +109,27 @@ class MemoryStore:
         self.users += sum(1 for each in outcome.arrived if each is not None and each[1])
         return succeed(outcome)
 
+    def read(self) -> None:
+        """Carry out the reads that wait, without an answer."""
+        for read in self._reads:
+            read.carry_out()
+
+    def answer_reads(self) -> None:
+        """Carry out the reads that wait, and answer them."""
+        reads, self._reads = self._reads, []
+        for read in reads:
+            read.answer()
+
     def _read(self, query: Callable[..., T], *args: object) -> Deferred[T]:
-        if self.unreadable:
-            return fail(Failure(sqlite3.OperationalError("disk I/O error")))
-        return succeed(query(self.connection, *args))
+        def carry_out() -> Deferred[T]:
+            if self.unreadable:
+                return fail(Failure(sqlite3.OperationalError("disk I/O error")))
+            return succeed(query(self.connection, *args))
+
+        if not self.slow_reads:
+            return carry_out()
+        self._reads.append(_Slow(carry_out))
+        return self._reads[-1].answered
 
     def find_user(self, key: str) -> Deferred[User | None]:
         return self._read(transactions.find_user, key)
@@ -223,17 +275,23 @@ class Client:
 class MemoryServer:
     """A daemon in memory, and its clients."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(
+        self, limits: Limits | None = None, store: MemoryStore | None = None
+    ) -> None:
         self.clock = Clock()
         self.clock.advance(1_795_000_000)
         self.limits = limits or Limits()
-        self.store = MemoryStore()
+        self.store = store or MemoryStore()
         self.journal = Journal(self.store, self.clock)
         accounts = Accounts(self.store, self.journal, self.limits, self.clock)
         self.hub = Hub(self.store, self.journal, accounts, self.limits, self.clock)  # type: ignore[arg-type]
         self.factory = ChatFactory(self.limits, self.clock)
         self.factory.hub = self.hub
         self._ports = count(40_000)
+
+    def killed(self) -> "MemoryServer":
+        """Return a new daemon on the database as it is now: as after ``kill -9``."""
+        return MemoryServer(self.limits, MemoryStore(self.store.connection))
 
     def settle(self) -> None:
         """Let turns of the reactor pass until nothing is due."""

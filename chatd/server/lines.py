@@ -36,8 +36,10 @@ class LinearLineReceiver(LineReceiver):
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes from the transport, and deliver the lines they complete."""
-        if self._raw and not self._lines:
-            self.rawDataReceived(data)
+        if self._raw:
+            # Behind what waits; it may be paused, or not be done with what was before.
+            self._tail += data
+            self.deliver_lines()
             return
         *complete, rest = data.split(b"\n")
         if complete:
@@ -57,28 +59,32 @@ class LinearLineReceiver(LineReceiver):
             return
         self._delivering = True
         try:
-            while self._lines and not self.paused and not self._raw:
-                line = self._lines.popleft().removesuffix(b"\r")
-                if len(line) > self.MAX_LENGTH:
-                    self.line_too_long()
+            while not self.paused:
+                if self._raw:
+                    data = self.clearLineBuffer()
+                    if not data:
+                        return
+                    self.rawDataReceived(data)
+                elif self._lines:
+                    line = self._lines.popleft().removesuffix(b"\r")
+                    if len(line) > self.MAX_LENGTH:
+                        self.line_too_long()
+                    else:
+                        self.lineReceived(line)
                 else:
-                    self.lineReceived(line)
+                    break
         finally:
             self._delivering = False
-        if self._raw and not self.paused:
-            data = self.clearLineBuffer()
-            if data:
-                self.rawDataReceived(data)
-        # Judged only now: a line before it may have changed what is too long. One byte
-        # more than that may still be the CR of an allowed line.
-        elif not self._lines and len(self._tail) > self.MAX_LENGTH + 1:
+        # Judged only now: a line before it may have changed what is too long, or still
+        # wait for its answer. One byte more may be the CR of an allowed line.
+        if not self.paused and len(self._tail) > self.MAX_LENGTH + 1:
             self._tail.clear()
             self._skipping = True
             self.line_too_long()
 
     def take_tail(self) -> None:
         """Take the bytes after the last line end for a line: the input has ended."""
-        if self._tail:
+        if self._tail and not self._raw:
             self._lines.append(bytes(self._tail))
             self._tail.clear()
             self.deliver_lines()
@@ -104,13 +110,11 @@ class LinearLineReceiver(LineReceiver):
     def setRawMode(self) -> None:
         """Hand everything from here on to `rawDataReceived`, as it comes."""
         self._raw = True
+        self._skipping = False
         self.line_mode = 0
 
     def setLineMode(self, extra: bytes = b"") -> None:
         """Go back to lines, the first of them in `extra`."""
         self._raw = False
         self.line_mode = 1
-        if extra:
-            self.dataReceived(extra)
-        else:
-            self.deliver_lines()
+        self.dataReceived(extra + self.clearLineBuffer())

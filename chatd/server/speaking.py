@@ -82,8 +82,9 @@ class SpeakingForm:
     # What the connection calls (`Form`).
 
     def refuse(self, refusal: Refusal) -> None:
-        """Answer with the refusal."""
-        self.answers.say(self.refusal_line(refusal))
+        """Answer with the refusal; what follows the leaving has no answer."""
+        if not self._leaving:
+            self.answers.say(self.refusal_line(refusal))
 
     def progress(self, acknowledged: int) -> None:
         """Tell the delivery what the peer has."""

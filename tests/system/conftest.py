@@ -13,7 +13,6 @@ import socket
 import struct
 import subprocess
 import sys
-import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,13 +45,23 @@ TROUBLE: Final = ("Traceback", "Unhandled", "critical")
 """What a daemon's log has only if something went wrong."""
 
 
-def wait_until(happened: Callable[[], object], what: str) -> None:
-    """Look again and again until something has happened."""
+def _wait_until(happened: Callable[[], object], what: str) -> None:
     deadline = time.monotonic() + DEADLINE
     while not happened():
         if time.monotonic() > deadline:
             pytest.fail(f"not within {DEADLINE:.0f} s: {what}")
         time.sleep(0.005)
+
+
+class WaitUntil(Protocol):
+    def __call__(self, happened: Callable[[], object], what: str) -> None:
+        """Look again and again until something has happened."""
+
+
+@pytest.fixture
+def wait_until() -> WaitUntil:
+    """Wait for what cannot be waited for otherwise."""
+    return _wait_until
 
 
 # Conversations ----------------------------------------------------------------------
@@ -180,13 +189,10 @@ class Program(Conversation):
 
     def __init__(self, command: Sequence[str], *, terminal: bool, cwd: Path) -> None:
         super().__init__()
+        self._terminal = terminal
         if terminal:
             self._reads, slave = os.openpty()
             self._writes = self._reads
-            # No echo: all that is heard comes from the program.
-            attributes = termios.tcgetattr(slave)
-            attributes[3] &= ~termios.ECHO
-            termios.tcsetattr(slave, termios.TCSANOW, attributes)
             self.process = subprocess.Popen(
                 command,
                 cwd=cwd,
@@ -224,6 +230,12 @@ class Program(Conversation):
 
     def send_bytes(self, data: bytes) -> None:
         os.write(self._writes, data)
+
+    def type(self, line: str) -> None:
+        """Send a line; on a terminal, see it there."""
+        self.send(line)
+        if self._terminal:
+            assert self.expect("\n") == f"{line}\n"
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -291,7 +303,7 @@ class Daemon:
         self.wait_for_log("is ready")
         self.addresses: list[str] = re.findall(r"Listening on (\S+)\n", self.log())
         # Only now does it surely handle signals as it should.
-        first = TextClient(self.port or self.addresses[0])
+        first = TextClient(self.port or str(folder / self.addresses[0]))
         first.expect("Enter your username: ")
         first.reset()
 
@@ -302,11 +314,11 @@ class Daemon:
         return next((int(found[1]) for found in ports if found), 0)
 
     def log(self) -> str:
-        return self._log.read_text(encoding="utf-8")
+        return self._log.read_bytes().decode()
 
     def wait_for_log(self, text: str) -> None:
         """Wait until the log has the text."""
-        wait_until(
+        _wait_until(
             lambda: text in self.log() or self.process.poll() is not None,
             f"{text!r} in the log:\n{self.log()}",
         )
@@ -320,12 +332,12 @@ class Daemon:
         assert match
         return int(match[1]) * 1024
 
-    def signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Stop it in order; return its exit status."""
-        self.signal(number)
+        self.send_signal(number)
         return self.wait()
 
     def wait(self, seconds: float = DEADLINE) -> int:
@@ -370,30 +382,38 @@ class StartDaemon(Protocol):
     ) -> Daemon:
         """Start a daemon with these options, and return once it answers.
 
-        Without a ``--port`` it listens on a free port of 127.0.0.1, without a `cwd`
-        it lives where the others of this test do. `env` is added to the environment,
-        and `under` is a command that runs the one after it.
-        """
+                Without a ``--port`` it listens on a free port of 127.0.0.1, without a `cwd`
+        XX"""
 
 
 @pytest.fixture
-def start_daemon(tmp_path: Path) -> Iterator[StartDaemon]:
+def home(tmp_path: Path) -> Path:
+    """Return the folder that a test's daemons work in."""
+    path = tmp_path / "home"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def start_daemon(home: Path, tmp_path: Path) -> Iterator[StartDaemon]:
     """Start daemons, and see at the end that all is well with them."""
     daemons: list[Daemon] = []
-    folder = tmp_path / "daemon"
-    folder.mkdir()
 
     def start(
         *options: str,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         under: Sequence[str] = (),
+        application: Path | None = None,
     ) -> Daemon:
         if not any(each.startswith("--port") for each in options):
             options = ("--port", "tcp:0:interface=127.0.0.1", *options)
-        command = [*under, str(TWISTD), "-n", "chatd", *options]
+        what = ["chatd", *options]
+        if application is not None:
+            what = ["--pidfile=", "-y", str(application)]
+        command = [*under, str(TWISTD), "-n", *what]
         log = tmp_path / f"daemon{len(daemons)}.log"
-        daemon = Daemon(command, cwd or folder, log, os.environ | dict(env or {}))
+        daemon = Daemon(command, cwd or home, log, os.environ | dict(env or {}))
         daemons.append(daemon)
         return daemon
 
@@ -404,8 +424,13 @@ def start_daemon(tmp_path: Path) -> Iterator[StartDaemon]:
 
 
 class Connect(Protocol):
-    def __call__(self, daemon: Daemon, name: str | None = None) -> TextClient:
-        """Connect to a daemon and see its prompt; with a `name`, log in."""
+    def __call__(
+        self, where: Daemon | int | str, name: str | None = None, host: str = ...
+    ) -> TextClient:
+        """Connect to a daemon and see its prompt; with a `name`, log in.
+
+        `where` may be a port, at `host`, or the path of a Unix socket.
+        """
 
 
 @pytest.fixture
@@ -413,8 +438,10 @@ def connect(start_daemon: StartDaemon) -> Iterator[Connect]:
     """Make connections that are closed at the end, before the daemons stop."""
     clients: list[TextClient] = []
 
-    def connect(daemon: Daemon, name: str | None = None) -> TextClient:
-        client = TextClient(daemon.port)
+    def connect(
+        where: Daemon | int | str, name: str | None = None, host: str = "127.0.0.1"
+    ) -> TextClient:
+        client = TextClient(where.port if isinstance(where, Daemon) else where, host)
         clients.append(client)
         client.expect("Enter your username: ")
         if name is not None:
@@ -493,6 +520,17 @@ def run(tmp_path: Path) -> Run:
     return run
 
 
+class Twistd(Protocol):
+    def __call__(self, *arguments: str) -> Finished:
+        """Run twistd to its end, in the folder that daemons work in."""
+
+
+@pytest.fixture
+def twistd(run: Run, home: Path) -> Twistd:
+    """Run a twistd that is expected to end by itself."""
+    return lambda *arguments: run([str(TWISTD), *arguments], cwd=home, seconds=15)
+
+
 class SitAt(Protocol):
     def __call__(self, command: Sequence[str], *, terminal: bool) -> Program:
         """Start a program to talk through."""
@@ -523,8 +561,3 @@ def needs() -> Callable[[str], str]:
         return path
 
     return look_up
-
-
-def without_times(text: str) -> str:
-    """Return a text with TIME for each time that a queued message bears."""
-    return re.sub(r"\(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\)", "(TIME)", text)

@@ -1,0 +1,1 @@
+"""What the benchmarks share: the daemon as a process, connections to it, figures."""
