@@ -132,7 +132,9 @@ class Journal:
         if not self._retry_later or entries or arrivals:
             removals, self._removals = self._removals, {}
         if not (entries or arrivals or departures or removals):
-            self._tell_flushed()
+            # A refusal of an entry may have let its sender go on.
+            if not self._scheduled:
+                self._tell_flushed()
             return
         batch = Batch(
             arrivals=[arrival for arrival, _ in arrivals],
@@ -175,7 +177,7 @@ class Journal:
                 kept.append(entry)
             else:
                 self.refused += 1
-                entry.settle(refusal)
+                self._settle(entry, refusal)
         return kept
 
     def _finish(
@@ -193,7 +195,7 @@ class Journal:
             self._refuse(entries, outcome.refused)
         else:
             for entry in entries:
-                entry.settle(None)
+                self._settle(entry, None)
         for (_, arrived), answer in zip(arrivals, outcome.arrived, strict=True):
             arrived.callback(answer)
 
@@ -206,7 +208,13 @@ class Journal:
             )
         for entry in entries:
             name = entry.message.target
-            entry.settle(Refusal("not-stored", name=name, reason=reason))
+            self._settle(entry, Refusal("not-stored", name=name, reason=reason))
+
+    def _settle(self, entry: Entry, refusal: Refusal | None) -> None:
+        try:
+            entry.settle(refusal)
+        except Exception:  # what fails for one sender must not leave another waiting
+            self._log.failure("A sender could not be told what became of a message")
 
     def _keep(self, removals: dict[int, tuple[int, OnRemoved]]) -> None:
         """Try removals that failed again, in a while or with the next message."""

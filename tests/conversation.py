@@ -47,7 +47,7 @@ import json
 import re
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from itertools import count
@@ -552,7 +552,7 @@ class Conversation:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._connections: dict[str, Connection] = {}
-        self._tokens = count(1)
+        self._questions = count(1)
 
     def gather(self, crowd: Crowd) -> None:
         """Let users log in, one after the other."""
@@ -599,7 +599,8 @@ class Conversation:
                 if data != step.data:
                     raise WrongTurn(f"received {data!r}")
             case Verb.RECEIVES_NOTHING:
-                self._rest(connection)
+                everybody = list(self._connections.values())
+                self._rest([*everybody, connection])
                 if connection.unread:
                     raise WrongTurn(f"received {connection.unread!r}")
             case Verb.CLOSES_SENDING_SIDE:
@@ -615,8 +616,8 @@ class Conversation:
 
     def end(self) -> None:
         """See that nothing else was said. Raises `WrongTurn`."""
-        for connection in self._connections.values():
-            self._rest(connection)
+        everybody = list(self._connections.values())
+        self._rest(everybody + everybody)
         for who, connection in self._connections.items():
             if connection.unread:
                 raise WrongTurn(f"{who} received {connection.unread!r}")
@@ -671,19 +672,18 @@ class Conversation:
         if not line.startswith(f'{{"type":"{kind}",'):
             raise WrongTurn(f"received {line!r}")
 
-    def _rest(self, last: Connection) -> None:
-        """Let everything come to `last` that is under way to it.
+    def _rest(self, order: Iterable[Connection]) -> None:
+        """Let everything arrive that is under way to the last of these.
 
         An answer is held back by those before it, and with the answer to a message
-        that message has been sent on: everybody is asked something, `last` last.
+        that message has been sent on. So who is asked after everybody else, and has
+        answered, has got everything.
         """
-        if not self._daemon.remote:
-            last.read_on()
-            return
-        for connection in self._connections.values():
-            if connection is not last:
-                connection.ask(f"question-{next(self._tokens)}")
-        last.ask(f"question-{next(self._tokens)}")
+        for connection in order:
+            if self._daemon.remote:
+                connection.ask(f"question-{next(self._questions)}")
+            else:
+                connection.read_on()
 
 
 def hold(script: Script, daemon: Daemon) -> None:

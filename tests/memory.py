@@ -30,6 +30,13 @@ from chatd.wire.message import Message
 T = TypeVar("T")
 
 
+class _ClosedAtTheEnd(sqlite3.Connection):
+    """A connection that need not be closed: a newer Python warns of one that is not."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class _Slow(Generic[T]):
     """Something that the store was asked for and has not answered yet."""
 
@@ -63,7 +70,9 @@ class MemoryStore:
 
     def __init__(self, connection: sqlite3.Connection | None = None) -> None:
         if connection is None:
-            connection = sqlite3.connect(":memory:", isolation_level=None)
+            connection = sqlite3.connect(
+                ":memory:", isolation_level=None, factory=_ClosedAtTheEnd
+            )
             migrations.migrate(connection, migrations.load())
         self.connection = connection
         self.slow = False

@@ -112,6 +112,7 @@ class Delivery:
         self._begun: Deferred[None] | None = None
         self._finishing = False
         self._told_missed = False
+        self._overtaken = 0
         self._done: list[Deferred[None]] = []
 
     @property
@@ -127,7 +128,7 @@ class Delivery:
     @property
     def must_wait(self) -> bool:
         """Whether another connection is draining what waits now."""
-        return self._receiver.backlog.stored > 0 and any(
+        return self._receiver.undelivered > 0 and any(
             other is not self and other.draining for other in self._receiver.deliveries
         )
 
@@ -145,14 +146,15 @@ class Delivery:
         """
         begun = self._begun = Deferred()
         self._queued_upto = self._receiver.committed
+        self._position = self._receiver.delivered
         if self.must_wait:
             self.state = State.WAITING
             self._watch_for_stall()
-        elif self._receiver.backlog.stored == 0:
+        elif self._receiver.undelivered > 0:
+            self._catch_up()
+        else:
             self._position = self._receiver.committed
             self.state = State.LIVE
-        else:
-            self._catch_up()
         self._receiver.joined(self)
         if self.state is not State.CATCHING_UP:
             self._tell_begun()
@@ -171,6 +173,8 @@ class Delivery:
         """Write a message that was just stored, if this delivery is live."""
         if self.state is not State.LIVE or self._finishing:
             return
+        if message.position <= self._position:
+            return  # a page had it: it was on disk before that was reported
         bound = CROWDED_BYTES if self._peer.crowded else self._max_outstanding
         if self._peer.outstanding + message.size > bound:
             self._catch_up()
@@ -190,11 +194,13 @@ class Delivery:
         """Take note that some connection got further."""
         if self.state is State.WAITING:
             if self._receiver.delivered >= self._queued_upto:
-                self._position = self._receiver.delivered
+                self._position = self._queued_upto
                 self._stop_watching()
                 self._catch_up()
             else:
                 self._watch_for_stall()
+        elif not self._overtaken and self._receiver.delivered > self._position:
+            self._overtaken = self._receiver.delivered
 
     def another_left(self) -> None:
         """Take over if the connection that was draining the backlog has gone."""
@@ -248,10 +254,12 @@ class Delivery:
             if self._begun is None:
                 await self._peer.drained()
             if self.state is not State.CATCHING_UP or self._finished:
+                self._tell_done()
                 return
             if self._position < receiver.delivered:
                 self._skip_to(receiver.delivered)
             committed = receiver.committed
+            self._overtaken = 0
             try:
                 page = await self._pages.page(
                     receiver.id,
@@ -268,10 +276,13 @@ class Delivery:
                 continue
             if self.state is not State.CATCHING_UP:
                 return
+            # What was there when the read began may have reached another connection,
+            # and left the queue, before it was read.
             if page:
+                if 0 < self._overtaken < page[0].position:
+                    self._skip_to(self._overtaken)
                 self._write(page)
             elif self._position < committed:
-                # What was there when the read began reached another connection.
                 self._skip_to(committed)
             self._tell_begun()
             self._tell_done()
@@ -286,7 +297,7 @@ class Delivery:
 
     def _skip_to(self, position: int) -> None:
         """Leave out what another connection has; say so, once while catching up."""
-        if self._position > 0 and not self._told_missed:
+        if not self._told_missed:
             self._told_missed = True
             self._peer.notice(MISSED)
         self._position = position

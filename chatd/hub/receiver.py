@@ -78,6 +78,14 @@ class Receiver:
         return bool(self.deliveries)
 
     @property
+    def undelivered(self) -> int:
+        """How many messages no connection is known to have.
+
+        Those that one has are in the queue a little longer.
+        """
+        return self.backlog.stored if self.delivered < self.committed else 0
+
+    @property
     def idle(self) -> bool:
         """Whether nothing would be lost by forgetting this object."""
         return not (self.connections or self._pending or self._removing)

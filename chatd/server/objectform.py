@@ -113,7 +113,7 @@ class ObjectForm(SpeakingForm):
                 more_users=users.more,
                 online=online.names,
                 more_online=online.more,
-                queued=0 if waits else session.receiver.backlog.stored,
+                queued=0 if waits else session.receiver.undelivered,
             )
         )
         await self.start_session(session)

@@ -83,7 +83,7 @@ class TextForm(SpeakingForm):
         self.write_lines([text])
 
     def _announce_backlog(self, session: Session) -> None:
-        delivery, count = session.delivery, session.receiver.backlog.stored
+        delivery, count = session.delivery, session.receiver.undelivered
         if delivery is None or count == 0:
             return
         if not delivery.must_wait:

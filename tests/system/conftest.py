@@ -170,6 +170,13 @@ class TextClient(Conversation):
         self.send(name)
         return self.expect("(/help lists the commands)\n")
 
+    def leave(self) -> str:
+        """Quit and close; return what was said from the last `expect` on."""
+        self.send("/quit")
+        said = self.rest()
+        self.close()
+        return said
+
     def end_input(self) -> None:
         """Close the sending side."""
         self.socket.shutdown(socket.SHUT_WR)
@@ -246,32 +253,42 @@ class Program(Conversation):
 
 
 class Flood:
-    """Sends numbered lines from a thread until it is stopped, or cut off.
+    """Sends numbered lines from a thread, until all are sent or nobody takes more.
 
-    The test meanwhile reads the answers. `line` makes a line of its number.
+    The test meanwhile reads the answers, or talks to others. `line` makes a line of
+    its number; without a `count` there is no end to them.
     """
 
-    def __init__(self, client: TextClient, line: Callable[[int], str]) -> None:
+    def __init__(
+        self, client: TextClient, line: Callable[[int], str], count: int | None
+    ) -> None:
         self._client = client
         self._line = line
+        self._numbers = range(sys.maxsize if count is None else count)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._send)
         self._thread.start()
 
+    @property
+    def sending(self) -> bool:
+        """Whether there are lines left to send."""
+        return self._thread.is_alive()
+
     def _send(self) -> None:
-        number = 0
+        left = self._numbers
         with suppress(OSError):
-            while not self._stopping.is_set():
-                numbers = range(number, number + 50)
-                self._client.send(*map(self._line, numbers))
-                number = numbers.stop
+            while left and not self._stopping.is_set():
+                self._client.send(*map(self._line, left[:50]))
+                left = left[50:]
 
     def stop(self) -> None:
+        """Stop sending, and close the connection if that has not ended by itself."""
         self._stopping.set()
-        with suppress(OSError):  # it may stand in the middle of a line
-            self._client.socket.shutdown(socket.SHUT_RDWR)
+        if self.sending:
+            with suppress(OSError):  # it may stand in the middle of a line
+                self._client.socket.shutdown(socket.SHUT_RDWR)
         self._thread.join(DEADLINE)
-        assert not self._thread.is_alive()
+        assert not self.sending
 
 
 # The daemon -------------------------------------------------------------------------
@@ -382,8 +399,10 @@ class StartDaemon(Protocol):
     ) -> Daemon:
         """Start a daemon with these options, and return once it answers.
 
-                Without a ``--port`` it listens on a free port of 127.0.0.1, without a `cwd`
-        XX"""
+        Without a ``--port`` it listens on a free port of 127.0.0.1, without a `cwd`
+        it works in `home`. `env` is added to the environment, `under` is a command
+        that runs the one after it, and an `application` file has its own options.
+        """
 
 
 @pytest.fixture
@@ -454,7 +473,9 @@ def connect(start_daemon: StartDaemon) -> Iterator[Connect]:
 
 
 class StartFlood(Protocol):
-    def __call__(self, client: TextClient, line: Callable[[int], str]) -> Flood:
+    def __call__(
+        self, client: TextClient, line: Callable[[int], str], count: int | None = None
+    ) -> Flood:
         """Send lines, made of their numbers from 0, without a pause."""
 
 
@@ -463,8 +484,10 @@ def flood(connect: Connect) -> Iterator[StartFlood]:
     """Start floods, and stop them at the end."""
     floods: list[Flood] = []
 
-    def start(client: TextClient, line: Callable[[int], str]) -> Flood:
-        floods.append(Flood(client, line))
+    def start(
+        client: TextClient, line: Callable[[int], str], count: int | None = None
+    ) -> Flood:
+        floods.append(Flood(client, line, count))
         return floods[-1]
 
     yield start

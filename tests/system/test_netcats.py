@@ -107,16 +107,13 @@ class Receivers:
         self._connect = connect
         self.daemon = start_daemon()
         self.bob = connect(self.daemon, "bob")
-        carol = connect(self.daemon, "carol")
-        carol.send("/quit")
-        carol.rest()
+        connect(self.daemon, "carol").leave()
 
     def got_all(self) -> bool:
         """Check that both got what `LINES` say."""
         assert self.bob.expect("\n") == "alice: hé there\n"
-        carol = self._connect(self.daemon, "carol")
-        carol.send("/quit")
-        assert without_times(carol.rest()) == (
+        said = self._connect(self.daemon, "carol").leave()
+        assert without_times(said) == (
             "You have 2 offline messages:\n"
             "alice: one-two (TIME)\n"
             "alice: three (TIME)\n"
