@@ -126,7 +126,7 @@ class ChatService(Service):
         if isinstance(address, TCP4Address | TCP6Address):
             address = Origin(address.host, address.port, True)
         elif isinstance(address, UNIXAddress):
-            address = address.name
+            address = os.fsdecode(address.name)
         self._log.info("Listening on {address}", address=str(address))
 
     def _cannot_listen(self, failure: Failure) -> None:
@@ -184,6 +184,9 @@ class ChatService(Service):
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         signal.signal(signal.SIGHUP, nothing_to_reload)
+        if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:
+            # twistd begins a new log file on this; without one it would kill us.
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
     def _drop_unused(self, hub: Hub, age: float) -> Deferred[None]:
         return Deferred.fromCoroutine(hub.expire(age)).addErrback(

@@ -86,16 +86,19 @@ class MemoryStore:
             "SELECT COALESCE(MAX(position), 0) FROM offline_messages"
         ).fetchone()
         self._positions = count(last + 1)
-        self._commits: list[_Slow[Outcome]] = []
+        self._commits: list[_Slow[Any]] = []
         self._reads: list[_Slow[Any]] = []
 
     def allot(self) -> int:
         return next(self._positions)
 
     def commit(self, batch: Batch) -> Deferred[Outcome]:
+        return self._in_order(partial(self._carry_out, batch))
+
+    def _in_order(self, work: Callable[[], Deferred[T]]) -> Deferred[T]:
         if not self.slow:
-            return self._carry_out(batch)
-        self._commits.append(_Slow(partial(self._carry_out, batch)))
+            return work()
+        self._commits.append(_Slow(work))
         return self._commits[-1].answered
 
     def write(self) -> None:
@@ -144,7 +147,10 @@ class MemoryStore:
         return self._read(transactions.find_user, key)
 
     def find_share(self, target: int, sender: str) -> Deferred[Amount]:
-        return self._read(transactions.find_share, target, sender)
+        def carry_out() -> Deferred[Amount]:
+            return succeed(transactions.find_share(self.connection, target, sender))
+
+        return self._in_order(carry_out)
 
     def page(
         self, target: int, name: str, after: int, max_bytes: int
@@ -297,6 +303,41 @@ class MemoryServer:
         self.factory = ChatFactory(self.limits, self.clock)
         self.factory.hub = self.hub
         self._ports = count(40_000)
+
+    def check_figures(self) -> None:
+        """Assert that the figures kept of the queues are those of their rows.
+
+        Those in memory are compared where nothing is on its way to the disk.
+        """
+
+        def rows(query: str) -> dict[Any, tuple[int, int]]:
+            found = self.store.connection.execute(query)
+            return {tuple(row[:-2]): (row[-2], row[-1]) for row in found}
+
+        queues = rows(
+            "SELECT users.id, COUNT(position), COALESCE(SUM(size), 0)"
+            " FROM users LEFT JOIN offline_messages ON users.id = target"
+            " GROUP BY users.id"
+        )
+        kept = rows("SELECT id, queued_messages, queued_bytes FROM users")
+        assert kept == queues
+        shares = rows(
+            "SELECT target, sender, COUNT(*), SUM(size) FROM offline_messages"
+            " GROUP BY target, sender"
+        )
+        assert shares == rows(
+            "SELECT target, sender, messages, bytes FROM queue_shares"
+        )
+        for receiver in self.hub._receivers.values():
+            if receiver._pending or receiver._removing:
+                continue
+            backlog = receiver.backlog
+            assert backlog.stored == queues[receiver.id,][0], receiver.name
+            held = (backlog._held.messages, backlog._held.bytes)
+            assert held == queues[receiver.id,], receiver.name
+            for sender, share in backlog._shares.items():
+                expected = shares.get((receiver.id, sender), (0, 0))
+                assert (share.messages, share.bytes) == expected, receiver.name
 
     def killed(self) -> "MemoryServer":
         """Return a new daemon on the database as it is now: as after ``kill -9``."""

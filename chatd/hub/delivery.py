@@ -35,6 +35,9 @@ PAGE_BYTES = 256 * 1024
 CROWDED_BYTES = 16 * 1024
 """What a page, and a live peer's backlog, may have while memory is short."""
 
+MAX_UNCONFIRMED = 10_000
+"""How many messages a live peer may not have acknowledged, however short."""
+
 MISSED = "Some messages went only to another connection of yours."
 
 
@@ -176,7 +179,10 @@ class Delivery:
         if message.position <= self._position:
             return  # a page had it: it was on disk before that was reported
         bound = CROWDED_BYTES if self._peer.crowded else self._max_outstanding
-        if self._peer.outstanding + message.size > bound:
+        if (
+            self._peer.outstanding + message.size > bound
+            or len(self._unconfirmed) >= MAX_UNCONFIRMED
+        ):
             self._catch_up()
             return
         self._write([message])

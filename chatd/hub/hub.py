@@ -98,11 +98,14 @@ class Hub:
         self._online.pop(receiver.key, None)
         self._online[receiver.key] = receiver
 
+    def went(self, receiver: Receiver) -> None:
+        """Take note that a user may have one connection less that receives."""
+        if not receiver.online:
+            self._online.pop(receiver.key, None)
+
     def left(self, receiver: Receiver) -> None:
         """Take note that a user has one connection less."""
         receiver.connections -= 1
-        if not receiver.online:
-            self._online.pop(receiver.key, None)
         self._accounts.depart(receiver.id)
 
     def known(self, names: Iterable[Name], sender: str) -> list[Receiver] | None:
@@ -173,7 +176,7 @@ class Hub:
             receiver = self._receivers.get(key) or self._remember(
                 Receiver(user, self._journal, self._limits)
             )
-            if not receiver.online:
+            if not receiver.connections:
                 self._log.info(
                     "Dropping the queue of {name}, unused: {count} messages",
                     name=receiver.name,

@@ -41,6 +41,9 @@ class Presence(Protocol):
     def came(self, receiver: Receiver) -> None:
         """Take note that a user has one more connection that receives."""
 
+    def went(self, receiver: Receiver) -> None:
+        """Take note that a user may have one connection less that receives."""
+
     def left(self, receiver: Receiver) -> None:
         """Take note that a user has one connection less."""
 
@@ -175,6 +178,7 @@ class Session:
         """Deliver nothing more; what the peer may not have stays in the queue."""
         if self.delivery is not None:
             self.delivery.close()
+            self._presence.went(self.receiver)
 
     def close(self) -> None:
         """Leave; what was accepted is still stored."""

@@ -202,6 +202,11 @@ class Connection(LinearLineReceiver):
 
     # What forms call.
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether all lines read so far are processed."""
+        return not (self._delivering or self._holds or self.lines_waiting)
+
     def become(self, form: Form) -> None:
         """Go on in another form."""
         self.form = form
@@ -258,9 +263,9 @@ class Connection(LinearLineReceiver):
         self._settle()
 
     def deliver_lines(self) -> None:
-        """Deliver the lines that wait, and say so when there are none."""
+        """Deliver the lines that wait, and say so when all are processed."""
         super().deliver_lines()
-        if not self.lines_waiting:
+        if self.at_rest:
             self.form.idle()
 
     async def stop(self) -> None:
@@ -268,6 +273,8 @@ class Connection(LinearLineReceiver):
 
         Returns when that is done but for the peer's reading it.
         """
+        if self.closed:
+            return  # and still reads: the end of its input has to be seen
         self._rushing = True
         self.transport.pauseProducing()
         self._holds &= {"line"}

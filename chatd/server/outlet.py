@@ -152,8 +152,9 @@ class Outlet:
         self._awaiting_drain = False
         self._transport.unregisterProducer()
         self._hand_over()
-        self.look()
+        # First: what `look` reports may lead to writing more.
         self._tell_drained()
+        self.look()
 
     def stopProducing(self) -> None:
         """Take note that the connection is lost (`IPullProducer`)."""

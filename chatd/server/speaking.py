@@ -266,6 +266,8 @@ class SpeakingForm:
     def _resume_after_commit(self) -> None:
         if self.session is not None and not self.session.must_pause:
             self.connection.release("commits")
+        if self.connection.at_rest:
+            self.idle()
 
     def _resume_with_room(self) -> None:
         self._waiting_for_room = False

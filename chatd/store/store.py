@@ -87,8 +87,15 @@ class Store:
         return self._read(transactions.find_user, key)
 
     def find_share(self, target: int, sender: str) -> Deferred[Amount]:
-        """Return how much of a receiver's queue is the sender's."""
-        return self._read(transactions.find_share, target, sender)
+        """Return how much of a receiver's queue is the sender's.
+
+        It is answered in the order of the commits: after those that it sees, and
+        before all others. Whoever keeps the figure from there on is never off.
+        """
+        return cast(
+            "Deferred[Amount]",
+            self._writer.runWithConnection(transactions.find_share, target, sender),
+        )
 
     def page(
         self, target: int, target_name: str, after: int, max_bytes: int

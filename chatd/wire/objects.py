@@ -257,11 +257,14 @@ def _id(fields: Mapping[str, Any]) -> str | None:
 
 def _check_required(fields: Mapping[str, Any], known: Iterable[str]) -> None:
     required = fields.get("require", [])
-    if not isinstance(required, list):
-        raise Refusal("bad-field", field="require", reason="it must be a list")
+    if not isinstance(required, list) or not all(
+        isinstance(key, str) for key in required
+    ):
+        reason = "it must be a list of strings"
+        raise Refusal("bad-field", field="require", reason=reason)
     for key in required:
         if key not in known:
-            raise Refusal("unsupported", key=str(key)[:MAX_ID])
+            raise Refusal("unsupported", key=key[:MAX_ID])
 
 
 def _login(fields: Mapping[str, Any], max_message: int) -> Request:

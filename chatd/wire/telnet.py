@@ -64,7 +64,12 @@ class TelnetFilter:
         return self._state != _DATA
 
     def feed(self, data: bytes) -> bytes:
-        """Return `data` without telnet's commands: the same object if it has none."""
+        """Return `data` without telnet's commands: the same object if it has none.
+
+        Nothing that follows the end of the input is returned.
+        """
+        if self.input_ended:
+            return b""
         state = self._state
         if state == _DATA and _IAC_BYTE not in data:
             return data
@@ -107,6 +112,7 @@ class TelnetFilter:
                     kept += _IAC_BYTE
                 elif byte == _EOF:
                     self.input_ended = True
+                    break  # whatever follows, in this packet or another
                 elif byte < _EOF:
                     kept += bytes((_IAC, byte))
         self._state = state

@@ -70,10 +70,12 @@ def wait_until() -> WaitUntil:
 class Conversation:
     """Text to and from somebody, through a file descriptor that is read here.
 
-    `heard` is everything that came so far.
+    `heard` is everything that came so far; `was_cut` is whether the end of it was that
+    the connection was reset.
     """
 
     def __init__(self) -> None:
+        self.was_cut = False
         self._heard = bytearray()
         self._taken = 0
         self._ended = False
@@ -110,13 +112,18 @@ class Conversation:
         """Wait for a text that ends a line; return the lines that end with it."""
         return self.expect(f"{last}\n", seconds).splitlines()
 
-    def rest(self, seconds: float = DEADLINE) -> str:
-        """Wait for the end; return what came before it, from the last `expect` on."""
+    def rest(self, seconds: float = DEADLINE, *, cut: bool = False) -> str:
+        """Wait for the end; return what came before it, from the last `expect` on.
+
+        `cut` says that the connection may be cut off rather than closed.
+        """
         deadline = time.monotonic() + seconds
         while self._hear(deadline):
             pass
         if not self._ended:
             self._fail("the end did not come")
+        if self.was_cut and not cut:
+            self._fail("it was cut off")
         return self._take(len(self._heard))
 
     def _hear(self, deadline: float) -> bool:
@@ -160,6 +167,7 @@ class TextClient(Conversation):
         try:
             return self.socket.recv(1 << 18)
         except ConnectionResetError:
+            self.was_cut = True
             return b""
 
     def send_bytes(self, data: bytes) -> None:
@@ -274,6 +282,11 @@ class Flood:
         """Whether there are lines left to send."""
         return self._thread.is_alive()
 
+    def finish(self) -> None:
+        """Wait until all lines are sent."""
+        self._thread.join(DEADLINE)
+        assert not self.sending
+
     def _send(self) -> None:
         left = self._numbers
         with suppress(OSError):
@@ -287,8 +300,7 @@ class Flood:
         if self.sending:
             with suppress(OSError):  # it may stand in the middle of a line
                 self._client.socket.shutdown(socket.SHUT_RDWR)
-        self._thread.join(DEADLINE)
-        assert not self.sending
+        self.finish()
 
 
 # The daemon -------------------------------------------------------------------------

@@ -378,6 +378,22 @@ def test_a_second_signal_does_not_hurt(
     assert daemon.wait() == 0
 
 
+def test_a_stop_sees_that_somebody_who_had_quit_closes(
+    start_daemon: "StartDaemon", connect: "Connect"
+) -> None:
+    daemon = start_daemon()
+    alice = connect(daemon, "alice")
+    alice.send("/quit")
+    assert alice.rest() == "Goodbye.\n"
+
+    daemon.send_signal(signal.SIGTERM)
+    daemon.wait_for_log("Stopping")
+    alice.close()
+
+    # Else it would be cut off after 5 s.
+    assert daemon.wait(4) == 0
+
+
 # What it leaves ---------------------------------------------------------------------
 
 

@@ -92,7 +92,7 @@ def test_after_a_complete_sequence_data_is_the_same_object_again() -> None:
     assert telnet.feed(data) is data
 
 
-@pytest.mark.parametrize("command", range(EOF, SB))
+@pytest.mark.parametrize("command", range(EOF + 1, SB))
 def test_every_command_of_one_byte_disappears(command: int) -> None:
     assert fed(b"a" + bytes([IAC, command]) + b"b")[0] == b"ab"
 
@@ -100,6 +100,15 @@ def test_every_command_of_one_byte_disappears(command: int) -> None:
 @pytest.mark.parametrize("byte", range(EOF))
 def test_what_is_no_command_stays_with_the_byte_before_it(byte: int) -> None:
     assert fed(bytes([IAC, byte]))[0] == bytes([IAC, byte])
+
+
+def test_nothing_that_follows_the_end_of_input_counts() -> None:
+    telnet = TelnetFilter()
+    assert telnet.feed(b"a\n\xff\xecbob-Hi\n\xff\xfb") == b"a\n"
+    assert telnet.input_ended
+    assert not telnet.in_sequence
+    assert telnet.feed(b"\x01bob-Hi\n") == b""
+    assert telnet.take_replies() == b""
 
 
 def test_the_end_of_input_is_noticed_only_when_it_comes() -> None:

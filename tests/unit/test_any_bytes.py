@@ -1,0 +1,299 @@
+"""Whatever bytes come, in whatever packets: nothing fails, and all mean the same.
+
+A stream is sent to a daemon in memory twice, in pieces and whole. What everybody
+reads, and what waits for whom, must not differ.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from unittest.mock import patch
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from memory import Client, MemoryServer
+from twisted.logger import LogEvent, globalLogPublisher
+
+from chatd.wire import text
+from chatd.wire.answers import ANSWERS
+from chatd.wire.message import Message
+
+MESSAGE_LINE = re.compile(r"^[^ ]+: ")
+WELCOME = re.compile(r"Enter your username: Welcome, [^ ]+\.( You are new here\.)?")
+TELNET_REFUSAL = re.compile(rb"\xff[\xfe\xfc].", re.DOTALL)
+MADE_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+# Streams -----------------------------------------------------------------------------
+
+
+def request(**fields: object) -> bytes:
+    return json.dumps(fields).encode()
+
+
+def one_of(listed: str, *others: bytes) -> st.SearchStrategy[bytes]:
+    """Return a strategy for one of the listed, which are separated by bars."""
+    return st.sampled_from([*(each.encode() for each in listed.split("|")), *others])
+
+
+texts = one_of(
+    "Hi|a-b| x |\tx|\x1b[31m|x\rcarol: y|\x00|a: b|/quit|é|\u2028\u202e\x85|",
+    b"\xff",
+    b"\xe9",
+)
+names = one_of(
+    f"alice|bob|carol|BOB| bob |Юлия|zed||a b|password|me:|{'x' * 33}", b"\xff"
+)
+targets = st.lists(names, min_size=1, max_size=3).map(b",".join)
+messages = st.builds(lambda to, body: to + b"-" + body, targets, texts)
+commands = one_of(
+    "/help|/who|/who b|/users|/users c|/confirm on|/confirm off|/confirm|/foo|/"
+    "|/json|/json x|/send-only|/send-only alice|/send-only carol|/quit"
+)
+logins = st.sampled_from(
+    [
+        *(request(type="login", user=name) for name in ("alice", "bob", "carol", "-")),
+        request(type="login", user="alice", receive=False),
+        request(type="login"),
+    ]
+)
+requests = st.sampled_from(
+    [
+        *(request(type=kind) for kind in ("who", "users", "ping", "quit", "foo")),
+        *(
+            request(type="send", to=to, text=body)
+            for to in ("bob", "carol", "alice", "zed", ["bob", "zed", "carol"], "-")
+            for body in ("Hi", "one\ntwo", "\x1b\r\n\u2028")
+        ),
+        request(type="send", to=["carol", "alice"], text="Hi", id="m1"),
+        request(type="ping", require=[[]]),
+        b'{"x":"\\ud800"}',
+        b"[" * 500,
+        b"{",
+    ]
+)
+# Around the limits of a message, of a line of text and of one of JSON.
+long_lines = st.one_of(
+    st.builds(lambda size: b"bob-" + b"x" * size, st.integers(12_286, 12_290)),
+    st.builds(lambda size: b"x" * size, st.integers(16_382, 16_388)),
+    st.builds(
+        lambda size: b'{"type":"ping"}' + b" " * size, st.integers(131_055, 131_060)
+    ),
+)
+# Offers and requests, commands, a subnegotiation and its end, halves of all these.
+telnet = st.sampled_from(
+    b"\xff\xfb\x1f|\xff\xfd\x01|\xff\xfe\n|\xff\xfc\xff|\xff\xf1|\xff\xff|\xff|\xfb"
+    b"|\xff\xfa\x18\x00X\n|\xff\xf0|\xff\xec".split(b"|")
+)
+line_ends = st.sampled_from([b"\n", b"\n", b"\n", b"\r\n", b"\n\n", b"\r", b""])
+lines = st.builds(
+    lambda line, end: line + end,
+    st.one_of(names, messages, messages, commands, requests, logins, st.binary()),
+    line_ends,
+)
+pieces = st.one_of(
+    lines,
+    lines,
+    lines,
+    telnet,
+    st.builds(lambda line, end: line + end, long_lines, line_ends),
+    st.sampled_from([b"\x16\x03", b"\x16", b"GET / HTTP/1.1\r\n", b"PROXY x\r\n"]),
+)
+# Most of what may happen happens after a login.
+beginnings = st.one_of(
+    st.sampled_from([b"alice\n", b"carol\n", b"bob\n", b"/send-only alice\n", b""]),
+    logins.map(lambda login: b"/json\n" + login + b"\n"),
+)
+streams = st.builds(
+    lambda beginning, rest: beginning + b"".join(rest),
+    beginnings,
+    st.lists(pieces, max_size=12),
+)
+
+
+@dataclass(frozen=True)
+class Packets:
+    """How a stream is cut into packets; turns pass after a packet, or do not."""
+
+    cuts: Sequence[int] = ()
+    pauses: Sequence[bool] = (True,)
+    one_byte_each: bool = False
+
+    def of(self, stream: bytes) -> Iterator[tuple[bytes, bool]]:
+        places = [cut % (len(stream) + 1) for cut in self.cuts]
+        if self.one_byte_each:
+            # Long runs stay together: they would take long, and mean nothing new.
+            places += [at for at in range(len(stream)) if stream[at] not in b"x [."]
+        ends = sorted({0, len(stream), *places})
+        for number, (start, end) in enumerate(pairwise(ends)):
+            yield stream[start:end], self.pauses[number % len(self.pauses)]
+
+
+packets = st.builds(
+    Packets,
+    cuts=st.lists(st.integers(0, 1 << 18), max_size=12),
+    pauses=st.lists(st.booleans(), min_size=1, max_size=4),
+    one_byte_each=st.booleans(),
+)
+WHOLE = Packets()
+BYTE_BY_BYTE = Packets(one_byte_each=True)
+
+
+# What becomes of them ----------------------------------------------------------------
+
+
+@contextmanager
+def no_logged_failure() -> Iterator[None]:
+    """Fail if anything logs a failure."""
+    failures = []
+
+    def observe(event: LogEvent) -> None:
+        if "log_failure" in event:
+            failures.append(event["log_failure"].getTraceback())
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        yield
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    assert not failures, failures[0]
+
+
+class Shown:
+    """The lines that show messages to text connections, as the daemon makes them."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._message_lines = text.message_lines
+
+    def __call__(self, message: Message, *, queued: bool) -> list[str]:
+        lines = self._message_lines(message, queued=queued)
+        self.lines += lines
+        return lines
+
+
+@dataclass
+class Understood:
+    """What became of a stream.
+
+    `answers` are what the connection read but for messages and reports of delivery,
+    which may come between any two of them.
+    """
+
+    closed: bool
+    refusals: list[bytes]
+    answers: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    delivered: list[str] = field(default_factory=list)
+    bob: list[str] = field(default_factory=list)
+    queues: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    users: list[str] = field(default_factory=list)
+
+
+def read(client: Client) -> str:
+    """Return all that a client has read, with made ids left out."""
+    data = TELNET_REFUSAL.sub(b"", client.transport.received)
+    return MADE_ID.sub("ID", data.decode())
+
+
+def after_the_greeting(output: str) -> list[str]:
+    """Return the lines of a text connection after its login."""
+    lines = output.split("\n")
+    for number, line in enumerate(lines, 1):
+        if WELCOME.fullmatch(line):
+            return lines[number:]
+    return []
+
+
+def send(stream: bytes, cut: Packets, *, end: bool) -> Understood:
+    """Send a stream to a new daemon; bob is online, carol was, and has a message."""
+    server = MemoryServer()
+    carol = server.log_in("carol")
+    carol.send("/quit")
+    bob = server.log_in("bob")
+    bob.send("carol-before")
+    sender = server.connect()
+    shown = Shown()
+    with no_logged_failure(), patch.object(text, "message_lines", shown):
+        for packet, pause in cut.of(stream):
+            sender.protocol.dataReceived(packet)
+            if pause:
+                server.settle()
+        server.settle()
+        if end and not sender.transport.write_closed:
+            sender.end_input()
+        for _ in range(4):  # a confirmation waits for some time
+            server.clock.advance(0.25)
+            server.settle()
+    understood = Understood(
+        closed=sender.transport.write_closed,
+        refusals=TELNET_REFUSAL.findall(sender.transport.received),
+        bob=read(bob).split("\n"),
+    )
+    mine = read(sender)
+    json_form = '{"type":"hello",' in mine
+    for line in mine.split("\n"):
+        if '"type":"message"' in line if json_form else MESSAGE_LINE.match(line):
+            understood.messages.append(line)
+        elif '"status":"delivered"' in line:
+            understood.delivered.append(line)
+        else:
+            understood.answers.append(line)
+    for key, sender_name, body in server.store.connection.execute(
+        "SELECT key, sender, message FROM offline_messages"
+        " JOIN users ON users.id = target ORDER BY position"
+    ):
+        understood.queues.setdefault(key, []).append((sender_name, body))
+    understood.users = [
+        row[0]
+        for row in server.store.connection.execute("SELECT name FROM users ORDER BY id")
+    ]
+    assert ANSWERS["internal"].text not in mine
+    looking_so = [
+        line
+        for output in (understood.bob, [] if json_form else mine.split("\n"))
+        for line in after_the_greeting("\n".join(output))
+        if MESSAGE_LINE.match(line)
+    ]
+    assert Counter(looking_so) == Counter(shown.lines)
+    return understood
+
+
+def confirmed_late(answers: list[str]) -> list[str]:
+    """Return the answers as they are if no receiver answers in time."""
+    return [line.replace("Delivered to", "Stored for") for line in answers]
+
+
+def from_others(
+    queues: dict[str, list[tuple[str, str]]],
+) -> dict[str, list[tuple[str, str]]]:
+    """Return the queues without what their owners sent themselves."""
+    without = {
+        key: [each for each in queue if each[0].lower() != key]
+        for key, queue in queues.items()
+    }
+    return {key: queue for key, queue in without.items() if queue}
+
+
+@given(stream=streams, cut=packets, end=st.booleans())
+@example(stream=b"alice\nalice-Hi\n/quit\n\xff\n", cut=BYTE_BY_BYTE, end=False)
+@example(stream=b"alice\n\xff\xecbob-Hi\n", cut=BYTE_BY_BYTE, end=False)
+def test_what_is_understood_does_not_depend_on_the_packets(
+    stream: bytes, cut: Packets, end: bool
+) -> None:
+    whole = send(stream, WHOLE, end=end)
+    cut_up = send(stream, cut, end=end)
+    if not whole.closed:
+        assert cut_up == whole
+        return
+    # Who leaves does not wait for messages to himself, which stay queued, nor for the
+    # news that one was delivered; and telnet's requests after the end mean nothing.
+    assert cut_up.closed
+    assert cut_up.messages[: len(whole.messages)] == whole.messages
+    assert whole.refusals[: len(cut_up.refusals)] == cut_up.refusals
+    assert confirmed_late(cut_up.answers) == confirmed_late(whole.answers)
+    assert from_others(cut_up.queues) == from_others(whole.queues)
+    assert (cut_up.bob, cut_up.users) == (whole.bob, whole.users)
