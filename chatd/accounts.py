@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from chatd.limits import HourlyTally, Limits
+from chatd.limits import HourlyTally, Limits, Tally
 from chatd.store.records import Arrival, User
 from chatd.wire.answers import Refusal
 from chatd.wire.names import Name
@@ -70,6 +70,7 @@ class Accounts:
         self._limits = limits
         self._clock = clock
         self._new_names = HourlyTally()
+        self._registering = Tally()
 
     async def admit(self, name: Name, origin: Origin) -> tuple[User, bool]:
         """Return the user of that name, and whether the name is new.
@@ -80,6 +81,7 @@ class Accounts:
         user = await self._users.find_user(name.key)
         if user is None:
             self._check_new_names(origin)
+            self._registering.add(origin.host)
         arrival = Arrival(
             name.key, name.shown, origin.host, origin.port, self._milliseconds()
         )
@@ -87,6 +89,9 @@ class Accounts:
             admitted = await self._register.arrive(arrival)
         except sqlite3.Error:
             admitted = None
+        finally:
+            if user is None:
+                self._registering.remove(origin.host)
         if admitted is not None:
             if admitted[1] and not origin.exempt:
                 self._new_names.add(origin.host, self._clock.seconds())
@@ -102,8 +107,8 @@ class Accounts:
 
     def _check_new_names(self, origin: Origin) -> None:
         limit = self._limits.new_names
-        now = self._clock.seconds()
-        if not origin.exempt and self._new_names.count(origin.host, now) >= limit:
+        count = self._new_names.count(origin.host, self._clock.seconds())
+        if not origin.exempt and count + self._registering[origin.host] >= limit:
             raise Refusal("too-many-names", limit=limit)
 
     def _milliseconds(self) -> int:

@@ -126,7 +126,7 @@ class ChatService(Service):
         if isinstance(address, TCP4Address | TCP6Address):
             address = Origin(address.host, address.port, True)
         elif isinstance(address, UNIXAddress):
-            address = os.fsdecode(address.name)
+            address = os.fsdecode(address.name or b"")
         self._log.info("Listening on {address}", address=str(address))
 
     def _cannot_listen(self, failure: Failure) -> None:

@@ -193,11 +193,13 @@ class Connection(LinearLineReceiver):
         if self._linger is not None and self._linger.active():
             self._linger.cancel()
         self.logged_in()
-        self.outlet.lost()
         if self.closed:
+            self.outlet.lost()
             self.owner.left(self)
         else:
             self.form.disconnected()
+            # Lines that waited until the answers were read are taken now.
+            self.outlet.lost()
             self._settle()
 
     # What forms call.
@@ -238,9 +240,14 @@ class Connection(LinearLineReceiver):
                 )
 
     def dismiss(self, refusal: Refusal) -> None:
-        """Refuse the whole connection: answer, then close."""
+        """Refuse the whole connection: answer, then close.
+
+        Nobody is logged in: who does not even read the answer is cut.
+        """
         self.refuse(refusal)
         self.hang_up()
+        if self.alive:
+            self._cut_later()
 
     def hold(self, reason: str) -> None:
         """Take no further lines for a reason; several may hold at once."""
@@ -321,9 +328,13 @@ class Connection(LinearLineReceiver):
             self.transport.loseConnection()
         else:
             half_close()
-        self._linger = self.owner.clock.callLater(
-            LINGER_SECONDS, self.transport.abortConnection
-        )
+        self._cut_later()
+
+    def _cut_later(self) -> None:
+        if self._linger is None:
+            self._linger = self.owner.clock.callLater(
+                LINGER_SECONDS, self.transport.abortConnection
+            )
 
     def _login_too_late(self) -> None:
         self.dismiss(Refusal("login-timeout", limit=self.owner.limits.login_time))
@@ -347,6 +358,8 @@ class Connection(LinearLineReceiver):
                 self._telnet = TelnetFilter()
                 self.refuse(Refusal("not-utf8"))
         self._tell_processed()
+        if self.closed:
+            return  # by what was just told
         if not self.alive:
             self._conclude()
             self.owner.left(self)

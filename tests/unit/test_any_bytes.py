@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from unittest.mock import patch
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from memory import Client, MemoryServer
 from twisted.logger import LogEvent, globalLogPublisher
@@ -26,6 +26,7 @@ MESSAGE_LINE = re.compile(r"^[^ ]+: ")
 WELCOME = re.compile(r"Enter your username: Welcome, [^ ]+\.( You are new here\.)?")
 TELNET_REFUSAL = re.compile(rb"\xff[\xfe\xfc].", re.DOTALL)
 MADE_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]")
 
 # Streams -----------------------------------------------------------------------------
 
@@ -39,6 +40,17 @@ def one_of(listed: str, *others: bytes) -> st.SearchStrategy[bytes]:
     return st.sampled_from([*(each.encode() for each in listed.split("|")), *others])
 
 
+def now_and_then(
+    usual: st.SearchStrategy[bytes], *others: st.SearchStrategy[bytes]
+) -> st.SearchStrategy[bytes]:
+    """Return a strategy for what is usual, and at times for one of the others.
+
+    `one_of` gives every strategy the same weight, one that is named twice too.
+    """
+    choices = [usual] * 3 * len(others) + list(others)
+    return st.sampled_from(choices).flatmap(lambda choice: choice)
+
+
 texts = one_of(
     "Hi|a-b| x |\tx|\x1b[31m|x\rcarol: y|\x00|a: b|/quit|é|\u2028\u202e\x85|",
     b"\xff",
@@ -47,7 +59,10 @@ texts = one_of(
 names = one_of(
     f"alice|bob|carol|BOB| bob |Юлия|zed||a b|password|me:|{'x' * 33}", b"\xff"
 )
-targets = st.lists(names, min_size=1, max_size=3).map(b",".join)
+targets = now_and_then(
+    one_of("bob|carol|alice|bob,carol,zed"),
+    st.lists(names, min_size=1, max_size=3).map(b",".join),
+)
 messages = st.builds(lambda to, body: to + b"-" + body, targets, texts)
 commands = one_of(
     "/help|/who|/who b|/users|/users c|/confirm on|/confirm off|/confirm|/foo|/"
@@ -60,14 +75,14 @@ logins = st.sampled_from(
         request(type="login"),
     ]
 )
+sends = st.builds(
+    lambda to, body: request(type="send", to=to, text=body),
+    st.sampled_from(["bob", "carol", "alice", "zed", ["bob", "zed", "carol"], "-"]),
+    st.sampled_from(["Hi", "one\ntwo", "\x1b\r\n\u2028", ""]),
+)
 requests = st.sampled_from(
     [
         *(request(type=kind) for kind in ("who", "users", "ping", "quit", "foo")),
-        *(
-            request(type="send", to=to, text=body)
-            for to in ("bob", "carol", "alice", "zed", ["bob", "zed", "carol"], "-")
-            for body in ("Hi", "one\ntwo", "\x1b\r\n\u2028")
-        ),
         request(type="send", to=["carol", "alice"], text="Hi", id="m1"),
         request(type="ping", require=[[]]),
         b'{"x":"\\ud800"}',
@@ -76,41 +91,56 @@ requests = st.sampled_from(
     ]
 )
 # Around the limits of a message, of a line of text and of one of JSON.
-long_lines = st.one_of(
-    st.builds(lambda size: b"bob-" + b"x" * size, st.integers(12_286, 12_290)),
-    st.builds(lambda size: b"x" * size, st.integers(16_382, 16_388)),
-    st.builds(
-        lambda size: b'{"type":"ping"}' + b" " * size, st.integers(131_055, 131_060)
-    ),
+long_lines = st.builds(
+    lambda before, byte, limit, more: before + byte * (limit + more - len(before)),
+    one_of("|bob-|/who |alice,bob-"),
+    one_of("x| "),
+    st.sampled_from([12_288, 12_292, 16_384]),
+    st.integers(-2, 3),
+)
+long_requests = st.builds(
+    lambda more: b'{"type":"ping"}' + b" " * (131_072 - 15 + more), st.integers(-2, 3)
 )
 # Offers and requests, commands, a subnegotiation and its end, halves of all these.
 telnet = st.sampled_from(
     b"\xff\xfb\x1f|\xff\xfd\x01|\xff\xfe\n|\xff\xfc\xff|\xff\xf1|\xff\xff|\xff|\xfb"
     b"|\xff\xfa\x18\x00X\n|\xff\xf0|\xff\xec".split(b"|")
 )
-line_ends = st.sampled_from([b"\n", b"\n", b"\n", b"\r\n", b"\n\n", b"\r", b""])
-lines = st.builds(
-    lambda line, end: line + end,
-    st.one_of(names, messages, messages, commands, requests, logins, st.binary()),
-    line_ends,
-)
-pieces = st.one_of(
-    lines,
-    lines,
-    lines,
-    telnet,
-    st.builds(lambda line, end: line + end, long_lines, line_ends),
-    st.sampled_from([b"\x16\x03", b"\x16", b"GET / HTTP/1.1\r\n", b"PROXY x\r\n"]),
-)
+line_ends = now_and_then(one_of("\n|\r\n"), one_of("\n\n|\r|"))
+
+
+def pieces(
+    usual: st.SearchStrategy[bytes], *others: st.SearchStrategy[bytes]
+) -> st.SearchStrategy[bytes]:
+    """Return a strategy for lines with their ends, and for what comes in between."""
+    ended = st.builds(
+        lambda line, end: line + end, now_and_then(usual, *others), line_ends
+    )
+    odd = one_of("\x16|\x16\x03|GET / HTTP/1.1\r\n|PROXY x\r\n")
+    return now_and_then(ended, telnet, odd)
+
+
+def stream_of(
+    beginning: st.SearchStrategy[bytes], rest: st.SearchStrategy[bytes]
+) -> st.SearchStrategy[bytes]:
+    """Return a strategy for streams that begin so."""
+    rests = st.lists(rest, max_size=12).map(b"".join)
+    return st.builds(lambda first, then: first + then, beginning, rests)
+
+
 # Most of what may happen happens after a login.
-beginnings = st.one_of(
-    st.sampled_from([b"alice\n", b"carol\n", b"bob\n", b"/send-only alice\n", b""]),
-    logins.map(lambda login: b"/json\n" + login + b"\n"),
+text_streams = stream_of(
+    one_of("alice\n|carol\n|bob\n|/send-only alice\n|alice\n/confirm on\n"),
+    pieces(messages, commands, commands, names, long_lines, requests, st.binary()),
 )
-streams = st.builds(
-    lambda beginning, rest: beginning + b"".join(rest),
-    beginnings,
-    st.lists(pieces, max_size=12),
+json_streams = stream_of(
+    logins.map(lambda login: b"/json\n" + login + b"\n"),
+    pieces(sends, requests, requests, logins, messages, long_requests, st.binary()),
+)
+streams = st.one_of(
+    text_streams,
+    json_streams,
+    stream_of(st.just(b""), pieces(names, commands, messages, requests, st.binary())),
 )
 
 
@@ -252,6 +282,7 @@ def send(stream: bytes, cut: Packets, *, end: bool) -> Understood:
         for row in server.store.connection.execute("SELECT name FROM users ORDER BY id")
     ]
     assert ANSWERS["internal"].text not in mine
+    assert not CONTROL.search(mine + read(bob))
     looking_so = [
         line
         for output in (understood.bob, [] if json_form else mine.split("\n"))
@@ -278,9 +309,15 @@ def from_others(
     return {key: queue for key, queue in without.items() if queue}
 
 
+@settings(max_examples=max(300, settings().max_examples))
 @given(stream=streams, cut=packets, end=st.booleans())
 @example(stream=b"alice\nalice-Hi\n/quit\n\xff\n", cut=BYTE_BY_BYTE, end=False)
 @example(stream=b"alice\n\xff\xecbob-Hi\n", cut=BYTE_BY_BYTE, end=False)
+@example(stream=b"alice\n" + b"x" * 16_384 + b"\r\n", cut=BYTE_BY_BYTE, end=False)
+@example(stream=b"alice\n" + b"x" * 16_386, cut=BYTE_BY_BYTE, end=False)
+@example(stream=b"/json\n" + b"x" * 16_386, cut=BYTE_BY_BYTE, end=True)
+@example(stream=b"\x16\x03\x01alice\n", cut=BYTE_BY_BYTE, end=False)
+@example(stream=b"alice\r\nbob-x\rcarol: y\x1b", cut=BYTE_BY_BYTE, end=True)
 def test_what_is_understood_does_not_depend_on_the_packets(
     stream: bytes, cut: Packets, end: bool
 ) -> None:

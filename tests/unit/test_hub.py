@@ -1,5 +1,6 @@
 """Who may log in, who is online, and what the daemon remembers of its users."""
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -26,6 +27,13 @@ NOT_STORED = (
 FULL = "The queue of 'bob' is full. Nothing was sent; try again later."
 STORED = "User 'bob' is offline. Message stored."
 UNKNOWN = "User 'zed' not found."
+
+
+@pytest.fixture(autouse=True)
+def _unhandled_errors(logged_errors: "LoggedErrors") -> Iterator[None]:
+    """Let failures that nobody handled come to light in the test that caused them."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

@@ -1,16 +1,28 @@
 """What a connection that is logged in may send, and what slows or refuses it."""
 
+import gc
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from memory import Client, MemoryServer
 
 from chatd.limits import Limits
 
+if TYPE_CHECKING:
+    from conftest import LoggedErrors
+
 DISK_FULL = "Could not store the message to 'bob' (disk full)."
 STORED = "User 'bob' is offline. Message stored."
 FULL = "The queue of 'bob' is full."
 OUT_OF_ORDER = "Nothing was sent to 'bob': an earlier message to 'bob' failed."
+
+
+@pytest.fixture(autouse=True)
+def _unhandled_errors(logged_errors: "LoggedErrors") -> Iterator[None]:
+    """Let failures that nobody handled come to light in the test that caused them."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

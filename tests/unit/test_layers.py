@@ -1,0 +1,252 @@
+"""Who may import whom. docs/architecture.md shows the same layers, and says why."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[2]
+
+LAYERS: Final = {
+    "package": ["chatd"],
+    "wire": [
+        "chatd.wire",
+        "chatd.wire.answers",
+        "chatd.wire.display",
+        "chatd.wire.names",
+        "chatd.wire.telnet",
+        "chatd.wire.message",
+        "chatd.wire.text",
+        "chatd.wire.objects",
+    ],
+    "store": [
+        "chatd.store",
+        "chatd.store.records",
+        "chatd.store.transactions",
+        "chatd.store.migrations",
+        "chatd.store.legacy",
+        "chatd.store.opening",
+        "chatd.store.store",
+    ],
+    "between": [
+        "chatd.limits",
+        "chatd.background",
+        "chatd.backlog",
+        "chatd.journal",
+        "chatd.accounts",
+    ],
+    "hub": [
+        "chatd.hub",
+        "chatd.hub.receiver",
+        "chatd.hub.delivery",
+        "chatd.hub.session",
+        "chatd.hub.hub",
+    ],
+    "server": [
+        "chatd.server",
+        "chatd.server.tcp",
+        "chatd.server.lines",
+        "chatd.server.answers",
+        "chatd.server.form",
+        "chatd.server.outlet",
+        "chatd.server.connection",
+        "chatd.server.speaking",
+        "chatd.server.commands",
+        "chatd.server.textform",
+        "chatd.server.objectform",
+        "chatd.server.greeting",
+        "chatd.server.factory",
+    ],
+    "outside": ["chatd.listening", "chatd.service", "chatd.tap"],
+}
+"""Every module, in an order in which each imports only those before it."""
+
+ORDER: Final = [module for modules in LAYERS.values() for module in modules]
+
+EXCEPTIONS: Final = {
+    # The table of commands is of functions of the form that looks them up in it. Only
+    # a type checker follows this import.
+    ("chatd.server.commands", "chatd.server.textform"),
+}
+
+MAY_KNOW: Final = {
+    "wire": {"wire"},
+    "store": {"wire", "store"},
+    "between": {"wire", "store", "between"},
+    "hub": {"wire", "store", "between", "hub"},
+    "server": {"package", "wire", "between", "hub", "server"},
+    "outside": {"package", "store", "between", "hub", "server", "outside"},
+}
+
+HUB_KNOWS_OF_THE_WIRE: Final = {
+    "chatd.wire.answers",
+    "chatd.wire.message",
+    "chatd.wire.names",
+}
+"""What is said, and to whom; but not how it looks."""
+
+LONGEST: Final = 400
+
+PURE: Final = [
+    *LAYERS["wire"],
+    *(module for module in LAYERS["store"] if module != "chatd.store.store"),
+    "chatd.limits",
+    "chatd.backlog",
+]
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module of chatd, not imported."""
+
+    name: str
+    source: str
+
+    @property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.source)
+
+    def imported(self) -> Iterator[str]:
+        """Yield what any import statement of it names, whenever that would run."""
+        for node in ast.walk(self.tree):
+            match node:
+                case ast.Import(names):
+                    yield from (each.name for each in names)
+                case ast.ImportFrom(module=None) | ast.ImportFrom(level=1 | 2):
+                    pytest.fail(f"{self.name} has a relative import")
+                case ast.ImportFrom(module, names):
+                    assert module is not None
+                    for each in names:
+                        whole = f"{module}.{each.name}"
+                        yield whole if whole in MODULES else module
+
+
+def modules() -> Iterator[Module]:
+    for path in sorted((ROOT / "chatd").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        yield Module(name, path.read_text(encoding="utf-8"))
+
+
+MODULES: Final = {module.name: module for module in modules()}
+
+
+def layer(name: str) -> str:
+    return next(layer for layer, names in LAYERS.items() if name in names)
+
+
+def imports() -> list[tuple[str, str]]:
+    """Return which module of chatd imports which."""
+    return [
+        (module.name, imported)
+        for module in MODULES.values()
+        for imported in module.imported()
+        if imported in MODULES and (module.name, imported) not in EXCEPTIONS
+    ]
+
+
+def run(code: str) -> str:
+    """Run code in a Python that has imported nothing."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_module_has_its_place() -> None:
+    assert sorted(ORDER) == sorted(MODULES)
+
+
+def test_a_module_imports_only_those_before_it() -> None:
+    place = {name: index for index, name in enumerate(ORDER)}
+    assert [each for each in imports() if place[each[1]] >= place[each[0]]] == []
+
+
+def test_a_layer_knows_only_those_it_may() -> None:
+    assert [
+        each for each in imports() if layer(each[1]) not in MAY_KNOW[layer(each[0])]
+    ] == []
+
+
+def test_every_exception_is_needed() -> None:
+    assert [
+        (importer, imported)
+        for importer, imported in EXCEPTIONS
+        if imported not in MODULES[importer].imported()
+    ] == []
+
+
+def test_the_hub_knows_no_grammar() -> None:
+    known = {
+        imported
+        for importer, imported in imports()
+        if layer(importer) in ("between", "hub") and layer(imported) == "wire"
+    }
+    assert known <= HUB_KNOWS_OF_THE_WIRE
+
+
+def test_only_the_store_has_sql() -> None:
+    words = ("SELECT ", "INSERT ", "UPDATE ", "DELETE FROM", "PRAGMA ")
+    assert [
+        (module.name, node.lineno)
+        for module in MODULES.values()
+        if layer(module.name) != "store"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and any(word in node.value for word in words)
+    ] == []
+
+
+def test_nobody_imports_the_global_reactor_but_who_makes_the_service() -> None:
+    assert [
+        module.name
+        for module in MODULES.values()
+        if any("internet.reactor" in each for each in module.imported())
+        or any(
+            isinstance(node, ast.ImportFrom)
+            and node.module == "twisted.internet"
+            and any(each.name == "reactor" for each in node.names)
+            for node in ast.walk(module.tree)
+        )
+    ] == ["chatd.tap"]
+
+
+def test_what_can_do_without_twisted_does() -> None:
+    code = f"import sys, {', '.join(PURE)}; print('twisted' in sys.modules)"
+    assert run(code) == "False\n"
+
+
+def test_no_import_installs_a_reactor() -> None:
+    code = f"import sys, {', '.join(ORDER)};"
+    code += "print('twisted.internet.reactor' in sys.modules)"
+    assert run(code) == "False\n"
+
+
+def test_the_plugin_imports_nothing_of_chatd() -> None:
+    code = "import sys, twisted.plugins.chatd_plugin;"
+    code += "print([name for name in sys.modules if name.startswith('chatd')])"
+    assert run(code) == "[]\n"
+
+
+@pytest.mark.parametrize("module", MODULES.values(), ids=list(MODULES))
+def test_a_module_says_what_it_is(module: Module) -> None:
+    docstring = ast.get_docstring(module.tree)
+    assert docstring
+    assert docstring[0].isupper() or module.name == "chatd"
+
+
+@pytest.mark.parametrize("module", MODULES.values(), ids=list(MODULES))
+def test_a_module_can_be_read_at_one_sitting(module: Module) -> None:
+    assert len(module.source.splitlines()) <= LONGEST
