@@ -76,6 +76,7 @@ class ChatService(Service):
         self._store: Store
         self._journal: Journal
         self._expiry: LoopingCall | None = None
+        self._trouble: StartError | None = None
         self.unsaved = 0
         """How many lines a stop could not bring to disk."""
 
@@ -85,8 +86,9 @@ class ChatService(Service):
         """Listen, perhaps on ports that only root may. Raises `StartError`."""
         for endpoint in self._endpoints:
             listening = endpoint.listen(self._factory)
-            done = listening.addCallbacks(self._listens, self._cannot_listen)
-            _ = done.addErrback(self._give_up)
+            _ = listening.addCallbacks(self._listens, self._cannot_listen)
+            if self._trouble is not None:
+                raise self._trouble
         super().privilegedStartService()
 
     def startService(self) -> None:
@@ -96,7 +98,6 @@ class ChatService(Service):
         try:
             opened = open_database(self._database)
         except StoreError as error:
-            self._log.critical("Cannot start: {error}", error=error)
             raise StartError(f"chatd: {error}") from None
         for note in opened.notes:
             self._log.warn("{note}", note=note)
@@ -130,26 +131,17 @@ class ChatService(Service):
         self._log.info("Listening on {address}", address=str(address))
 
     def _cannot_listen(self, failure: Failure) -> None:
-        if failure.check(NoIPv6):
+        error = failure.value
+        if isinstance(error, NoIPv6):
             self._log.info("This machine has no IPv6")
             return
-        error = failure.value
-        if isinstance(error, CannotListenError):
-            reason = getattr(error.socketError, "strerror", None) or error.socketError
-            where = (
-                error.port
-                if not error.interface
-                else str(Origin(error.interface, error.port, True))
-            )
-            raise StartError(f"chatd: cannot listen on {where}: {reason}")
-        raise StartError(f"chatd: cannot listen: {error}")
-
-    def _give_up(self, failure: Failure) -> None:
-        self._log.critical("{error}", error=failure.value)
-        if not self._reactor.running:
-            failure.raiseException()
-        _exit_with(1)
-        self._stop_reactor()
+        trouble = _why_not_listening(error)
+        self._trouble = StartError(f"chatd: {trouble}")
+        if self._reactor.running:
+            # An endpoint that takes its time; the others listen already.
+            self._log.critical("{trouble}", trouble=trouble)
+            _exit_with(1)
+            self._stop_reactor()
 
     def _raise_file_limit(self) -> None:
         """Make room for as many open files as there may be connections."""
@@ -258,6 +250,16 @@ def _deferred(result: object) -> Deferred[object]:
     done: Deferred[object] = Deferred()
     done.callback(result)
     return done
+
+
+def _why_not_listening(error: object) -> str:
+    if not isinstance(error, CannotListenError):
+        return f"cannot listen: {error}"
+    reason = getattr(error.socketError, "strerror", None) or error.socketError
+    where = error.port
+    if error.interface:
+        where = str(Origin(error.interface, error.port, True))
+    return f"cannot listen on {where}: {reason}"
 
 
 def _exit_with(status: int) -> None:

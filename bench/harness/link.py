@@ -114,13 +114,14 @@ def exchange(
 ) -> dict[Link, Received]:
     """Write to connections, and read from all, until the expected lines have come.
 
-    Raises `RuntimeError` if nothing comes for `SILENCE_SECONDS`, or if one is closed.
+    Each of those written to is also among the expected, perhaps with 0 lines. Raises
+    `RuntimeError` if nothing comes for `SILENCE_SECONDS`, or if one is closed.
     """
     received = {link: Received(count) for link, count in expected.items()}
     unsent = {link: memoryview(data) for link, data in outgoing.items()}
     waiting = {link for link, count in expected.items() if count > 0}
     with selectors.DefaultSelector() as selector:
-        for link in {*outgoing, *expected}:
+        for link in expected:
             link.socket.setblocking(False)
             events = selectors.EVENT_READ
             if link in unsent:
@@ -149,7 +150,7 @@ def exchange(
                     if not unsent[link]:
                         del unsent[link]
                         selector.modify(link.socket, selectors.EVENT_READ, link)
-    for link in {*outgoing, *expected}:
+    for link in expected:
         link.socket.settimeout(SILENCE_SECONDS)
     return received
 

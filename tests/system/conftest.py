@@ -319,6 +319,7 @@ class Daemon:
         self.folder = folder
         self.tolerated: set[str] = set()
         self.expected_status = 0
+        self.addresses: list[str] = []
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -329,10 +330,12 @@ class Daemon:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+
+    def wait_until_ready(self) -> None:
+        """Wait until it answers, and so surely handles signals as it should."""
         self.wait_for_log("is ready")
-        self.addresses: list[str] = re.findall(r"Listening on (\S+)\n", self.log())
-        # Only now does it surely handle signals as it should.
-        first = TextClient(self.port or str(folder / self.addresses[0]))
+        self.addresses = re.findall(r"Listening on (\S+)\n", self.log())
+        first = TextClient(self.port or str(self.folder / self.addresses[0]))
         first.expect("Enter your username: ")
         first.reset()
 
@@ -349,10 +352,10 @@ class Daemon:
         """Wait until the log has the text."""
         _wait_until(
             lambda: text in self.log() or self.process.poll() is not None,
-            f"{text!r} in the log:\n{self.log()}",
+            f"{text!r} in the daemon's log",
         )
         if text not in self.log():
-            pytest.fail(f"ended with {self.process.returncode}:\n{self.log()}")
+            pytest.fail(f"the daemon ended with {self.process.returncode}")
 
     def most_memory(self) -> int:
         """Return how many bytes were resident at most so far."""
@@ -408,6 +411,7 @@ class StartDaemon(Protocol):
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         under: Sequence[str] = (),
+        application: Path | None = None,
     ) -> Daemon:
         """Start a daemon with these options, and return once it answers.
 
@@ -446,6 +450,7 @@ def start_daemon(home: Path, tmp_path: Path) -> Iterator[StartDaemon]:
         log = tmp_path / f"daemon{len(daemons)}.log"
         daemon = Daemon(command, cwd or home, log, os.environ | dict(env or {}))
         daemons.append(daemon)
+        daemon.wait_until_ready()
         return daemon
 
     yield start

@@ -38,7 +38,7 @@ def test_what_was_answered_survives_a_kill_at_any_moment(
             each.send("/confirm on")
             each.expect("Every message is answered.\n")
         line = f"bob-{round_}/{{}}".format
-        floods = [flood(each, line) for each in senders.values()]
+        floods = [flood(each, line, 3_000) for each in senders.values()]
         wanted = moments.randrange(1, 3_000)
         for each in senders.values():
             await_answers(each, wanted // len(senders))

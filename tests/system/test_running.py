@@ -59,8 +59,7 @@ def complaint(done: "Finished") -> str:
             found.append(line[match.end() :])
     assert len(found) == 1, lines
     assert done.status == 1
-    assert found[0].startswith("chatd: ")
-    return found[0].removeprefix("chatd: ")
+    return re.sub("^(?:chatd|Cannot start): ", "", found[0])
 
 
 # Where it listens -------------------------------------------------------------------
@@ -104,8 +103,9 @@ def test_it_listens_wherever_it_is_told_to(
     assert daemon.addresses[2] == "chat.sock"
     ports = {int(each.rpartition(":")[2]) for each in daemon.addresses[:2]}
     assert len(ports) == 2
-    for number, address in enumerate([*ports, str(home / "chat.sock")]):
-        assert connect(address, f"user{number}").leave() == "Goodbye.\n"
+    where: list[int | str] = [*ports, str(home / "chat.sock")]
+    for number, each in enumerate(where):
+        assert connect(each, f"user{number}").leave() == "Goodbye.\n"
     assert "user2 logged in from local" in daemon.log()
     assert daemon.stop() == 0
     assert not (home / "chat.sock").exists()
@@ -322,7 +322,7 @@ def test_who_starts_it_in_the_background_is_told_that_it_cannot(
         done = twistd(*background.ARGUMENTS, f"--port=tcp:{port}:interface=127.0.0.1")
 
     assert done.status == 1
-    assert "chatd: cannot listen on 127.0.0.1:" in done.stderr
+    assert "cannot listen on 127.0.0.1:" in done.stderr
     told = f"cannot listen on 127.0.0.1:{port}: Address already in use"
     assert background.log().count(told) == 1
     assert "Traceback" not in background.log()

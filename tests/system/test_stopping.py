@@ -48,9 +48,9 @@ def test_what_was_answered_is_queued_once_and_in_order(
     daemon = start_daemon(*UNSLOWED)
     away(connect, daemon, "bob")
     senders = {name: connect(daemon, name) for name in ("alice", "carol", "dave")}
-    floods = [flood(each, "bob-{}".format) for each in senders.values()]
+    floods = [flood(each, "bob-{}".format, 5_000) for each in senders.values()]
     for each in senders.values():
-        each.expect(STORED * 1_000)
+        each.expect(STORED * 300)
 
     daemon.send_signal(signal.SIGTERM)
     answered = {}
@@ -123,8 +123,8 @@ def test_a_receiver_who_is_there_gets_each_message_once_across_a_stop(
     bob, alice = connect(daemon, "bob"), connect(daemon, "alice")
     alice.send("/confirm on")
     alice.expect("Every message is answered.\n")
-    sending = flood(alice, "bob-{}".format)
-    bob.expect("alice: 3000\n")
+    sending = flood(alice, "bob-{}".format, 5_000)
+    bob.expect("alice: 1000\n")
 
     daemon.send_signal(signal.SIGTERM)
     said = bob.rest()

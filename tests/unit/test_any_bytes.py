@@ -13,14 +13,19 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from unittest.mock import patch
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from memory import Client, MemoryServer
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import implementer
 
 from chatd.wire import text
 from chatd.wire.answers import ANSWERS
 from chatd.wire.message import Message
+
+# For CHATD_HYPOTHESIS=thorough; everyday it takes seconds.
+pytestmark = pytest.mark.timeout(900)
 
 MESSAGE_LINE = re.compile(r"^[^ ]+: ")
 WELCOME = re.compile(r"Enter your username: Welcome, [^ ]+\.( You are new here\.)?")
@@ -175,21 +180,28 @@ BYTE_BY_BYTE = Packets(one_byte_each=True)
 # What becomes of them ----------------------------------------------------------------
 
 
+@implementer(ILogObserver)
+class Failures:
+    """What is logged as a failure while it is asked for."""
+
+    def __init__(self) -> None:
+        self.tracebacks: list[str] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        if "log_failure" in event:
+            self.tracebacks.append(event["log_failure"].getTraceback())
+
+
 @contextmanager
 def no_logged_failure() -> Iterator[None]:
     """Fail if anything logs a failure."""
-    failures = []
-
-    def observe(event: LogEvent) -> None:
-        if "log_failure" in event:
-            failures.append(event["log_failure"].getTraceback())
-
-    globalLogPublisher.addObserver(observe)
+    failures = Failures()
+    globalLogPublisher.addObserver(failures)
     try:
         yield
     finally:
-        globalLogPublisher.removeObserver(observe)
-    assert not failures, failures[0]
+        globalLogPublisher.removeObserver(failures)
+    assert failures.tracebacks == []
 
 
 class Shown:
@@ -209,8 +221,9 @@ class Shown:
 class Understood:
     """What became of a stream.
 
-    `answers` are what the connection read but for messages and reports of delivery,
-    which may come between any two of them.
+    `closed` is whether the daemon closed before the input ended. `answers` are what the
+    connection read but for messages and reports of delivery, which may come between
+    any two of them. Reports to several receivers come in no order.
     """
 
     closed: bool
@@ -238,6 +251,14 @@ def after_the_greeting(output: str) -> list[str]:
     return []
 
 
+def wait(server: MemoryServer) -> None:
+    """Let a second pass: the daemon waits for nothing longer than that here."""
+    for _ in range(4):
+        server.settle()
+        server.clock.advance(0.25)
+    server.settle()
+
+
 def send(stream: bytes, cut: Packets, *, end: bool) -> Understood:
     """Send a stream to a new daemon; bob is online, carol was, and has a message."""
     server = MemoryServer()
@@ -252,14 +273,13 @@ def send(stream: bytes, cut: Packets, *, end: bool) -> Understood:
             sender.protocol.dataReceived(packet)
             if pause:
                 server.settle()
-        server.settle()
-        if end and not sender.transport.write_closed:
+        wait(server)
+        closed = sender.transport.write_closed
+        if end and not closed:
             sender.end_input()
-        for _ in range(4):  # a confirmation waits for some time
-            server.clock.advance(0.25)
-            server.settle()
+            wait(server)
     understood = Understood(
-        closed=sender.transport.write_closed,
+        closed=closed,
         refusals=TELNET_REFUSAL.findall(sender.transport.received),
         bob=read(bob).split("\n"),
     )
@@ -272,6 +292,7 @@ def send(stream: bytes, cut: Packets, *, end: bool) -> Understood:
             understood.delivered.append(line)
         else:
             understood.answers.append(line)
+    understood.delivered.sort()
     for key, sender_name, body in server.store.connection.execute(
         "SELECT key, sender, message FROM offline_messages"
         " JOIN users ON users.id = target ORDER BY position"

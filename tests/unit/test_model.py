@@ -1,0 +1,486 @@
+"""The promise about messages, against any sequence of what can happen.
+
+Three users send to each other over connections that stop reading, end their input and
+vanish, while the disk is slow, full or broken and the daemon is killed. Whatever the
+order: what was accepted arrives, in order, and not twice on one connection; what was
+refused is seen by nobody; and in the end nobody waits for an answer.
+"""
+
+import gc
+import json
+import re
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from memory import Client, MemoryServer
+from twisted.internet.defer import Deferred
+
+from chatd.hub import delivery
+from chatd.limits import Limits
+from chatd.store import transactions
+
+if TYPE_CHECKING:
+    from conftest import LoggedErrors
+
+NAMES = ("ann", "bob", "cleo")
+WHICH = st.integers(0, 9)
+
+# Small, so that a few messages reach every one of them.
+LIMITS = Limits(
+    queue_messages=25,
+    queue_share=70,
+    unacknowledged=60,
+    pending_messages=4,
+    pending_bytes=40,
+    all_pending_bytes=80,
+    unread_answers=150,
+    connections_by_user=4,
+)
+
+MESSAGE = re.compile(r"(\w+): (m\d+)(?: \(.* UTC\))?")
+ACCEPTED = re.compile(r"(?:Delivered to|Stored for) (\w+)\.")
+REFUSED = re.compile(
+    r"(?:Could not store the message to|The queue of|Nothing was sent to) '(\w+)'.*"
+)
+NO_ANSWERS = (
+    "Welcome, ",
+    "Client book => ",
+    "Users online => ",
+    "Type <target>",
+    "You have ",
+    "Your ",
+    "Every message is answered.",
+    delivery.MISSED,
+    "Goodbye.",
+    "The server is stopping.",
+)
+FAILED = "Something went wrong in the server"
+
+
+@dataclass(eq=False)
+class Sent:
+    """One message to one target; `accepted` is None until there is an answer."""
+
+    number: int
+    target: str
+    accepted: bool | None = None
+
+
+@dataclass(eq=False)
+class Line:
+    """A line that was sent: the same text to each target."""
+
+    sent: list[Sent]
+
+    @property
+    def awaited(self) -> Sent | None:
+        return next((each for each in self.sent if each.accepted is None), None)
+
+
+@dataclass(eq=False)
+class Connection:
+    """A connection as its user sees it."""
+
+    client: Client
+    name: str
+    program: bool
+    lines: list[Line] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    welcome: bool = False
+    failed: bool = False
+    leaving: bool = False
+    goodbye: bool = False
+
+    @property
+    def awaited(self) -> Line | None:
+        return next((line for line in self.lines if line.awaited is not None), None)
+
+    def send(self, number: int, targets: Iterable[str]) -> str:
+        self.lines.append(Line([Sent(number, target) for target in targets]))
+        if not self.program:
+            return f"{','.join(targets)}-m{number}"
+        return json.dumps(
+            {
+                "type": "send",
+                "to": list(targets),
+                "text": f"m{number}",
+                "id": str(number),
+            }
+        )
+
+    def read(self) -> None:
+        """Take in what has arrived."""
+        for line in self.client.lines():
+            if self.program and line.startswith("{"):
+                self._read_object(json.loads(line))
+            else:
+                self._read_text(line.removeprefix("Enter your username: "))
+
+    def _read_text(self, line: str) -> None:
+        if self.failed or not line:
+            return
+        message = MESSAGE.fullmatch(line)
+        accepted, refused = ACCEPTED.fullmatch(line), REFUSED.fullmatch(line)
+        if message:
+            self.texts.append(message[2])
+        elif accepted:
+            self._answered(accepted[1], accepted=True)
+        elif refused:
+            self._answered(refused[1], accepted=False)
+        elif line.startswith(FAILED) and self.welcome:
+            self._line_failed()
+        elif line.startswith(NO_ANSWERS):
+            self.welcome |= line.startswith("Welcome")
+            self.goodbye |= line == "Goodbye."
+        else:
+            assert not self.welcome, line
+            self.failed = True
+
+    def _read_object(self, fields: dict[str, Any]) -> None:
+        match fields["type"]:
+            case "message":
+                assert fields["to"] == self.name
+                self.texts.append(fields["text"])
+                assert fields["seq"] == len(self.texts)
+            case "accepted" if fields["status"] == "stored":
+                self._answered(fields["to"], accepted=True)
+            case "accepted":
+                number = int(fields["id"])
+                (sent,) = (
+                    sent
+                    for line in self.lines
+                    for sent in line.sent
+                    if (sent.number, sent.target) == (number, fields["to"])
+                )
+                assert sent.accepted
+            case "error" if fields["code"] == "shutting-down":
+                pass
+            case "error" if not self.welcome and "id" not in fields:
+                self.failed = True
+            case "error" if "to" in fields:
+                self._answered(fields["to"], accepted=False)
+            case "error":
+                self._line_failed()
+            case "welcome":
+                self.welcome = True
+            case "goodbye":
+                self.goodbye = True
+            case other:
+                assert other in ("hello", "notice")
+
+    def _answered(self, target: str, *, accepted: bool) -> None:
+        line = self.awaited
+        assert line is not None, "an answer to nothing"
+        sent = line.awaited
+        assert sent is not None
+        assert sent.target == target, "an answer out of order"
+        sent.accepted = accepted
+
+    def _line_failed(self) -> None:
+        line = self.awaited
+        assert line is not None, "a failure of nothing"
+        for sent in line.sent:
+            assert sent.accepted is None
+            sent.accepted = False
+
+
+class Daemon(RuleBasedStateMachine):
+    """What can happen, and what must hold whatever has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._patches = [
+            patch.object(transactions, "PAGE_MESSAGES", 3),
+            patch.object(delivery, "PAGE_BYTES", 12),
+        ]
+        for each in self._patches:
+            each.start()
+        self.server = MemoryServer(LIMITS)
+        self.open: list[Connection] = []
+        self.gone: list[Connection] = []
+        self.numbers = 0
+        for name in NAMES:
+            self.server.log_in(name).vanish()
+        self.server.settle()
+
+    @property
+    def everybody(self) -> list[Connection]:
+        return self.open + self.gone
+
+    # What users do.
+
+    @rule(
+        name=st.sampled_from(NAMES),
+        program=st.booleans(),
+        receive=st.sampled_from([True, True, True, False]),
+        reading=st.sampled_from([True, True, False]),
+    )
+    def connect(self, name: str, program: bool, receive: bool, reading: bool) -> None:
+        connection = Connection(self.server.connect(), name, program)
+        self.open.append(connection)
+        connection.client.transport.reading = reading
+        if program:
+            login = {"type": "login", "user": name, "receive": receive}
+            connection.client.send("/json", json.dumps(login))
+        else:
+            how = name if receive else f"/send-only {name}"
+            connection.client.send(how, "/confirm on")
+
+    @precondition(lambda self: self.open)
+    @rule(
+        which=WHICH,
+        to=st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True),
+        count=st.sampled_from([1, 1, 2, 5]),
+    )
+    def send(self, which: int, to: list[str], count: int) -> None:
+        connection = self._pick(which)
+        if connection.leaving:
+            return
+        lines = []
+        for _ in range(count):
+            self.numbers += 1
+            lines.append(connection.send(self.numbers, to))
+        connection.client.send(*lines)
+
+    @precondition(lambda self: self.open)
+    @rule(which=WHICH)
+    def stop_reading(self, which: int) -> None:
+        self._pick(which).client.transport.reading = False
+
+    @precondition(lambda self: self.open)
+    @rule(which=WHICH)
+    def read_on(self, which: int) -> None:
+        self._pick(which).client.resume_reading()
+
+    @precondition(lambda self: self.open)
+    @rule(which=WHICH)
+    def vanish(self, which: int) -> None:
+        connection = self._pick(which)
+        connection.client.vanish()
+        self._is_gone(connection)
+
+    @precondition(lambda self: self.open)
+    @rule(which=WHICH, by_command=st.booleans())
+    def leave(self, which: int, by_command: bool) -> None:
+        connection = self._pick(which)
+        if connection.leaving:
+            return
+        connection.leaving = True
+        if not by_command:
+            connection.client.end_input()
+        elif connection.program:
+            connection.client.send('{"type":"quit"}')
+        else:
+            connection.client.send("/quit")
+
+    # What happens to the daemon.
+
+    @rule(slow=st.booleans(), slow_reads=st.booleans())
+    def the_disk_is(self, slow: bool, slow_reads: bool) -> None:
+        store = self.server.store
+        store.slow, store.slow_reads = slow, slow_reads
+        if not slow:
+            store.catch_up()
+        if not slow_reads:
+            store.answer_reads()
+        self.server.settle()
+
+    @rule(step=st.sampled_from(["write", "read", "catch_up", "answer_reads"]))
+    def the_disk_gets_on(self, step: str) -> None:
+        getattr(self.server.store, step)()
+        self.server.settle()
+
+    @rule(
+        lack=st.sampled_from([None, None, "disk full"]),
+        broken=st.sampled_from([False, False, True]),
+        unreadable=st.sampled_from([False, False, True]),
+    )
+    def the_disk_fails(self, lack: str | None, broken: bool, unreadable: bool) -> None:
+        store = self.server.store
+        store.lack, store.broken, store.unreadable = lack, broken, unreadable
+
+    @rule(seconds=st.sampled_from([0.1, 1, 10]))
+    def time_passes(self, seconds: float) -> None:
+        self.server.clock.advance(seconds)
+        self.server.settle()
+
+    @rule(end=st.sampled_from(["", "", "", "", "killed", "stopped"]))
+    def the_daemon_ends(self, end: str) -> None:
+        if end == "stopped":
+            self._stop()
+        if end:
+            self._kill()
+
+    def _kill(self) -> None:
+        server = self.server.killed()
+        for connection in list(self.open):
+            self._is_gone(connection)
+        self.server = server
+
+    def _stop(self) -> None:
+        self._mend()
+        before = list(self.open)
+        stopped = Deferred.fromCoroutine(self.server.factory.finish_conversations())
+        self._let_time_pass()
+        assert stopped.called, "the stop does not end"
+        for connection in before:
+            connection.read()
+            if connection.client.transport.reading and not connection.failed:
+                assert connection.awaited is None, "a line read is not answered"
+        assert self.server.journal.waiting == 0
+
+    def _pick(self, which: int) -> Connection:
+        return self.open[which % len(self.open)]
+
+    def _is_gone(self, connection: Connection) -> None:
+        connection.read()
+        self.open.remove(connection)
+        self.gone.append(connection)
+
+    def _mend(self) -> None:
+        """Give the daemon a disk as it should be."""
+        store = self.server.store
+        store.lack, store.broken, store.unreadable = None, False, False
+        store.slow = store.slow_reads = False
+        store.catch_up()
+        store.answer_reads()
+        self.server.settle()
+
+    def _let_time_pass(self) -> None:
+        for _ in range(30):
+            self.server.clock.advance(1)
+            self.server.settle()
+
+    # What must hold.
+
+    @invariant()
+    def everything_accepted_is_where_it_should_be(self) -> None:
+        for connection in self.open:
+            connection.read()
+        for name in NAMES:
+            queue = self.server.store.queued(name)
+            assert len(set(queue)) == len(queue)
+            self._check_order(queue)
+            received = {
+                text
+                for connection in self.everybody
+                if connection.name == name
+                for text in connection.texts
+            }
+            for sent in self._sent_to(name):
+                text = f"m{sent.number}"
+                if sent.accepted:
+                    assert text in received or text in queue, f"{text} is lost"
+                elif sent.accepted is False:
+                    assert text not in received, f"{text} was refused, and seen"
+                    assert text not in queue, f"{text} was refused, and stored"
+
+    @invariant()
+    def nobody_gets_a_message_twice_or_out_of_order(self) -> None:
+        for connection in self.everybody:
+            texts = connection.texts
+            assert len(set(texts)) == len(texts), "twice on one connection"
+            self._check_order(texts)
+
+    @invariant()
+    def goodbye_is_said_to_who_has_every_answer(self) -> None:
+        for connection in self.everybody:
+            if connection.goodbye:
+                assert connection.awaited is None
+                assert connection.leaving
+
+    @invariant()
+    def the_figures_are_those_of_the_rows(self) -> None:
+        self.server.check_figures()
+
+    def _sent_to(self, name: str) -> Iterable[Sent]:
+        for connection in self.everybody:
+            for line in connection.lines:
+                yield from (sent for sent in line.sent if sent.target == name)
+
+    def _check_order(self, texts: list[str]) -> None:
+        # Numbers rise with time: those of one connection must do so wherever they are.
+        senders = {
+            f"m{line.sent[0].number}": connection
+            for connection in self.everybody
+            for line in connection.lines
+        }
+        last: dict[Connection, int] = {}
+        for text in texts:
+            number, sender = int(text[1:]), senders[text]
+            assert last.get(sender, 0) < number, "out of order"
+            last[sender] = number
+
+    def teardown(self) -> None:
+        """See that in the end everybody has everything, and nobody waits."""
+        try:
+            self._end_well()
+        finally:
+            for each in self._patches:
+                each.stop()
+
+    def _end_well(self) -> None:
+        self._mend()
+        for connection in self.open:
+            connection.client.resume_reading()
+        self._let_time_pass()
+        self.everything_accepted_is_where_it_should_be()
+        self.nobody_gets_a_message_twice_or_out_of_order()
+        for connection in self.open:
+            if connection.failed:
+                continue
+            assert connection.welcome, "a login hangs"
+            assert connection.awaited is None, "a message has no answer"
+            assert connection.goodbye == connection.leaving, "a goodbye hangs"
+        server = self.server
+        assert server.journal.waiting == 0
+        assert server.factory.lines_waiting == 0
+        assert server.hub.pending._bytes == 0
+        assert server.factory.traffic.unsent == 0
+        for connection in list(self.open):
+            connection.client.vanish()
+            self._is_gone(connection)
+        server.settle()
+        assert server.factory.all_gone().called, "a connection was not counted out"
+        assert server.hub.online(10, "").names == []
+        for name in NAMES:
+            self.connect(name, program=True, receive=True, reading=True)
+            (last,) = self.open
+            self._let_time_pass()
+            last.read()
+            assert server.store.queued(name) == [], "a queue is not drained"
+            last.client.vanish()
+            self._is_gone(last)
+        server.settle()
+        self.everything_accepted_is_where_it_should_be()
+        self.nobody_gets_a_message_twice_or_out_of_order()
+        server.check_figures()
+        self._let_time_pass()
+        assert server.clock.getDelayedCalls() == [], "something is left to be done"
+
+
+def test_whatever_happens_what_was_accepted_arrives_once_and_in_order(
+    logged_errors: "LoggedErrors",
+) -> None:
+    run_state_machine_as_test(
+        Daemon,
+        settings=settings(
+            max_examples=100,
+            stateful_step_count=40,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    gc.collect()
+    logged_errors.flush(sqlite3.OperationalError)
