@@ -43,9 +43,14 @@ OTHER_FILES: Final = 64
 class StartError(SystemExit, Exception):
     """The daemon cannot start; the one argument says why, in a line.
 
-    A `SystemExit`, so that a foreground daemon ends with that line and no traceback;
-    an `Exception`, so that twistd reports it to whoever started a background one.
+    That line is logged where this is raised. It is a `SystemExit`, so that the process
+    ends with status 1 and no traceback; an `Exception`, so that twistd reports it to
+    whoever started a background one.
     """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.code = 1
 
 
 class ChatService(Service):
@@ -98,7 +103,8 @@ class ChatService(Service):
         try:
             opened = open_database(self._database)
         except StoreError as error:
-            raise StartError(f"chatd: {error}") from None
+            self._log.critical("Cannot start: {error}", error=error)
+            raise StartError(str(error)) from None
         for note in opened.notes:
             self._log.warn("{note}", note=note)
         self._store = Store(
@@ -136,10 +142,10 @@ class ChatService(Service):
             self._log.info("This machine has no IPv6")
             return
         trouble = _why_not_listening(error)
-        self._trouble = StartError(f"chatd: {trouble}")
+        self._log.critical("Cannot start: {trouble}", trouble=trouble)
+        self._trouble = StartError(trouble)
         if self._reactor.running:
             # An endpoint that takes its time; the others listen already.
-            self._log.critical("{trouble}", trouble=trouble)
             _exit_with(1)
             self._stop_reactor()
 
