@@ -71,6 +71,18 @@ class Options(usage.Options):
         super().__init__()
         self["port"] = []
 
+    def parseOptions(self, options: Any = None) -> None:
+        """Take the command line. Raises `SystemExit`, in one line, for a mistake.
+
+        twistd would print all options before it.
+        """
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            raise SystemExit(
+                f"chatd: {error} (twistd chatd --help lists the options)"
+            ) from None
+
     def opt_port(self, description: str) -> None:
         """Listen here instead of on port 5555; may be given several times.
 

@@ -90,7 +90,7 @@ requests = st.sampled_from(
         *(request(type=kind) for kind in ("who", "users", "ping", "quit", "foo")),
         request(type="send", to=["carol", "alice"], text="Hi", id="m1"),
         request(type="ping", require=[[]]),
-        b'{"x":"\\ud800"}',
+        b'{"type":"send","to":"carol","text":"\\ud800"}',
         b"[" * 500,
         b"{",
     ]
@@ -175,6 +175,10 @@ packets = st.builds(
 )
 WHOLE = Packets()
 BYTE_BY_BYTE = Packets(one_byte_each=True)
+TWO_LINES_FOR_BOB = (
+    b'/json\n{"type":"login","user":"alice"}\n'
+    b'{"type":"send","to":"bob","text":"one\\n\\u001btwo"}\n'
+)
 
 
 # What becomes of them ----------------------------------------------------------------
@@ -339,6 +343,7 @@ def from_others(
 @example(stream=b"/json\n" + b"x" * 16_386, cut=BYTE_BY_BYTE, end=True)
 @example(stream=b"\x16\x03\x01alice\n", cut=BYTE_BY_BYTE, end=False)
 @example(stream=b"alice\r\nbob-x\rcarol: y\x1b", cut=BYTE_BY_BYTE, end=True)
+@example(stream=TWO_LINES_FOR_BOB, cut=BYTE_BY_BYTE, end=True)
 def test_what_is_understood_does_not_depend_on_the_packets(
     stream: bytes, cut: Packets, end: bool
 ) -> None:
