@@ -41,12 +41,27 @@ def period(text: str) -> float:
     return float(int(match[1]) * _PERIODS[match[2]])
 
 
-def _limit_parameters() -> list[list[Any]]:
-    def row(field: str, option: str, default: int, meaning: str) -> list[Any]:
-        coerce: Callable[[str], int] = percent if field == "queue_share" else number
-        return [option, None, default, meaning, coerce]
+def _parameter(
+    option: str, default: object, meaning: str, parse: Callable[[str], object]
+) -> list[Any]:
+    """Return a row of `optParameters` whose mistakes name the option."""
 
-    return [row(*each) for each in Limits.options()]
+    def coerce(text: str) -> object:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise usage.UsageError(f"--{option}: {error}") from None
+
+    return [option, None, default, meaning, coerce]
+
+
+def _limit_parameters() -> list[list[Any]]:
+    return [
+        _parameter(
+            option, default, meaning, percent if field == "queue_share" else number
+        )
+        for field, option, default, meaning in Limits.options()
+    ]
 
 
 class Options(usage.Options):
@@ -57,13 +72,12 @@ class Options(usage.Options):
 
     optParameters: ClassVar[list[list[Any]]] = [
         ["db", None, "server.db", "the database: users and queues"],
-        [
+        _parameter(
             "expire",
-            None,
             None,
             "drop queues of names that nobody used for so long, such as 365d",
             period,
-        ],
+        ),
         *_limit_parameters(),
     ]
 
