@@ -4,7 +4,6 @@ A name belongs to whoever logs in under it first and again later; a name that no
 yet is registered by its first login.
 """
 
-import sqlite3
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from chatd.limits import HourlyTally, Limits, Tally
-from chatd.store.records import Arrival, User
+from chatd.store.records import Arrival, StoreFailure, User
 from chatd.wire.answers import Refusal
 from chatd.wire.names import Name
 
@@ -87,7 +86,7 @@ class Accounts:
         )
         try:
             admitted = await self._register.arrive(arrival)
-        except sqlite3.Error:
+        except StoreFailure:
             admitted = None
         finally:
             if user is None:

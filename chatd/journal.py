@@ -17,7 +17,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatd.store.records import Arrival, Batch, Outcome, Removed, User
+from chatd.store.records import (
+    Arrival,
+    Batch,
+    Outcome,
+    Removed,
+    StoreFailure,
+    User,
+)
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
 
@@ -61,6 +68,7 @@ class Journal:
         self._entries_under_way = 0
         self._scheduled = False
         self._failed = False
+        self._failing = False
         self._retry_later = False
         self._entries: list[Entry] = []
         self._arrivals: list[tuple[Arrival, Deferred[tuple[User, bool] | None]]] = []
@@ -149,13 +157,16 @@ class Journal:
             self._under_way = False
             self._entries_under_way = 0
             self._retry_later = False
+            if self._failing:
+                self._failing = False
+                self._log.warn("Writing works again")
             self._finish(outcome, entries, arrivals, removals)
             self._schedule()
 
         def failed(failure: Failure) -> None:
             self._under_way = False
             self._entries_under_way = 0
-            self._log.failure("Nothing could be written", failure=failure)
+            self._report(failure)
             self._keep(removals)
             for _, arrived in arrivals:
                 arrived.errback(failure)
@@ -215,6 +226,16 @@ class Journal:
             entry.settle(refusal)
         except Exception:  # what fails for one sender must not leave another waiting
             self._log.failure("A sender could not be told what became of a message")
+
+    def _report(self, failure: Failure) -> None:
+        if not isinstance(failure.value, StoreFailure):
+            self._log.failure("Nothing could be written", failure=failure)
+        elif not self._failing:
+            # Once: the log may be on the same disk.
+            self._failing = True
+            self._log.critical(
+                "Nothing can be written: {error}", error=str(failure.value)
+            )
 
     def _keep(self, removals: dict[int, tuple[int, OnRemoved]]) -> None:
         """Try removals that failed again, in a while or with the next message."""

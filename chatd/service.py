@@ -118,13 +118,7 @@ class ChatService(Service):
             self._expiry = LoopingCall(self._drop_unused, hub, self._expire)
             self._expiry.clock = reactor
             _ = self._expiry.start(HOUR)
-        reactor.callWhenRunning(self._handle_signals)
-        self._log.info(
-            "chatd {version} is ready: {users} users in {path}",
-            version=__version__,
-            users=opened.users,
-            path=str(opened.path),
-        )
+        reactor.callWhenRunning(self._ready)
         super().startService()
 
     def _listens(self, port: IListeningPort) -> None:
@@ -167,6 +161,15 @@ class ChatService(Service):
                 possible=possible,
                 connections=self._limits.connections,
             )
+
+    def _ready(self) -> None:
+        self._handle_signals()
+        self._log.info(
+            "chatd {version} is ready: {users} users in {path}",
+            version=__version__,
+            users=self._store.users,
+            path=str(self._database.resolve()),
+        )
 
     def _handle_signals(self) -> None:
         # Twisted's own handlers make twistd end as if killed; a stop that saved

@@ -24,7 +24,7 @@ from chatd.limits import Limits
 from chatd.server.connection import Connection
 from chatd.server.factory import ChatFactory
 from chatd.store import migrations, transactions
-from chatd.store.records import Amount, Batch, Outcome, User
+from chatd.store.records import Amount, Batch, Outcome, StoreFailure, User
 from chatd.wire.message import Message
 
 T = TypeVar("T")
@@ -114,7 +114,7 @@ class MemoryStore:
 
     def _carry_out(self, batch: Batch) -> Deferred[Outcome]:
         if self.broken:
-            return fail(Failure(sqlite3.OperationalError("disk I/O error")))
+            return fail(Failure(StoreFailure("disk I/O error")))
         self.commits.append(batch)
         outcome = transactions.write(self.connection, batch, self.lack)
         self.connection.commit()
@@ -135,7 +135,7 @@ class MemoryStore:
     def _read(self, query: Callable[..., T], *args: object) -> Deferred[T]:
         def carry_out() -> Deferred[T]:
             if self.unreadable:
-                return fail(Failure(sqlite3.OperationalError("disk I/O error")))
+                return fail(Failure(StoreFailure("disk I/O error")))
             return succeed(query(self.connection, *args))
 
         if not self.slow_reads:

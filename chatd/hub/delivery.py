@@ -14,7 +14,6 @@ queue: every message up to a delivery's position was written to it, or is known 
 reached another connection.
 """
 
-import sqlite3
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -26,6 +25,7 @@ from twisted.logger import Logger
 
 from chatd import background
 from chatd.hub.receiver import Receiver
+from chatd.store.records import StoreFailure
 from chatd.wire.message import Message
 
 STALL_SECONDS = 10.0
@@ -180,7 +180,7 @@ class Delivery:
             return  # a page had it: it was on disk before that was reported
         bound = CROWDED_BYTES if self._peer.crowded else self._max_outstanding
         if (
-            self._peer.outstanding + message.size > bound
+            self._peer.outstanding + message.weight > bound
             or len(self._unconfirmed) >= MAX_UNCONFIRMED
         ):
             self._catch_up()
@@ -273,7 +273,7 @@ class Delivery:
                     self._position,
                     CROWDED_BYTES if self._peer.crowded else PAGE_BYTES,
                 )
-            except sqlite3.Error:
+            except StoreFailure:
                 self._log.failure(
                     "The queue of {name} cannot be read", name=receiver.name
                 )

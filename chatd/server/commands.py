@@ -5,16 +5,31 @@ A command is one entry; docs/protocol.md lists the same, and a test compares the
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
 
+from chatd.hub.hub import Hub
+from chatd.hub.session import Session
+from chatd.server.answers import Answers
 from chatd.server.speaking import LISTED_ON_REQUEST
 from chatd.wire import text
 from chatd.wire.answers import Refusal
 
-if TYPE_CHECKING:
-    from chatd.server.textform import TextForm
+
+class Speaker(Protocol):
+    """What a command needs of the form in which it was typed."""
+
+    session: Session | None
+    answers: Answers
+    confirm: bool
+
+    @property
+    def hub(self) -> Hub:
+        """Where users and messages are."""
+
+    def leave(self) -> None:
+        """Say goodbye once all that was sent is safe, and close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +38,7 @@ class Command:
 
     usage: str
     meaning: str
-    run: "Callable[[TextForm, str], Deferred[None] | None]"
+    run: Callable[[Speaker, str], Deferred[None] | None]
 
     @property
     def name(self) -> str:
@@ -31,7 +46,7 @@ class Command:
         return self.usage.partition(" ")[0]
 
 
-def _help(form: "TextForm", argument: str) -> None:
+def _help(form: Speaker, argument: str) -> None:
     width = max(len(each.usage) for each in COMMANDS.values())
     form.answers.say(
         "<target>-<message> sends a message; a,b-<message> sends it to several.",
@@ -39,13 +54,13 @@ def _help(form: "TextForm", argument: str) -> None:
     )
 
 
-def _who(form: "TextForm", argument: str) -> None:
+def _who(form: Speaker, argument: str) -> None:
     besides = form.session.receiver.key if form.session is not None else ""
     found = form.hub.online_by_prefix(argument, LISTED_ON_REQUEST, besides)
     form.answers.say(text.online(found.names, text.more_by_prefix(found.more)))
 
 
-def _users(form: "TextForm", argument: str) -> Deferred[None]:
+def _users(form: Speaker, argument: str) -> Deferred[None]:
     async def look_up() -> None:
         found = await form.hub.users_by_prefix(argument, LISTED_ON_REQUEST)
         form.answers.say(text.book(found.names, text.more_by_prefix(found.more)))
@@ -53,7 +68,7 @@ def _users(form: "TextForm", argument: str) -> Deferred[None]:
     return Deferred.fromCoroutine(look_up())
 
 
-def _confirm(form: "TextForm", argument: str) -> None:
+def _confirm(form: Speaker, argument: str) -> None:
     if argument not in ("on", "off"):
         raise Refusal(
             "bad-argument", command="/confirm", usage=COMMANDS["/confirm"].usage
@@ -62,7 +77,7 @@ def _confirm(form: "TextForm", argument: str) -> None:
     form.answers.say(text.confirming(form.confirm))
 
 
-def _quit(form: "TextForm", argument: str) -> None:
+def _quit(form: Speaker, argument: str) -> None:
     form.leave()
 
 

@@ -38,6 +38,13 @@ from chatd.wire.telnet import TelnetFilter
 LINGER_SECONDS: Final = 5.0
 """How long a closed connection's input is read and dropped, before it is cut."""
 
+LINGER_WHEN_READ_SECONDS: Final = 1.0
+"""The same once the peer has acknowledged everything.
+
+Some netcats end on their own input only, or when they are cut: a person who has typed
+``/quit`` should not have to wait.
+"""
+
 LOGGED_REFUSALS: Final = 20
 """How many refusals of one connection are logged: a flood must not fill the log."""
 
@@ -93,7 +100,7 @@ class Connection(LinearLineReceiver):
         self._rushing = False
         self._processed: list[Deferred[None]] = []
         self._login_deadline: IDelayedCall | None = None
-        self._linger: IDelayedCall | None = None
+        self._linger: list[IDelayedCall] = []
         self._refusals = 0
         limits = owner.limits
         self.MAX_LENGTH = limits.line
@@ -190,8 +197,9 @@ class Connection(LinearLineReceiver):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Honour the lines already read; the connection is gone (`IProtocol`)."""
         self.alive = False
-        if self._linger is not None and self._linger.active():
-            self._linger.cancel()
+        for call in self._linger:
+            if call.active():
+                call.cancel()
         self.logged_in()
         if self.closed:
             self.outlet.lost()
@@ -331,10 +339,16 @@ class Connection(LinearLineReceiver):
         self._cut_later()
 
     def _cut_later(self) -> None:
-        if self._linger is None:
-            self._linger = self.owner.clock.callLater(
-                LINGER_SECONDS, self.transport.abortConnection
-            )
+        if not self._linger:
+            call_later = self.owner.clock.callLater
+            self._linger = [
+                call_later(LINGER_WHEN_READ_SECONDS, self._cut_if_read),
+                call_later(LINGER_SECONDS, self.transport.abortConnection),
+            ]
+
+    def _cut_if_read(self) -> None:
+        if not self.outlet.outstanding:
+            self.transport.abortConnection()
 
     def _login_too_late(self) -> None:
         self.dismiss(Refusal("login-timeout", limit=self.owner.limits.login_time))

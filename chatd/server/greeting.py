@@ -51,6 +51,7 @@ class Greeting:
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer, and ask again, unless that was enough."""
+        self._first = False
         answer = f"{neutralise(refusal.text)}\n"
         if refusal.code in ("login-timeout", "not-http"):
             # The prompt stands alone on its line, and nobody is asked again.

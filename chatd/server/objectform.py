@@ -12,7 +12,7 @@ from chatd.wire import objects
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message, new_id
 from chatd.wire.names import MAX_NAME_LENGTH, BadName, Name, parse_name
-from chatd.wire.text import MAX_TARGETS
+from chatd.wire.text import MAX_TARGETS, backlog_elsewhere
 
 
 class ObjectForm(SpeakingForm):
@@ -116,6 +116,9 @@ class ObjectForm(SpeakingForm):
                 queued=0 if waits else session.receiver.undelivered,
             )
         )
+        if session.delivery is not None and session.delivery.elsewhere:
+            count = session.receiver.backlog.stored
+            self.answers.say(objects.notice(backlog_elsewhere(count)))
         await self.start_session(session)
 
     def _refuse_login(self, refusal: Refusal) -> None:

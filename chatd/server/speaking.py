@@ -26,6 +26,9 @@ from chatd.wire.names import Name
 LISTED_AT_LOGIN: Final = 50
 LISTED_ON_REQUEST: Final = 200
 
+CROWDED_ANSWERS: Final = 16 * 1024
+"""Bytes of answers that may be unread while memory is short."""
+
 STOP_SECONDS: Final = 1.0
 """How long a stop waits for a receiver to acknowledge what was written to it."""
 
@@ -278,7 +281,9 @@ class SpeakingForm:
         self._unread_answers += self.write_lines(lines)
         if first:
             _ = self.drained().addCallback(lambda _: self._answers_read())
-        if self._unread_answers > self._limits.unread_answers:
+        crowded = self.connection.outlet.crowded
+        limit = CROWDED_ANSWERS if crowded else self._limits.unread_answers
+        if self._unread_answers > limit:
             self.connection.hold("answers")
 
     def _answers_read(self) -> None:

@@ -6,6 +6,7 @@ works with it opens connections of its own, prepared by `configure`.
 
 import fcntl
 import os
+import shutil
 import sqlite3
 import stat
 import time
@@ -29,6 +30,7 @@ from chatd.wire.display import neutralise
 
 NEEDED_SQLITE: Final = (3, 37)  # the first with STRICT tables
 BUSY_TIMEOUT: Final = 5  # seconds
+LEAST_ROOM: Final = 64 * 1024  # what SQLite needs beside a database to open it
 JOURNAL_SIZE_LIMIT: Final = 64 * 1024 * 1024
 
 _REPAIR: Final = (
@@ -47,6 +49,10 @@ _TROUBLES: Final = {
     sqlite3.SQLITE_FULL: (
         "could not be opened, because the disk is full",
         "Make room, then start chatd again.",
+    ),
+    sqlite3.SQLITE_IOERR: (
+        "could not be read or written",
+        "Check the disk, then start chatd again.",
     ),
     sqlite3.SQLITE_READONLY: ("cannot be written", _ALLOW),
     sqlite3.SQLITE_CANTOPEN: ("cannot be read and written", _ALLOW),
@@ -309,6 +315,12 @@ def _use_write_ahead_log(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
+def _is_full(path: Path) -> bool:
+    with suppress(OSError):
+        return shutil.disk_usage(path.parent).free < LEAST_ROOM
+    return False
+
+
 @contextmanager
 def _in_plain_words(path: Path) -> Iterator[None]:
     """Turn what SQLite and the system say into a `StoreError`."""
@@ -317,6 +329,9 @@ def _in_plain_words(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         # An extended code has the primary one in its lowest byte.
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_IOERR and _is_full(path):
+            # What cannot grow on a full disk fails like what cannot be read.
+            code = sqlite3.SQLITE_FULL
         what, todo = _TROUBLES.get(
             code, ("could not be opened, and may be damaged", _REPAIR)
         )

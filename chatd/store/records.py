@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from chatd.wire.message import Message
 
 
+class StoreFailure(Exception):
+    """The store could not do what it was asked: its disk or database fails."""
+
+
 @dataclass(slots=True)
 class Amount:
     """A number of messages, and their bytes."""

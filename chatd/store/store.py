@@ -11,16 +11,17 @@ ever appears behind a position already read.
 import sqlite3
 from collections.abc import Callable
 from itertools import count
-from typing import Concatenate, ParamSpec, TypeVar, cast
+from typing import Concatenate, NoReturn, ParamSpec, TypeVar, cast
 
 from twisted.enterprise import adbapi
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from chatd.store import transactions
 from chatd.store.opening import OpenedDatabase, configure, configure_reader
-from chatd.store.records import Amount, Batch, Outcome, User
+from chatd.store.records import Amount, Batch, Outcome, StoreFailure, User
 from chatd.wire.message import Message
 
 P = ParamSpec("P")
@@ -36,7 +37,7 @@ class Store:
     less than `min_free` bytes; everything else still works.
 
     All methods are called in the reactor's thread; the Deferreds fire there. They
-    fail with `sqlite3.Error` where they say nothing else.
+    fail with `StoreFailure` where the disk or the database does.
     """
 
     _log = Logger()
@@ -129,7 +130,7 @@ class Store:
         outcome = cast(
             "Deferred[Outcome]", self._writer.runWithConnection(self._commit, batch)
         )
-        return outcome.addCallback(self._count_new)
+        return outcome.addCallbacks(self._count_new, _in_our_words)
 
     def _commit(self, pooled: adbapi.Connection, batch: Batch) -> Outcome:
         # Runs in the writer's thread.
@@ -169,9 +170,16 @@ class Store:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Deferred[T]:
-        return cast(
+        answer = cast(
             "Deferred[T]", self._readers.runWithConnection(query, *args, **kwargs)
         )
+        return answer.addErrback(_in_our_words)
+
+
+def _in_our_words(failure: Failure) -> NoReturn:
+    if isinstance(failure.value, sqlite3.Error):
+        raise StoreFailure(str(failure.value)) from failure.value
+    failure.raiseException()
 
 
 def _reason(error: sqlite3.Error) -> str:

@@ -49,17 +49,16 @@ def page(
 ) -> list[Message]:
     """Return the next messages of a queue, in order; empty if there are none.
 
-    A page ends after `PAGE_MESSAGES`, or with the message that brings it to
-    `max_bytes`, whichever comes first.
+    A page ends after `PAGE_MESSAGES`, or with the message that brings its weight
+    to `max_bytes`, whichever comes first.
     """
     cursor = connection.execute(sql("page"), (target, after, PAGE_MESSAGES))
     messages: list[Message] = []
     room = max_bytes
     for position, id, sender, text, time, size in cursor:
-        messages.append(
-            Message(position, id or "", sender, target_name, text, time, size)
-        )
-        room -= size
+        message = Message(position, id or "", sender, target_name, text, time, size)
+        messages.append(message)
+        room -= message.weight
         if room <= 0:
             break
     cursor.close()

@@ -24,6 +24,15 @@ class Message:
     time: int
     size: int
 
+    @property
+    def weight(self) -> int:
+        """Its bytes, with the sender's name before each further line.
+
+        This is what it may take on a text connection: many short lines make much of
+        little.
+        """
+        return self.size + 128 * self.text.count("\n")
+
 
 def new_id() -> str:
     """Return a new id: a UUID of version 7 (RFC 9562, section 5.7).

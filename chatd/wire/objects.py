@@ -318,7 +318,7 @@ def _quit(fields: Mapping[str, Any], max_message: int) -> Request:
 _PARSERS: Final[
     dict[str, tuple[Callable[[Mapping[str, Any], int], Request], frozenset[str]]]
 ] = {
-    "login": (_login, frozenset({"user", "receive", "password"})),
+    "login": (_login, frozenset({"user", "receive"})),
     "send": (_send, frozenset({"to", "text", "id", "want"})),
     "who": (_who, frozenset({"prefix"})),
     "users": (_users, frozenset({"prefix"})),

@@ -2,7 +2,6 @@
 
 import gc
 import json
-import sqlite3
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from twisted.internet.defer import Deferred
 from chatd.limits import HOUR, Limits
 from chatd.server.connection import LINGER_SECONDS
 from chatd.server.factory import REFUSED_AT_ONCE
+from chatd.store.records import StoreFailure
 
 if TYPE_CHECKING:
     from conftest import LoggedErrors
@@ -326,7 +326,7 @@ def test_a_last_bad_name_from_a_connection_that_is_gone_ends_it_once(
     server.settle()
     assert server.factory.all_gone().called
     gc.collect()
-    assert len(logged_errors.flush(sqlite3.OperationalError)) == 1
+    assert len(logged_errors.flush(StoreFailure)) == 1
 
 
 # The rate of lines ------------------------------------------------------------------

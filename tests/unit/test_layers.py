@@ -68,12 +68,6 @@ LAYERS: Final = {
 
 ORDER: Final = [module for modules in LAYERS.values() for module in modules]
 
-EXCEPTIONS: Final = {
-    # The table of commands is of functions of the form that looks them up in it. Only
-    # a type checker follows this import.
-    ("chatd.server.commands", "chatd.server.textform"),
-}
-
 MAY_KNOW: Final = {
     "wire": {"wire"},
     "store": {"wire", "store"},
@@ -146,7 +140,7 @@ def imports() -> list[tuple[str, str]]:
         (module.name, imported)
         for module in MODULES.values()
         for imported in module.imported()
-        if imported in MODULES and (module.name, imported) not in EXCEPTIONS
+        if imported in MODULES
     ]
 
 
@@ -176,14 +170,6 @@ def test_a_module_imports_only_those_before_it() -> None:
 def test_a_layer_knows_only_those_it_may() -> None:
     assert [
         each for each in imports() if layer(each[1]) not in MAY_KNOW[layer(each[0])]
-    ] == []
-
-
-def test_every_exception_is_needed() -> None:
-    assert [
-        (importer, imported)
-        for importer, imported in EXCEPTIONS
-        if imported not in MODULES[importer].imported()
     ] == []
 
 

@@ -145,7 +145,7 @@ def test_line_ends_in_a_text_become_lf(sent: str, kept: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "keys"),
     [
-        ("login", ["user", "receive", "password"]),
+        ("login", ["user", "receive"]),
         ("send", ["to", "text", "id", "want"]),
         ("who", ["prefix"]),
         ("users", ["prefix"]),
