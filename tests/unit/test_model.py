@@ -9,7 +9,6 @@ refused is seen by nobody; and in the end nobody waits for an answer.
 import gc
 import json
 import re
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -30,12 +29,16 @@ from twisted.internet.defer import Deferred
 from chatd.hub import delivery
 from chatd.limits import Limits
 from chatd.store import transactions
+from chatd.store.records import StoreFailure
 
 if TYPE_CHECKING:
     from conftest import LoggedErrors
 
 NAMES = ("ann", "bob", "cleo")
 WHICH = st.integers(0, 9)
+
+STEPS = ("write", "read", "catch_up", "answer_reads")
+"""What a disk may do next: carry out what waits for it, and tell of it."""
 
 # Small, so that a few messages reach every one of them.
 LIMITS = Limits(
@@ -96,6 +99,7 @@ class Connection:
     client: Client
     name: str
     program: bool
+    receive: bool
     lines: list[Line] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     welcome: bool = False
@@ -228,7 +232,7 @@ class Daemon(RuleBasedStateMachine):
         reading=st.sampled_from([True, True, False]),
     )
     def connect(self, name: str, program: bool, receive: bool, reading: bool) -> None:
-        connection = Connection(self.server.connect(), name, program)
+        connection = Connection(self.server.connect(), name, program, receive)
         self.open.append(connection)
         connection.client.transport.reading = reading
         if program:
@@ -253,6 +257,30 @@ class Daemon(RuleBasedStateMachine):
             self.numbers += 1
             lines.append(connection.send(self.numbers, to))
         connection.client.send(*lines)
+
+    @precondition(lambda self: self.open)
+    @rule(
+        which=WHICH,
+        name=st.sampled_from(NAMES),
+        program=st.booleans(),
+        steps=st.lists(st.sampled_from(STEPS), min_size=2, max_size=6),
+    )
+    def a_login_and_a_message_meet(
+        self, which: int, name: str, program: bool, steps: list[str]
+    ) -> None:
+        """The queue is read while a message to it is written; either may be first."""
+        store = self.server.store
+        sender = self._pick(which)
+        store.slow_reads = True
+        self.connect(name, program, receive=True, reading=True)
+        for _ in range(3):  # whether the name is known; the login; who there is
+            self._step("answer_reads")
+            self._step("catch_up")
+        store.slow = True
+        if sender in self.open and not sender.leaving:
+            self.send(self.open.index(sender), [name], 1)
+        for step in steps:
+            self._step(step)
 
     @precondition(lambda self: self.open)
     @rule(which=WHICH)
@@ -297,10 +325,10 @@ class Daemon(RuleBasedStateMachine):
             store.answer_reads()
         self.server.settle()
 
-    @rule(step=st.sampled_from(["write", "read", "catch_up", "answer_reads"]))
-    def the_disk_gets_on(self, step: str) -> None:
-        getattr(self.server.store, step)()
-        self.server.settle()
+    @rule(steps=st.lists(st.sampled_from(STEPS), min_size=1, max_size=3))
+    def the_disk_gets_on(self, steps: list[str]) -> None:
+        for step in steps:
+            self._step(step)
 
     @rule(
         lack=st.sampled_from([None, None, "disk full"]),
@@ -340,6 +368,10 @@ class Daemon(RuleBasedStateMachine):
             if connection.client.transport.reading and not connection.failed:
                 assert connection.awaited is None, "a line read is not answered"
         assert self.server.journal.waiting == 0
+
+    def _step(self, step: str) -> None:
+        getattr(self.server.store, step)()
+        self.server.settle()
 
     def _pick(self, which: int) -> Connection:
         return self.open[which % len(self.open)]
@@ -433,6 +465,14 @@ class Daemon(RuleBasedStateMachine):
 
     def _end_well(self) -> None:
         self._mend()
+        self._let_time_pass()
+        for connection in self.open:
+            connection.read()
+            ended = connection.failed or connection.leaving
+            reads = connection.receive and connection.client.transport.reading
+            if reads and not ended:
+                queue = self.server.store.queued(connection.name)
+                assert queue == [], "a stuck receiver holds up another"
         for connection in self.open:
             connection.client.resume_reading()
         self._let_time_pass()
@@ -483,4 +523,4 @@ def test_whatever_happens_what_was_accepted_arrives_once_and_in_order(
         ),
     )
     gc.collect()
-    logged_errors.flush(sqlite3.OperationalError)
+    logged_errors.flush(StoreFailure)
