@@ -163,7 +163,7 @@ class MemoryStore:
     def names_by_prefix(
         self, prefix: str, most: int
     ) -> Deferred[tuple[list[str], int]]:
-        return self._read(transactions.names_by_prefix, prefix, most)
+        return self._read(transactions.names_by_prefix, prefix, most, self.users)
 
     def unused_queues(self, before: int, most: int) -> Deferred[list[str]]:
         return self._read(transactions.unused_queues, before, most)

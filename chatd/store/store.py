@@ -112,7 +112,7 @@ class Store:
         self, prefix: str, most: int
     ) -> Deferred[tuple[list[str], int]]:
         """Return the first names whose key has the prefix, and how many there are."""
-        return self._read(transactions.names_by_prefix, prefix, most)
+        return self._read(transactions.names_by_prefix, prefix, most, self.users)
 
     def unused_queues(self, before: int, most: int) -> Deferred[list[str]]:
         """Return keys of users with a queue who were not seen since `before`.

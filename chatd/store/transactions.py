@@ -71,13 +71,18 @@ def names_seen_last(connection: sqlite3.Connection, most: int) -> list[tuple[str
 
 
 def names_by_prefix(
-    connection: sqlite3.Connection, prefix: str, most: int
+    connection: sqlite3.Connection, prefix: str, most: int, all_users: int
 ) -> tuple[list[str], int]:
-    """Return the first names whose key has the prefix, and how many there are."""
+    """Return the first names whose key has the prefix, and how many there are.
+
+    `all_users` is how many the empty prefix stands for: they are not counted here.
+    """
     values = {"prefix": prefix, "most": most}
     names = [row[0] for row in connection.execute(sql("names_by_prefix"), values)]
     if len(names) < most:
         return names, len(names)
+    if not prefix:
+        return names, max(all_users, len(names))
     (count,) = connection.execute(sql("count_by_prefix"), values).fetchone()
     return names, count
 
