@@ -132,6 +132,8 @@ class Outlet:
         self._transport.write(data)
         if not self._awaiting_drain:
             self._awaiting_drain = True
+            # A slow peer may take long to drain it, and acknowledges as it goes.
+            self._ticker.add(self)
             self._registered = False
             # A pull producer is asked at once, and again when all is written.
             self._transport.registerProducer(self, False)

@@ -93,10 +93,7 @@ class Store:
         It is answered in the order of the commits: after those that it sees, and
         before all others. Whoever keeps the figure from there on is never off.
         """
-        return cast(
-            "Deferred[Amount]",
-            self._writer.runWithConnection(transactions.find_share, target, sender),
-        )
+        return self._ask(self._writer, transactions.find_share, target, sender)
 
     def page(
         self, target: int, target_name: str, after: int, max_bytes: int
@@ -170,9 +167,16 @@ class Store:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Deferred[T]:
-        answer = cast(
-            "Deferred[T]", self._readers.runWithConnection(query, *args, **kwargs)
-        )
+        return self._ask(self._readers, query, *args, **kwargs)
+
+    def _ask(
+        self,
+        pool: adbapi.ConnectionPool,
+        query: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Deferred[T]:
+        answer = cast("Deferred[T]", pool.runWithConnection(query, *args, **kwargs))
         return answer.addErrback(_in_our_words)
 
 

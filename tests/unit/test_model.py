@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 from memory import Client, MemoryServer
 from twisted.internet.defer import Deferred
 
-from chatd.hub import delivery
+from chatd.hub import delivery, hub
 from chatd.limits import Limits
 from chatd.store import transactions
 from chatd.store.records import StoreFailure
@@ -49,7 +49,7 @@ LIMITS = Limits(
     unacknowledged=60,
     pending_messages=4,
     pending_bytes=40,
-    all_pending_bytes=80,
+    all_pending_bytes=14,
     unread_answers=150,
     connections_by_user=4,
 )
@@ -210,6 +210,7 @@ class Daemon(RuleBasedStateMachine):
         self._patches = [
             patch.object(transactions, "PAGE_MESSAGES", 3),
             patch.object(delivery, "PAGE_BYTES", 12),
+            patch.object(hub, "IDLE_RECEIVERS", 2),
         ]
         for each in self._patches:
             each.start()
@@ -279,14 +280,18 @@ class Daemon(RuleBasedStateMachine):
         """The queue is read while a message to it is written; either may be first."""
         store = self.server.store
         sender = self._pick(which)
+        for connection in list(self.open):
+            if connection.name == name and connection is not sender:
+                connection.client.vanish()
+                self._is_gone(connection)
+        self.send(self.open.index(sender), [name], 2)
+        self._mend()
         store.slow_reads = True
         self.connect(name, program, receive=True, reading=True)
-        for _ in range(3):  # whether the name is known; the login; who there is
-            self._step("answer_reads")
-            self._step("catch_up")
+        self._step("answer_reads")  # whether the name is known
+        self._step("answer_reads")  # who there is
         store.slow = True
-        if sender in self.open and not sender.leaving:
-            self.send(self.open.index(sender), [name], 1)
+        self.send(self.open.index(sender), [name], 1)
         for step in steps:
             self._step(step)
 
@@ -376,13 +381,16 @@ class Daemon(RuleBasedStateMachine):
         self.server.clock.advance(seconds)
         self.server.settle()
 
-    @rule(end=st.sampled_from(["", "", "", "killed", "stopped"]))
-    def the_daemon_ends(self, end: str) -> None:
+    @rule(
+        end=st.sampled_from(["", "", "", "killed", "stopped"]),
+        programs=st.lists(st.booleans(), max_size=4),
+    )
+    def the_daemon_ends(self, end: str, programs: list[bool]) -> None:
         if end == "stopped":
             self._stop()
         if end:
             self._kill()
-            self.begin([False, True, False])
+            self.begin(programs)
 
     def _kill(self) -> None:
         server = self.server.killed()
@@ -423,8 +431,8 @@ class Daemon(RuleBasedStateMachine):
         store.answer_reads()
         self.server.settle()
 
-    def _let_time_pass(self) -> None:
-        for _ in range(30):
+    def _let_time_pass(self, seconds: int = 30) -> None:
+        for _ in range(seconds):
             self.server.clock.advance(1)
             self.server.settle()
 
@@ -498,7 +506,17 @@ class Daemon(RuleBasedStateMachine):
 
     def _end_well(self) -> None:
         self._mend()
-        self._let_time_pass()
+        if self.numbers % 2:
+            # Who waits for a stuck one takes over after a while...
+            self._let_time_pass()
+        else:
+            # ... or as soon as that has gone.
+            self._let_time_pass(2)
+            for connection in list(self.open):
+                if not connection.client.transport.reading:
+                    connection.client.vanish()
+                    self._is_gone(connection)
+            self.server.settle()
         for connection in self.open:
             connection.read()
             ended = connection.failed or connection.leaving

@@ -1,0 +1,185 @@
+"""The real store: a database file, adbapi's threads, SQLite's locks."""
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from twisted.internet.defer import DeferredList
+
+from chatd.store.opening import open_database
+from chatd.store.records import Amount, Arrival, Batch, StoreFailure, User
+from chatd.store.store import Store
+from chatd.wire.message import Message
+
+MakeStore = Callable[..., Store]
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> Iterator[MakeStore]:
+    """Return a function that opens a store; all are closed at the end."""
+    from twisted.internet import reactor
+
+    stores: list[Store] = []
+
+    def make(max_bytes: int = 1 << 30, min_free: int = 0) -> Store:
+        opened = open_database(tmp_path / "server.db")
+        store = Store(opened, reactor, max_bytes=max_bytes, min_free=min_free)
+        stores.append(store)
+        return store
+
+    yield make
+    stores[-1].close()
+
+
+def arrival(name: str) -> Arrival:
+    return Arrival(name, name, "127.0.0.1", 5555, 1_000)
+
+
+def message(store: Store, text: str, sender: str = "alice") -> Message:
+    return Message(store.allot(), "id", sender, "bob", text, 1_000, len(text))
+
+
+async def registered(store: Store, name: str) -> User:
+    outcome = await store.commit(Batch(arrivals=[arrival(name)]))
+    arrived = outcome.arrived[0]
+    assert arrived is not None
+    return arrived[0]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_read_after_a_commit_was_reported_sees_it(
+    make_store: MakeStore,
+) -> None:
+    store = make_store()
+    bob = await registered(store, "bob")
+    for number in range(200):
+        each = message(store, str(number))
+        await store.commit(Batch(messages=[(bob.id, each)]))
+        assert await store.page(bob.id, "bob", each.position - 1, 1 << 20) == [each]
+
+
+@pytest_twisted.ensureDeferred
+async def test_messages_and_figures_outlive_the_process(make_store: MakeStore) -> None:
+    store = make_store()
+    bob = await registered(store, "bob")
+    sent = [message(store, text) for text in ("one", "two", "three")]
+    await store.commit(Batch(messages=[(bob.id, each) for each in sent]))
+    store.close()
+
+    again = make_store()
+    found = await again.find_user("bob")
+    assert found == User(bob.id, "bob", "bob", 3, 11, sent[-1].position)
+    assert await again.find_share(bob.id, "alice") == Amount(3, 11)
+    assert await again.page(bob.id, "bob", 0, 1 << 20) == sent
+    assert again.allot() == sent[-1].position + 1
+    assert again.users == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_page_ends_after_its_bytes(make_store: MakeStore) -> None:
+    store = make_store()
+    bob = await registered(store, "bob")
+    sent = [message(store, "x" * 100) for _ in range(10)]
+    await store.commit(Batch(messages=[(bob.id, each) for each in sent]))
+    assert await store.page(bob.id, "bob", 0, 250) == sent[:3]
+    assert await store.page(bob.id, "bob", sent[2].position, 1 << 20) == sent[3:]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_delivered_leaves_the_queue_and_its_figures(
+    make_store: MakeStore,
+) -> None:
+    store = make_store()
+    bob = await registered(store, "bob")
+    sent = [message(store, "12345", each) for each in ("alice", "carol", "alice")]
+    await store.commit(Batch(messages=[(bob.id, each) for each in sent]))
+    outcome = await store.commit(Batch(removals={bob.id: sent[1].position}))
+    assert {(each.sender, each.messages) for each in outcome.removed[bob.id]} == {
+        ("alice", 1),
+        ("carol", 1),
+    }
+    found = await store.find_user("bob")
+    assert found is not None
+    assert (found.queued_messages, found.queued_bytes) == (1, 5)
+    assert await store.find_share(bob.id, "carol") == Amount()
+
+
+@pytest_twisted.ensureDeferred
+async def test_another_process_that_writes_never_locks_it_out(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    store = make_store()
+    bob = await registered(store, "bob")
+    other = subprocess.Popen(  # noqa: ASYNC220
+        [
+            sys.executable,
+            "-c",
+            "import sqlite3, sys\n"
+            "c = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)\n"
+            "for n in range(300):\n"
+            "    c.execute('BEGIN IMMEDIATE')\n"
+            "    c.execute('UPDATE users SET port = ?', (n,))\n"
+            "    c.execute('COMMIT')\n",
+            str(tmp_path / "server.db"),
+        ]
+    )
+    while other.poll() is None:
+        commits = [
+            store.commit(Batch(messages=[(bob.id, message(store, "x"))]))
+            for _ in range(5)
+        ]
+        reads = [store.find_user("bob") for _ in range(5)]
+        results = await DeferredList([*commits, *reads], consumeErrors=True)
+        assert all(succeeded for succeeded, _ in results)
+    assert other.returncode == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_full_database_refuses_what_is_new_and_nothing_else(
+    make_store: MakeStore,
+) -> None:
+    store = make_store()
+    bob = await registered(store, "bob")
+    kept = message(store, "kept")
+    await store.commit(Batch(messages=[(bob.id, kept)]))
+    store.close()
+
+    full = make_store(max_bytes=1)
+    outcome = await full.commit(
+        Batch(
+            arrivals=[arrival("bob"), arrival("carol")],
+            messages=[(bob.id, message(full, "refused"))],
+        )
+    )
+    assert outcome.refused == "database full"
+    known, new = outcome.arrived
+    assert known is not None
+    assert known[0].queued_messages == 1
+    assert new is None
+    await full.commit(Batch(removals={bob.id: kept.position}))
+    assert await full.page(bob.id, "bob", 0, 1 << 20) == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_disk_with_too_little_room_is_called_full(
+    make_store: MakeStore,
+) -> None:
+    store = make_store(min_free=1 << 60)
+    outcome = await store.commit(Batch(arrivals=[arrival("bob")]))
+    assert outcome.arrived == [None]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_failing_database_is_reported_in_the_stores_own_words(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    store = make_store()
+    with sqlite3.connect(tmp_path / "server.db") as connection:
+        connection.execute("DROP TABLE queue_shares")
+    connection.close()
+    with pytest.raises(StoreFailure, match="no such table"):
+        await store.find_share(1, "alice")
