@@ -13,8 +13,8 @@ from twisted.internet.address import IPv4Address as TCP4Address
 from twisted.internet.address import IPv6Address as TCP6Address
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import TimeoutError as DeadlineError
 from twisted.internet.error import CannotListenError, ReactorNotRunning
-from twisted.internet.error import TimeoutError as DeadlineError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -212,7 +212,7 @@ class ChatService(Service):
         Bounded in time whatever the peers or the disk do.
         """
         super().stopService()
-        return Deferred.fromCoroutine(self._stop())
+        return Deferred.fromCoroutine(self._stop()).addErrback(self._stop_failed)
 
     async def _stop(self) -> None:
         if self._expiry is not None and self._expiry.running:
@@ -241,6 +241,10 @@ class ChatService(Service):
             # Blocks no longer than the transaction under way.
             self._store.close()
         self._log.info("Stopped")
+
+    def _stop_failed(self, failure: Failure) -> None:
+        self._log.failure("The stop failed", failure=failure)
+        _exit_with(1)
 
     async def _within(self, seconds: float, done: Deferred[None]) -> bool:
         try:

@@ -1,8 +1,8 @@
 """The hub: logins, presence, and the receivers in memory."""
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from heapq import nsmallest
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -50,8 +50,10 @@ class Hub:
         self._limits = limits
         self._clock = clock
         self._receivers: dict[str, Receiver] = {}
-        # In the order of their last logins.
+        self._most_receivers = IDLE_RECEIVERS
+        # In the order of their last logins, and in that of the alphabet.
         self._online: dict[str, Receiver] = {}
+        self._online_keys: list[str] = []
         self.pending = Pending(limits.all_pending_bytes)
 
     async def login(
@@ -95,13 +97,14 @@ class Hub:
 
     def came(self, receiver: Receiver) -> None:
         """Take note that a user has one more connection that receives."""
-        self._online.pop(receiver.key, None)
+        if self._online.pop(receiver.key, None) is None:
+            insort(self._online_keys, receiver.key)
         self._online[receiver.key] = receiver
 
     def went(self, receiver: Receiver) -> None:
         """Take note that a user may have one connection less that receives."""
-        if not receiver.online:
-            self._online.pop(receiver.key, None)
+        if not receiver.online and self._online.pop(receiver.key, None) is not None:
+            del self._online_keys[bisect_left(self._online_keys, receiver.key)]
 
     def left(self, receiver: Receiver) -> None:
         """Take note that a user has one connection less."""
@@ -126,13 +129,20 @@ class Hub:
 
         They are ready to be sent to by `sender` in the turn in which this returns.
         """
-        while True:
-            found = [await self._find(name, sender) for name in names]
-            # While one was looked up an idle other may have been forgotten.
-            if all(
-                each is None or self._receivers.get(each.key) is each for each in found
-            ):
-                return found
+        found: list[Receiver | None] = []
+        try:
+            for name in names:
+                receiver = await self._receiver_of(name)
+                found.append(receiver)
+                if receiver is not None:
+                    # While another is looked up this one must not be forgotten.
+                    receiver.lookers += 1
+                    await self._look_up_share(receiver, sender)
+        finally:
+            for each in found:
+                if each is not None:
+                    each.lookers -= 1
+        return found
 
     def online(self, most: int, besides: str) -> NameList:
         """Return who is online, those who came last; `besides` is left out."""
@@ -149,11 +159,14 @@ class Hub:
     def online_by_prefix(self, prefix: str, most: int, besides: str) -> NameList:
         """Return who is online whose name begins so, in alphabetical order."""
         prefix = prefix.lower()
-        keys = [
-            key for key in self._online if key.startswith(prefix) and key != besides
-        ]
-        shown = [self._online[key].name for key in nsmallest(most, keys)]
-        return NameList(shown, len(keys) - len(shown))
+        keys = self._online_keys
+        first = bisect_left(keys, prefix)
+        behind = bisect_left(keys, prefix + "\U0010ffff")
+        # One more than is shown, as oneself may be among them.
+        some = keys[first : min(behind, first + most + 1)]
+        shown = [self._online[key].name for key in some if key != besides][:most]
+        own = besides in self._online and besides.startswith(prefix)
+        return NameList(shown, behind - first - own - len(shown))
 
     async def users(self, most: int) -> NameList:
         """Return the users, those seen last, in alphabetical order."""
@@ -184,7 +197,7 @@ class Hub:
                 )
                 receiver.confirm(receiver.committed)
 
-    async def _find(self, name: Name, sender: str) -> Receiver | None:
+    async def _receiver_of(self, name: Name) -> Receiver | None:
         receiver = self._receivers.get(name.key)
         if receiver is None:
             user = await self._store.find_user(name.key)
@@ -194,20 +207,25 @@ class Hub:
             receiver = self._receivers.get(user.key) or self._remember(
                 Receiver(user, self._journal, self._limits)
             )
+        return receiver
+
+    async def _look_up_share(self, receiver: Receiver, sender: str) -> None:
         if not receiver.backlog.knows(sender):
             receiver.backlog.learn(
                 sender, await self._store.find_share(receiver.id, sender)
             )
-        return receiver
 
     def _remember(self, receiver: Receiver) -> Receiver:
-        if len(self._receivers) >= IDLE_RECEIVERS:
+        if len(self._receivers) >= self._most_receivers:
             self._forget_idle()
         self._receivers[receiver.key] = receiver
         return receiver
 
     def _forget_idle(self) -> None:
-        # The older half, so that this is not done again for the next new one.
+        # The older half, and not again for the next new one: all are looked at.
         idle = [key for key, receiver in self._receivers.items() if receiver.idle]
         for key in idle[: IDLE_RECEIVERS // 2]:
             del self._receivers[key]
+        self._most_receivers = max(
+            IDLE_RECEIVERS, len(self._receivers) + IDLE_RECEIVERS // 2
+        )

@@ -67,6 +67,8 @@ class Receiver:
         self.deliveries: list[Connection] = []
         self.connections = 0
         """Connections under this name, those that only send included."""
+        self.lookers = 0
+        """Senders that are about to send to it, and still look something up."""
         self._removals = removals
         self._pending = 0
         self._removing = False
@@ -88,7 +90,7 @@ class Receiver:
     @property
     def idle(self) -> bool:
         """Whether nothing would be lost by forgetting this object."""
-        return not (self.connections or self._pending or self._removing)
+        return not (self.connections or self.lookers or self._pending or self._removing)
 
     def accept(self, sender: str, size: int) -> None:
         """Keep a place in the queue. Raises `Refusal`: queue-full."""

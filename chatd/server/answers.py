@@ -23,14 +23,24 @@ class Slot:
         """Give the answer; further calls do nothing."""
         if self.lines is None:
             self.lines = lines
-            self._answers.advance()
+            self._answers.resolved(lines)
 
 
 class Answers:
-    """Writes the answers of one connection, in order."""
+    """Writes the answers of one connection, in order.
 
-    def __init__(self, write: Callable[[list[str]], None]) -> None:
+    `on_held` is told how many characters of answers are known and wait behind a late
+    one, whenever that grows; all of them are written in the end.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[list[str]], None],
+        on_held: Callable[[int], None] = lambda held: None,
+    ) -> None:
         self._write = write
+        self._on_held = on_held
+        self._held = 0
         self._slots: deque[Slot] = deque()
         self._asked = 0
         self._given = 0
@@ -59,13 +69,20 @@ class Answers:
             done.callback(None)
         return done
 
-    def advance(self) -> None:
-        """Write the answers that are known and hold nothing back."""
+    def resolved(self, lines: tuple[str, ...]) -> None:
+        """Write the answers that are known and that nothing holds back."""
+        self._held += sum(map(len, lines))
+        self._advance()
+        if self._held and lines:
+            self._on_held(self._held)
+
+    def _advance(self) -> None:
         ready: list[str] = []
         while self._slots and self._slots[0].lines is not None:
             ready.extend(self._slots.popleft().lines or ())
             self._given += 1
         if ready:
+            self._held -= sum(map(len, ready))
             self._write(ready)
         while self._waiting and self._waiting[0][0] <= self._given:
             self._waiting.popleft()[1].callback(None)

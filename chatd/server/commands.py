@@ -84,7 +84,7 @@ def _quit(form: Speaker, argument: str) -> None:
 COMMANDS: Final[dict[str, Command]] = {
     each.name: each
     for each in (
-        Command("/who [prefix]", "lists who is online", _who),
+        Command("/who [prefix]", "lists who else is online", _who),
         Command("/users [prefix]", "lists all users", _users),
         Command("/confirm on|off", "answers every message, or only some", _confirm),
         Command("/help", "lists the commands", _help),

@@ -27,10 +27,11 @@ from zope.interface import implementer
 
 from chatd.accounts import Origin
 from chatd.hub.hub import Hub
-from chatd.limits import Bucket, Limits
+from chatd.limits import Limits
 from chatd.server.form import Ended, Form
 from chatd.server.lines import LinearLineReceiver
 from chatd.server.outlet import Outlet, Ticker, Traffic
+from chatd.server.pace import Pace
 from chatd.server.tcp import Transport, tune
 from chatd.wire.answers import Refusal
 from chatd.wire.telnet import TelnetFilter
@@ -104,9 +105,7 @@ class Connection(LinearLineReceiver):
         self._refusals = 0
         limits = owner.limits
         self.MAX_LENGTH = limits.line
-        self._bucket = Bucket(
-            limits.line_rate, limits.line_burst, owner.clock.seconds()
-        )
+        self._pace = Pace(self, limits, owner.clock)
 
     # What Twisted calls.
 
@@ -149,10 +148,8 @@ class Connection(LinearLineReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         """Take a line, and have its form process it."""
-        delay = self._bucket.take(self.owner.clock.seconds())
-        if delay and not self._rushing:
-            self.hold("rate")
-            self.owner.clock.callLater(delay, self.release, "rate")
+        if not self._rushing:
+            self._pace.line()
         first, self._first_line = self._first_line, False
         if first and _HTTP.fullmatch(line):
             self.dismiss(Refusal("not-http"))
@@ -300,8 +297,13 @@ class Connection(LinearLineReceiver):
             processed: Deferred[None] = Deferred()
             self._processed.append(processed)
             await processed
-        await self.form.stop()
-        self.hang_up()
+        try:
+            await self.form.stop()
+        finally:
+            self.hang_up()
+            if self.alive:
+                # Whoever does not even read the last answer is not waited for.
+                self._cut_later()
 
     def hang_up(self) -> None:
         """Close, once everything written has left.
@@ -363,6 +365,9 @@ class Connection(LinearLineReceiver):
         if self.closed or self._holds or self.lines_waiting:
             return
         if self._input_ended:
+            if self._head:
+                head, self._head = self._head, None
+                super().dataReceived(head)
             # A last line without its end counts too, unless the connection was cut.
             self.take_tail()
             if self.closed or self._holds:

@@ -12,8 +12,11 @@ from chatd.wire.answers import Refusal
 from chatd.wire.display import neutralise
 from chatd.wire.names import BadName, parse_name
 
+UNREAD_BYTES: Final = 16 * 1024
+"""Bytes that somebody not logged in may leave unread before being read no further."""
+
 HELP: Final = (
-    "Enter a name to log in; a name that nobody has yet becomes yours.",
+    "Enter a name to log in; one that nobody has yet is registered by that.",
     "  /send-only <name>   log in to send only: no messages, no lists",
     "  /json               speak JSON from here on, for programs",
     "  /help               these lines",
@@ -99,4 +102,9 @@ class Greeting:
         return Deferred.fromCoroutine(form.log_in(name, receive=receive))
 
     def _write(self, data: str) -> None:
-        self._connection.write(data.encode())
+        connection = self._connection
+        connection.write(data.encode())
+        if connection.outlet.unsent > UNREAD_BYTES:
+            connection.hold("answers")
+            drained = connection.outlet.drained()
+            _ = drained.addCallback(lambda _: connection.release("answers"))

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from twisted.internet.defer import Deferred
-from twisted.internet.error import TimeoutError
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
 from chatd import background
@@ -54,7 +53,7 @@ class SpeakingForm:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.answers = Answers(self._write_answers)
+        self.answers = Answers(self._write_answers, self._hold_answers)
         self.session: Session | None = None
         self._unread_answers = 0
         self._waiting_for_room = False
@@ -281,9 +280,13 @@ class SpeakingForm:
         self._unread_answers += self.write_lines(lines)
         if first:
             _ = self.drained().addCallback(lambda _: self._answers_read())
+        self._hold_answers(0)
+
+    def _hold_answers(self, held: int) -> None:
+        """Take no lines while too much is not read, or `held` back by a late answer."""
         crowded = self.connection.outlet.crowded
         limit = CROWDED_ANSWERS if crowded else self._limits.unread_answers
-        if self._unread_answers > limit:
+        if self._unread_answers + held > limit:
             self.connection.hold("answers")
 
     def _answers_read(self) -> None:

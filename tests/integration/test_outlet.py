@@ -1,7 +1,9 @@
 """The real outlet: sockets on loopback, and what the kernel says of them."""
 
+import contextlib
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -9,16 +11,23 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
+from zope.interface import implementer
 
-from chatd.server.outlet import Outlet, Ticker, Traffic
+from chatd.server.outlet import TICK_SECONDS, Outlet, Ticker, Traffic
+from chatd.server.tcp import bytes_acknowledged
 
 SECONDS = 20
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's TCP_INFO")
 
 
+@implementer(IHalfCloseableProtocol)
 class Side(Protocol):
     """The daemon's end: an outlet, and what it reported."""
+
+    transport: Any
 
     def __init__(self, accepted: "Deferred[Side]") -> None:
         self._accepted = accepted
@@ -53,6 +62,12 @@ class Side(Protocol):
             self.reported.append((upto, done))
         return done.addTimeout(SECONDS, reactor)  # type: ignore[arg-type]
 
+    def readConnectionLost(self) -> None:
+        self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        pass
+
     def connectionLost(self, reason: object = None) -> None:
         self.outlet.lost()
         self.gone.callback(None)
@@ -65,14 +80,17 @@ class Pair:
         self.side = side
         self.peer = peer
 
-    def read(self, size: int) -> None:
-        """Read so many bytes; they must be there or on their way."""
+    def read(self, size: int) -> int:
+        """Read so many bytes, or what is there; return how many those were."""
         self.peer.setblocking(False)
-        while size:
-            try:
-                size -= len(self.peer.recv(min(size, 1 << 16)))
-            except BlockingIOError:
-                return
+        read = 0
+        with contextlib.suppress(BlockingIOError):
+            while read < size:
+                data = self.peer.recv(min(size - read, 1 << 16))
+                if not data:
+                    break
+                read += len(data)
+        return read
 
 
 Connect = Callable[[str], Any]
@@ -110,6 +128,21 @@ async def connect(tmp_path: Path) -> AsyncIterator[Connect]:
 async def pytest_twisted_wait(result: object) -> None:
     if isinstance(result, Deferred):
         await result
+
+
+async def turn() -> None:
+    """Let the reactor turn, and look at its sockets."""
+    from twisted.internet import reactor
+
+    await deferLater(reactor, 0.001)  # type: ignore[arg-type]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the reactor turn until something is so."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come to that"
+        await turn()
 
 
 @pytest_twisted.ensureDeferred
@@ -166,3 +199,139 @@ async def test_on_a_unix_socket_what_was_handed_over_counts_as_acknowledged(
     await outlet.drained()
     await pair.side.acknowledged(5)
     assert outlet.outstanding == 0
+
+
+@linux
+@pytest_twisted.ensureDeferred
+async def test_acknowledgements_are_seen_as_a_slow_peer_reads(connect: Connect) -> None:
+    """Each is for bytes that its kernel has, and the last is for them all."""
+    pair = await connect("tcp")
+    outlet, size = pair.side.outlet, 32 << 20
+    outlet.write(b"x" * size)
+    await pair.side.acknowledged(1)
+    read = 0
+    while read < size:
+        read += pair.read(1 << 20)
+        await pair.side.acknowledged(read)
+        assert pair.side.reports == sorted(set(pair.side.reports))
+    assert pair.side.reports[-1] == size
+    assert len(pair.side.reports) > 2
+    assert outlet.unsent == 0
+
+
+@linux
+@pytest_twisted.ensureDeferred
+async def test_the_end_of_the_connection_is_not_taken_for_a_byte(
+    connect: Connect,
+) -> None:
+    """The kernel's count has the FIN in it."""
+    pair = await connect("tcp")
+    outlet = pair.side.outlet
+    outlet.write(b"hello")
+    await pair.side.acknowledged(5)
+    ended: Deferred[None] = Deferred()
+    pair.side.writeConnectionLost = lambda: ended.callback(None)
+    pair.side.transport.loseWriteConnection()
+    await ended
+    assert pair.read(100) == 5
+    await until(lambda: bytes_acknowledged(pair.side.transport.getHandle()) == 6)
+    outlet.look()
+    assert pair.side.reports == [5]
+    assert outlet.outstanding == 0
+
+
+@linux
+@pytest_twisted.ensureDeferred
+async def test_bytes_written_before_the_outlet_was_there_do_not_count(
+    connect: Connect,
+) -> None:
+    pair = await connect("tcp")
+    first = pair.side.outlet
+    first.write(b"x" * 1_000)
+    await pair.side.acknowledged(1_000)
+    reports: list[int] = []
+    transport: Any = pair.side.transport
+    second = Outlet(transport, pair.side.ticker, Traffic(), reports.append)
+    second.write(b"12345")
+    await until(lambda: bool(reports))
+    assert reports == [5]
+    assert second.outstanding == 0
+    second.lost()
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest_twisted.ensureDeferred
+async def test_nothing_is_looked_for_once_all_is_acknowledged(
+    connect: Connect, kind: str
+) -> None:
+    from twisted.internet import reactor
+
+    pair = await connect(kind)
+    for _ in range(3):
+        pair.side.outlet.write(b"hello")
+    await pair.side.acknowledged(15)
+    await until(lambda: pair.side.ticker._call is None)
+    await deferLater(reactor, 3 * TICK_SECONDS)  # type: ignore[arg-type]
+    assert pair.side.ticker._call is None
+    assert not pair.side.ticker._waiting
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest_twisted.ensureDeferred
+async def test_nothing_is_looked_for_once_the_connection_is_lost(
+    connect: Connect, kind: str
+) -> None:
+    pair = await connect(kind)
+    pair.side.outlet.write(b"x" * (32 << 20))
+    await turn()
+    pair.side.transport.abortConnection()
+    await pair.side.gone
+    reports = list(pair.side.reports)
+    pair.side.outlet.look()
+    assert pair.side.reports == reports
+    assert pair.side.ticker._call is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_on_a_unix_socket_what_was_not_handed_over_is_outstanding(
+    connect: Connect,
+) -> None:
+    pair = await connect("unix")
+    outlet, size = pair.side.outlet, 8 << 20
+    outlet.write(b"x" * size)
+    await turn()
+    assert outlet.outstanding == size
+    drained = outlet.drained()
+
+    def has_drained() -> bool:
+        pair.read(1 << 20)
+        return drained.called
+
+    await until(has_drained)
+    await pair.side.acknowledged(size)
+    assert pair.side.reports == [size]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_written_while_the_rest_drains_is_drained_with_it(
+    connect: Connect,
+) -> None:
+    pair = await connect("tcp")
+    outlet, size = pair.side.outlet, 8 << 20
+    outlet.write(b"x" * size)
+    drained = outlet.drained()
+    outlet.write(b"y" * 1_000)
+    read = 0
+
+    def all_read() -> bool:
+        nonlocal read
+        read += pair.read(1 << 20)
+        return read == size + 1_000
+
+    await until(all_read)
+    await drained
+    await pair.side.acknowledged(size + 1_000)
+    assert outlet.unsent == 0
+    outlet.write(b"z")
+    await outlet.drained()
+    await pair.side.acknowledged(size + 1_001)

@@ -10,6 +10,7 @@ from memory import Client, MemoryServer
 from twisted.internet.defer import Deferred
 
 from chatd.hub import hub
+from chatd.hub.receiver import Receiver
 from chatd.limits import Limits
 
 if TYPE_CHECKING:
@@ -314,7 +315,7 @@ def test_users_who_are_away_are_forgotten_when_there_are_many(
     for number in range(50):
         server.log_in(f"u{number}").vanish()
         alice.send(f"u{number}-Hi")
-        assert len(server.hub._receivers) <= 10
+        assert len(server.hub._receivers) <= 15
     for number in range(50):
         assert messages(server.log_in(f"u{number}")) == []
         assert server.store.queued(f"u{number}") == []
@@ -356,6 +357,42 @@ def test_a_queue_keeps_its_bounds_though_its_user_was_forgotten() -> None:
                 server.log_in(f"u{number}").vanish()
             assert "bob" not in server.hub._receivers
         assert alice.lines() == [STORED, STORED, FULL]
+
+
+@pytest.mark.usefixtures("few_receivers")
+def test_a_line_to_users_who_are_away_is_taken_while_many_others_are_connected(
+    server: MemoryServer,
+) -> None:
+    """Nobody of the many can be forgotten; only those who are being looked up could."""
+    for number in range(10):
+        server.log_in(f"here{number}")
+        server.log_in(f"away{number}").vanish()
+    alice = server.log_in("alice")
+    alice.send(",".join(f"away{number}" for number in range(10)) + "-Hi")
+    assert len(alice.lines()) == 10
+    assert all(server.store.queued(f"away{number}") == ["Hi"] for number in range(10))
+
+
+def test_users_are_looked_through_for_those_who_are_away_only_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_at = 0
+
+    class Counting(Receiver):
+        @property
+        def idle(self) -> bool:
+            nonlocal looked_at
+            looked_at += 1
+            return super().idle
+
+    monkeypatch.setattr(hub, "IDLE_RECEIVERS", 20)
+    monkeypatch.setattr(hub, "Receiver", Counting)
+    with figures_right() as server:
+        for number in range(200):
+            server.log_in(f"u{number}")
+        assert len(server.hub._receivers) >= 200
+    # Each time that half as many have come as may be away.
+    assert 200 < looked_at <= sum(range(20, 210, 10))
 
 
 @pytest.mark.usefixtures("few_receivers")

@@ -54,6 +54,7 @@ LAYERS: Final = {
         "chatd.server.answers",
         "chatd.server.form",
         "chatd.server.outlet",
+        "chatd.server.pace",
         "chatd.server.connection",
         "chatd.server.speaking",
         "chatd.server.commands",

@@ -1,0 +1,44 @@
+"""The pace at which a connection's lines are taken: its rate, and its turns."""
+
+from typing import Final, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+
+from chatd.limits import Bucket, Limits
+
+LINES_A_TURN: Final = 100
+"""How many lines of one connection are taken before others have their turn."""
+
+
+class Held(Protocol):
+    """What takes no lines while it is held for a reason."""
+
+    def hold(self, reason: str) -> None:
+        """Take no further lines for a reason."""
+
+    def release(self, reason: str) -> None:
+        """Drop a reason."""
+
+
+class Pace:
+    """Holds a connection that is ahead of its rate, or has had its turn."""
+
+    def __init__(self, held: Held, limits: Limits, clock: IReactorTime) -> None:
+        self._held = held
+        self._clock = clock
+        self._bucket = Bucket(limits.line_rate, limits.line_burst, clock.seconds())
+        self._taken = 0
+
+    def line(self) -> None:
+        """Count a line; the next may have to wait."""
+        delay = self._bucket.take(self._clock.seconds())
+        if delay:
+            self._wait("rate", delay)
+        self._taken += 1
+        if self._taken >= LINES_A_TURN:
+            self._taken = 0
+            self._wait("turn", 0)
+
+    def _wait(self, reason: str, seconds: float) -> None:
+        self._held.hold(reason)
+        self._clock.callLater(seconds, self._held.release, reason)
