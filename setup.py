@@ -49,6 +49,7 @@ setup(
     # By hand: twisted/plugins must not have an __init__.py, so discovery misses it.
     packages=[
         "chatd",
+        "chatd.client",
         "chatd.hub",
         "chatd.server",
         "chatd.store",
@@ -57,18 +58,24 @@ setup(
     ],
     package_data={
         "chatd": ["py.typed"],
+        "chatd.client": ["schema/*.sql"],
         "chatd.store": ["queries/*.sql", "schema/*.sql"],
     },
     install_requires=[
         "twisted>=24.11",
         "precis-i18n>=1.1.1",
         "confusable-homoglyphs>=3.3",
+        "click>=8.1",
+        "platformdirs>=4.0",
+        "prompt_toolkit>=3.0.43",
     ],
+    entry_points={"console_scripts": ["chat = chatd.client.main:main"]},
     extras_require={
         "test": [
             "build>=1.2",
             "coverage>=7.10",
             "hypothesis>=6.100",
+            "pyte>=0.8.2",
             "pytest>=8.3",
             "pytest-timeout>=2.3",
             "pytest-twisted>=1.14.3",

@@ -75,19 +75,20 @@ class Lock:
     """The claim on a database, held until `release` or the end of the process.
 
     Raises `StoreError` if another process holds it, or if there is no file to be made
-    in the database's folder, and `OSError` where files cannot be locked.
+    in the database's folder, and `OSError` where files cannot be locked. `program` is
+    what it names itself in those errors.
     """
 
     # Not on the database itself: SQLite has POSIX locks there, and those of a process
     # vanish when it closes any descriptor of the file.
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, program: str = "chatd") -> None:
         path = database.with_name(f"{database.name}.lock")
         try:
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise StoreError(
                 f"{database} cannot be opened: {path} cannot be written"
-                f" ({error.strerror}). Let the user that chatd runs as write there."
+                f" ({error.strerror}). Let the user that {program} runs as write there."
             ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -96,7 +97,7 @@ class Lock:
             os.close(file)
             process = f" (process {holder})" if holder.isdecimal() else ""
             raise StoreError(
-                f"{database} is in use by another chatd{process}."
+                f"{database} is in use by another {program}{process}."
                 " Stop that one, or name another file."
             ) from None
         except OSError:  # a file system without locks

@@ -4,12 +4,15 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import Deferred, DeferredList, gatherResults
 
+from chatd.store import opening
 from chatd.store.opening import open_database
 from chatd.store.records import Amount, Arrival, Batch, StoreFailure, User
 from chatd.store.store import Store
@@ -32,7 +35,8 @@ def make_store(tmp_path: Path) -> Iterator[MakeStore]:
         return store
 
     yield make
-    stores[-1].close()
+    if stores:
+        stores[-1].close()
 
 
 def arrival(name: str) -> Arrival:
@@ -41,6 +45,15 @@ def arrival(name: str) -> Arrival:
 
 def message(store: Store, text: str, sender: str = "alice") -> Message:
     return Message(store.allot(), "id", sender, "bob", text, 1_000, len(text))
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def run(connection: Any, statement: str) -> None:
+    """Run a statement in a thread of the store's."""
+    connection.execute(statement)
 
 
 async def registered(store: Store, name: str) -> User:
@@ -183,3 +196,151 @@ async def test_a_failing_database_is_reported_in_the_stores_own_words(
     connection.close()
     with pytest.raises(StoreFailure, match="no such table"):
         await store.find_share(1, "alice")
+
+
+# Readers and the writer --------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_message_ever_appears_behind_one_that_was_read(
+    make_store: MakeStore,
+) -> None:
+    """Pages are read while messages are written: what a page ends with is its end."""
+    store = make_store()
+    bob = await registered(store, "bob")
+    sent = [message(store, str(number)) for number in range(600)]
+    commits = [
+        store.commit(Batch(messages=[(bob.id, each) for each in sent[at : at + 3]]))
+        for at in range(0, len(sent), 3)
+    ]
+    read: list[Message] = []
+    while len(read) < len(sent):
+        after = read[-1].position if read else 0
+        pages = await gatherResults(
+            [store.page(bob.id, "bob", after, 1 << 20) for _ in range(3)]
+        )
+        assert all(page == sent[len(read) : len(read) + len(page)] for page in pages), (
+            "a page has a gap"
+        )
+        read += max(pages, key=len)
+    await gatherResults(commits)
+    assert read == sent
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_share_is_answered_in_the_order_of_the_commits(
+    make_store: MakeStore,
+) -> None:
+    store = make_store()
+    bob = await registered(store, "bob")
+    answers: list[object] = []
+    messages = [message(store, "12345") for _ in range(50)]
+    asked: list[Deferred[Any]] = []
+    for number, each in enumerate(messages, 1):
+        commit = store.commit(Batch(messages=[(bob.id, each)]))
+        commit.addCallback(lambda _, number=number: answers.append(number))
+        share = store.find_share(bob.id, "alice")
+        share.addCallback(lambda share: answers.append((share.messages, share.bytes)))
+        asked += [commit, share]
+    removal = store.commit(Batch(removals={bob.id: messages[-1].position}))
+    share = store.find_share(bob.id, "alice").addCallback(answers.append)
+    await gatherResults([*asked, removal, share])
+    expected: list[object] = []
+    for number in range(1, 51):
+        expected += [number, (number, 5 * number)]
+    assert answers == [*expected, Amount()]
+
+
+# Full and locked ----------------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_disk_that_fills_up_while_it_is_written_refuses_what_is_new(
+    make_store: MakeStore,
+) -> None:
+    """SQLite itself finds no room: what goes with the messages is written all the same.
+
+    The bound on the number of pages is of one connection: the disk of nobody else is
+    filled by it.
+    """
+    store = make_store()
+    bob = await registered(store, "bob")
+    kept = message(store, "kept")
+    await store.commit(Batch(messages=[(bob.id, kept)]))
+    await store._writer.runWithConnection(run, "PRAGMA max_page_count = 1")
+    large = message(store, "x" * 1_000_000)
+    outcome = await store.commit(
+        Batch(
+            arrivals=[arrival("bob"), arrival("carol")],
+            departures={bob.id: 2_000},
+            removals={bob.id: kept.position},
+            messages=[(bob.id, large)],
+        )
+    )
+    assert outcome.refused == "disk full"
+    assert outcome.arrived[0] is not None
+    assert outcome.arrived[1] is None
+    assert [each.messages for each in outcome.removed[bob.id]] == [1]
+    assert await store.page(bob.id, "bob", 0, 1 << 20) == []
+    assert await store.find_user("carol") is None
+    found = await store.find_user("bob")
+    assert found is not None
+    assert (found.queued_messages, found.queued_bytes) == (0, 0)
+
+    await store._writer.runWithConnection(run, "PRAGMA max_page_count = 1073741823")
+    again = message(store, "x" * 1_000_000)
+    outcome = await store.commit(Batch(messages=[(bob.id, again)]))
+    assert outcome.refused is None
+    assert await store.page(bob.id, "bob", 0, 1 << 20) == [again]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_database_that_another_program_locks_fails_and_then_works_again(
+    make_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "BUSY_TIMEOUT", 0.05)
+    store = make_store()
+    bob = await registered(store, "bob")
+    other = sqlite3.connect(tmp_path / "server.db", isolation_level=None)
+    with closing(other):
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreFailure, match="database is locked"):
+            await store.commit(Batch(messages=[(bob.id, message(store, "refused"))]))
+        # Who only reads is not locked out.
+        assert await store.find_user("bob") is not None
+        other.execute("ROLLBACK")
+    each = message(store, "kept")
+    await store.commit(Batch(messages=[(bob.id, each)]))
+    assert await store.page(bob.id, "bob", 0, 1 << 20) == [each]
+
+
+# Closing ------------------------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_under_way_when_it_closes_is_written_and_answered(
+    make_store: MakeStore,
+) -> None:
+    store = make_store()
+    bob = await registered(store, "bob")
+    sent = [message(store, str(number)) for number in range(20)]
+    commits = [store.commit(Batch(messages=[(bob.id, each)])) for each in sent]
+    store.close()
+    outcomes = await gatherResults(commits)
+    assert [outcome.refused for outcome in outcomes] == [None] * 20
+    again = make_store()
+    assert await again.page(bob.id, "bob", 0, 1 << 20) == sent
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_closed_database_is_one_file_and_free_for_another(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    store = make_store()
+    await registered(store, "bob")
+    with pytest.raises(opening.StoreError, match="in use by another chatd"):
+        open_database(tmp_path / "server.db")
+    store.close()
+    assert files(tmp_path) == ["server.db", "server.db.lock"]
+    again = make_store()
+    assert await again.find_user("bob") is not None

@@ -1,0 +1,1 @@
+"""The bundled client, ``chat``: a connection, a history, and front ends over them."""

@@ -1,0 +1,97 @@
+"""Where to connect, and as whom: ``alice@host:5555``."""
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import Final
+
+from chatd.wire.display import neutralise
+from chatd.wire.names import BadName, Name, parse_name
+
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 5555
+
+# With its zone: fe80::1%eth0.
+_IPV6: Final = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?")
+
+
+class BadAddress(ValueError):
+    """A string that is no address; str() is one sentence that says why."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(neutralise(sentence))
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A server, and the user's name there, where one was given."""
+
+    user: Name | None
+    host: str
+    port: int
+
+    @property
+    def server(self) -> str:
+        """The server, as people write it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def parse_address(text: str) -> Address:
+    """Return what ``alice@host:5555`` means; all of it but the ``@`` may be left out.
+
+    Raises `BadAddress`.
+    """
+    before, at, rest = text.rpartition("@")
+    user = parse_user(before) if at else None
+    if rest.startswith("["):
+        host, bracket, end = rest[1:].partition("]")
+        if not bracket or (end and end[0] != ":"):
+            raise BadAddress(f"{rest!r} is no address: write it like [::1]:5555.")
+        if ":" not in host:
+            raise BadAddress(f"{host!r} is no IPv6 address.")
+        port = end[1:]
+    elif rest.count(":") > 1:  # an IPv6 address, without a port
+        host, port, end = rest, "", ""
+    else:
+        host, end, port = rest.partition(":")
+    return Address(
+        user,
+        parse_host(host) if host else DEFAULT_HOST,
+        parse_port(port) if end else DEFAULT_PORT,
+    )
+
+
+def parse_user(text: str) -> Name:
+    """Return a user's name. Raises `BadAddress`."""
+    try:
+        return parse_name(text)
+    except BadName as bad:
+        raise BadAddress(f"{text[:64]!r} is no name: {bad}") from None
+
+
+def parse_host(text: str) -> str:
+    """Return a host's name or address. Raises `BadAddress`."""
+    if ":" in text:
+        host = text.removeprefix("[").removesuffix("]")
+        try:
+            if not _IPV6.fullmatch(host):
+                raise ValueError
+            IPv6Address(host)
+        except ValueError:
+            raise BadAddress(f"{host[:64]!r} is no IPv6 address.") from None
+        return host
+    try:
+        name = text.encode("idna").decode("ascii")
+    except UnicodeError:
+        name = ""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        raise BadAddress(f"{text[:64]!r} is no host name.")
+    return text
+
+
+def parse_port(text: str) -> int:
+    """Return a port's number. Raises `BadAddress`."""
+    if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise BadAddress(f"{text[:64]!r} is no port: ports are 1 to 65535.")
+    return int(text)

@@ -1,0 +1,146 @@
+"""One run of the client: everything put together, and ended in order.
+
+Nothing here imports the reactor before `run` is called: which one it is, whoever calls
+decides.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.logger import ILogObserver, LogEvent, globalLogBeginner
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from chatd.client.address import Address
+from chatd.client.connection import Link
+from chatd.client.core import ChatCore
+from chatd.client.frontend import FrontEnd, Kind, Line
+from chatd.client.history import History
+from chatd.client.historyfile import OpenedHistory
+from chatd.client.statuses import Status
+from chatd.wire.display import neutralise
+
+ATTEMPT_SECONDS: Final = 10.0
+"""How long one attempt to connect may take."""
+
+INTERRUPT_SECONDS: Final = 5.0
+"""How long the end may take after a signal."""
+
+EXIT_SECONDS: Final = 1.0
+"""How long the reactor may take to end, once there is nothing to wait for."""
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line says about a run; see `ChatCore` for the last two."""
+
+    address: Address
+    user: str
+    interactive: bool
+    timeout: float
+
+
+def run(
+    settings: Settings, opened: OpenedHistory, front_end: FrontEnd, reactor: Any
+) -> int:
+    """Run the reactor until the conversation is over; return the exit status."""
+    statuses: list[int] = []
+    _begin_logging(front_end)
+
+    async def converse() -> int:
+        for note in opened.notes:
+            front_end.show(Line(Kind.NOTICE, note))
+        address = settings.address
+        history = History(opened, reactor, address.server)
+        core = ChatCore(
+            front_end,
+            history,
+            reactor,
+            user=settings.user,
+            server=address.server,
+            interactive=settings.interactive,
+            timeout=settings.timeout,
+        )
+        endpoint = HostnameEndpoint(
+            reactor, address.host, address.port, timeout=ATTEMPT_SECONDS
+        )
+        _handle_signals(reactor, core.interrupt, front_end)
+        try:
+            return await core.run(Link(endpoint, reactor, settings.user, core))
+        finally:
+            history.close()
+
+    def ended(result: int | Failure) -> None:
+        if isinstance(result, Failure):
+            _show_failure(front_end, result)
+            statuses.append(Status.NOT_ACCEPTED)
+        else:
+            statuses.append(result)
+        _exit_in_time(statuses[0])
+        reactor.stop()
+
+    def begin() -> None:
+        _ = Deferred.fromCoroutine(converse()).addBoth(ended)
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    return statuses[0] if statuses else Status.NOT_ACCEPTED
+
+
+def _exit_in_time(status: int) -> None:
+    """See that the reactor's end does not wait for a thread that looks up a name."""
+    timer = threading.Timer(EXIT_SECONDS, os._exit, (status,))
+    timer.daemon = True
+    timer.start()
+
+
+def _handle_signals(
+    reactor: Any, interrupt: Callable[[int], None], front_end: FrontEnd
+) -> None:
+    """End in order at the first signal; at the second, or too late, at once."""
+    caught: list[int] = []
+
+    def end_now(number: int) -> None:
+        front_end.rescue()
+        os._exit(128 + number)
+
+    def handle(number: int, frame: object) -> None:
+        if caught:
+            end_now(number)
+        caught.append(number)
+        reactor.callFromThread(interrupt, 128 + number)
+        reactor.callFromThread(reactor.callLater, INTERRUPT_SECONDS, end_now, number)
+
+    # In place of the reactor's own, which would end it with all under way.
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handle)
+
+
+def _begin_logging(front_end: FrontEnd) -> None:
+    """Show failures that nobody expected, in a line each; log nothing else."""
+
+    @implementer(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        failure = event.get("log_failure")
+        if failure is not None:
+            _show_failure(front_end, failure)
+
+    globalLogBeginner.beginLoggingTo(
+        [observe], discardBuffer=True, redirectStandardIO=False
+    )
+
+
+def _show_failure(front_end: FrontEnd, failure: Failure) -> None:
+    what = " ".join(failure.getErrorMessage().split())
+    kind = type(failure.value).__name__
+    line = f"Something went wrong in chat: {kind}: {what}"
+    front_end.show(Line(Kind.ERROR, neutralise(line)))

@@ -1,0 +1,353 @@
+"""The front end on a terminal: a prompt at the bottom, and what is shown above it.
+
+prompt_toolkit edits the line and draws it. It needs an asyncio loop, so this front end
+needs Twisted's asyncio reactor, and its loop as the current one.
+
+One prompt lasts as long as the program: an entered line is written above it like every
+other line, and the terminal never leaves raw mode in between. What is shown is written
+by taking the half-typed line off the screen, writing, and drawing it anew, all in one
+go; neither can disturb the other.
+"""
+
+import asyncio
+import atexit
+import os
+import select
+import signal
+import sys
+from bisect import bisect_right
+from contextlib import AbstractContextManager, suppress
+from typing import Final
+
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.history import History
+from prompt_toolkit.input import Input
+from prompt_toolkit.input.posix_utils import PosixStdinReader
+from prompt_toolkit.input.vt100 import Vt100Input
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.layout.processors import (
+    Processor,
+    Transformation,
+    TransformationInput,
+)
+from prompt_toolkit.layout.utils import explode_text_fragments
+from prompt_toolkit.output import ColorDepth, Output
+from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.renderer import print_formatted_text
+from prompt_toolkit.shortcuts import PromptSession
+from prompt_toolkit.styles import Style
+from twisted.internet.defer import Deferred
+
+from chatd.client.completion import complete
+from chatd.client.frontend import Core, Kind, Line
+from chatd.client.rows import fill_rows
+from chatd.wire.display import neutralise
+
+_STYLE: Final = Style.from_dict(
+    {
+        "answer": "ansicyan",
+        "notice": "ansimagenta",
+        "error": "ansired",
+    }
+)
+_CLASSES: Final = {
+    Kind.MESSAGE: "",
+    Kind.ANSWER: "class:answer",
+    Kind.NOTICE: "class:notice",
+    Kind.ERROR: "class:error",
+}
+
+_PAUSE: Final = 0.02
+"""Seconds between two times that lines are written: what comes meanwhile, as one."""
+
+_MOST_CHOICES: Final = 50
+"""How many names Tab lists."""
+
+
+class Screen:
+    """Shows lines above a prompt, and hands those typed at it to the core.
+
+    Without an `input` and `output` it uses the standard ones, which have to be a
+    terminal; without a `history`, what was typed is remembered until the end.
+    """
+
+    def __init__(
+        self,
+        *,
+        input: Input | None = None,
+        output: Output | None = None,
+        history: History | None = None,
+    ) -> None:
+        self._output = output or _standard_output()
+        self._session = PromptSession[str](
+            lambda: fill_rows(self.prompt(), self._output.get_size().columns).text,
+            history=history,
+            input=input or _standard_input(),
+            output=self._output,
+            key_bindings=self._key_bindings(),
+            input_processors=[_Rows(self)],
+            enable_suspend=True,
+        )
+        self._session.default_buffer.accept_handler = self._accept
+        app = self._session.app
+        app.terminal_size_polling_interval = None  # SIGWINCH tells
+        app.before_render += lambda _: self._prepare_drawing()
+        self._core: Core | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._mode_before: AbstractContextManager[None] | None = None
+        self._waiting: StyleAndTextTuples = []
+        self._next_writing: asyncio.TimerHandle | None = None
+        self._last_writing = float("-inf")
+
+    # The front end ------------------------------------------------------------------
+
+    def start(self, core: Core) -> Deferred[None]:
+        """Show the prompt; fires when the person has ended, or somebody else has.
+
+        It may be called before the reactor runs. Whatever stops the reactor waits
+        until the terminal is as it was.
+        """
+        from twisted.internet import reactor  # not before main has chosen one
+
+        self._core = core
+        self._task = asyncio.get_event_loop().create_task(self._take_lines())
+        reactor.addSystemEventTrigger("before", "shutdown", self._shut_down)
+        return Deferred.fromFuture(self._task)
+
+    def show(self, line: Line) -> None:
+        """Show a line, above whatever is half typed; at any time."""
+        self._write(_CLASSES[line.kind], neutralise(line.text))
+
+    def stop(self) -> None:
+        """Take no more lines; the Deferred of `start` fires soon."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._write_waiting()
+        # Before it has begun there is nothing to interrupt: it looks first.
+        if self._task is not None and self._session.app.is_running:
+            self._task.cancel()
+
+    def rescue(self) -> None:
+        """Restore the terminal at once.
+
+        For an end that lets nothing come to its own: when the loop was left by an
+        exception, or before `os._exit`. May be called in a signal handler.
+        """
+        if self._mode_before is None:
+            return
+        self._mode_before.__exit__(None, None, None)
+        with suppress(OSError, RuntimeError):  # it may be in the middle of writing
+            self._session.app.renderer.reset()
+            print_formatted_text(self._output, "\n", _STYLE)
+
+    # Beginning and end --------------------------------------------------------------
+
+    async def _take_lines(self) -> None:
+        """Let the person type until the end, whatever kind of end it is."""
+        app = self._session.app
+        loop = asyncio.get_running_loop()
+        # Who wants to handle it does. By default it would end the program at once.
+        default_hangup = signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        if default_hangup:
+            signal.signal(
+                signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(self.stop)
+            )
+        self._mode_before = app.input.raw_mode()  # remembers how the terminal is
+        atexit.register(self.rescue)
+        try:
+            if not self._stopping:
+                await self._session.prompt_async(
+                    handle_sigint=False,  # it is Twisted's, and stops the reactor
+                    set_exception_handler=False,  # it would wait for a key
+                )
+        except (KeyboardInterrupt, EOFError, asyncio.CancelledError):
+            pass  # Ctrl-C, Ctrl-D, and `stop`
+        except OSError:
+            pass  # the terminal has gone
+        finally:
+            self._stopping = True
+            self._mode_before = None
+            atexit.unregister(self.rescue)
+            if default_hangup:
+                signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            self._write_waiting()
+
+    def _shut_down(self) -> Deferred[None] | None:
+        """Restore the terminal before the reactor stops."""
+        if self._task is None or self._task.done():
+            return None
+        self.stop()
+        # How it ended is told by the Deferred of `start`.
+        return Deferred.fromFuture(self._task).addErrback(lambda _: None)
+
+    def _fail(self, error: Exception) -> None:
+        """End because of a bug."""
+        if not self._session.app.is_done:
+            self._session.app.exit(exception=error)
+
+    # What is typed ------------------------------------------------------------------
+
+    def prompt(self) -> str:
+        """Return what stands before what is typed."""
+        return f"{neutralise(self._core.user if self._core else '')}> "
+
+    def _accept(self, buffer: Buffer) -> bool:
+        """Take an entered line; return that the prompt has been seen to."""
+        assert self._core is not None
+        text = buffer.text
+        # In one go: the line goes up from the prompt, and is never seen twice or not.
+        buffer.reset(append_to_history=True)
+        # A line that was pasted can have several.
+        for part in (self.prompt() + text).split("\n"):
+            self._write("", neutralise(part))
+        self._write_waiting()
+        try:
+            self._core.enter(text)
+        except Exception as error:
+            self._fail(error)
+        return True
+
+    def _key_bindings(self) -> KeyBindings:
+        bindings = KeyBindings()
+        bindings.add("tab")(self._complete)
+        return bindings
+
+    def _complete(self, event: KeyPressEvent) -> None:
+        """Complete the word before the cursor, or list what it can become."""
+        assert self._core is not None
+        document = event.current_buffer.document
+        names, commands = self._core.completions()
+        found = complete(
+            document.text_before_cursor, document.text_after_cursor, names, commands
+        )
+        if found is None:
+            return
+        if found.choices:
+            listed = ", ".join(found.choices[:_MOST_CHOICES])
+            more = len(found.choices) - _MOST_CHOICES
+            hint = f" ... and {more} more" if more > 0 else ""
+            self.show(Line(Kind.ANSWER, listed + hint))
+        else:
+            event.current_buffer.delete_before_cursor(found.length)
+            event.current_buffer.insert_text(found.text)
+
+    # What is shown ------------------------------------------------------------------
+
+    def _write(self, style: str, text: str) -> None:
+        """Write a line now, or with others in a moment."""
+        self._waiting += [(style, text), ("", "\n")]
+        if not self._session.app.is_running:
+            self._write_waiting()
+        elif self._next_writing is None:
+            loop = asyncio.get_event_loop()
+            when = max(loop.time(), self._last_writing + _PAUSE)
+            self._next_writing = loop.call_at(when, self._write_waiting)
+
+    def _write_waiting(self) -> None:
+        """Write the lines that wait, above the prompt if there is one."""
+        if self._next_writing is not None:
+            self._next_writing.cancel()
+            self._next_writing = None
+        lines, self._waiting = self._waiting, []
+        if not lines:
+            return
+        app = self._session.app
+        try:
+            if app.is_running and app.context is not None:
+                self._erase_prompt()
+                print_formatted_text(self._output, lines, _STYLE)
+                app.context.copy().run(app.renderer.render, app, app.layout)
+                self._last_writing = asyncio.get_event_loop().time()
+            else:
+                print_formatted_text(self._output, lines, _STYLE)
+        except OSError:  # the terminal has gone
+            self.stop()
+        except Exception as error:
+            if not app.is_running:
+                raise
+            self._fail(error)
+
+    def _prepare_drawing(self) -> None:
+        """Do what has to be done before prompt_toolkit draws the prompt by itself."""
+        text = self._session.default_buffer.text
+        # What is half typed stays on the screen at the end; a prompt alone does not.
+        self._session.app.erase_when_done = not text
+        # Terminals differ in how wide they draw emoji of several characters, and some
+        # others. Drawn anew from the left, a line never goes wrong by more than once.
+        if not (self.prompt() + text).isascii():
+            self._erase_prompt()
+
+    def _erase_prompt(self) -> None:
+        """Take the prompt off the screen, and leave the cursor where it began."""
+        # The renderer goes left by as many columns as it thinks it went right.
+        self._output.write_raw("\r")
+        self._session.app.renderer.erase()
+
+
+class _Rows(Processor):
+    """Shows what is half typed in full rows, and without control characters.
+
+    It may have been pasted, and so have any.
+    """
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+
+    def apply_transformation(
+        self, transformation_input: TransformationInput
+    ) -> Transformation:
+        """Put spaces between the characters; each stays one character."""
+        typed = explode_text_fragments(transformation_input.fragments)
+        text = neutralise("".join(each[1] for each in typed))
+        prompt = self._screen.prompt() if transformation_input.lineno == 0 else ""
+        columns = transformation_input.width
+        start = fill_rows(prompt, columns).column
+        filled = fill_rows(text, columns, start)
+        shown: StyleAndTextTuples = [("", each) for each in filled.text]
+        for place, each in zip(filled.places, typed, strict=False):
+            shown[place] = (each[0], filled.text[place])
+        end = len(text)
+        return Transformation(
+            shown,
+            lambda at: filled.places[min(at, end)] + max(at - end, 0),
+            lambda at: bisect_right(filled.places, at) - 1,
+        )
+
+
+class _Reader(PosixStdinReader):
+    """Notices that a terminal has gone, which is no end of file."""
+
+    def read(self, count: int = 1024) -> str:
+        """Return what was typed."""
+        text = super().read(count)
+        if not text:
+            # Without this, prompt_toolkit would try to read again and again.
+            poll = select.poll()
+            poll.register(self.stdin_fd, 0)
+            self.closed = self.closed or bool(poll.poll(0))
+        return text
+
+
+def _standard_input() -> Vt100Input:
+    """Return the keyboard."""
+    found = Vt100Input(sys.stdin)
+    found.stdin_reader = _Reader(sys.stdin.fileno(), encoding=sys.stdin.encoding)
+    return found
+
+
+def _standard_output() -> Vt100_Output:
+    """Return the terminal.
+
+    It is not asked where its cursor is, as only menus below the prompt would need.
+    Some terminals never answer, and an answer may come after the end, to the shell.
+    """
+    found = Vt100_Output.from_pty(
+        sys.stdout,
+        term=os.environ.get("TERM"),
+        default_color_depth=ColorDepth.from_env(),
+    )
+    found.enable_cpr = False
+    return found

@@ -1,0 +1,118 @@
+"""Runs the front end on a terminal as `chat` does, with a core made for tests.
+
+The test steers it through a socket, whose descriptor is the first argument: a JSON
+array a line, a method of `Remote` and its arguments. What was typed comes back as JSON.
+More arguments are methods to call before anything else happens.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from typing import Any
+
+from twisted.internet import asyncioreactor
+
+LOOP = asyncio.new_event_loop()
+asyncio.set_event_loop(LOOP)
+asyncioreactor.install(LOOP)
+
+from twisted.internet import reactor, task  # noqa: E402
+from twisted.internet.defer import Deferred, DeferredList  # noqa: E402
+from twisted.internet.protocol import Factory  # noqa: E402
+from twisted.protocols.basic import LineOnlyReceiver  # noqa: E402
+
+from chatd.client.frontend import Kind, Line  # noqa: E402
+from chatd.client.screen import Screen  # noqa: E402
+
+
+class Remote(LineOnlyReceiver):
+    """The core, in the test's hands."""
+
+    delimiter = b"\n"
+    user = "alice"
+
+    def __init__(self, screen: Screen) -> None:
+        self.screen = screen
+        self.names = ["alice", "bob", "Böb"]
+        self.failing: Deferred[None] = Deferred()
+
+    def lineReceived(self, line: bytes) -> None:
+        name, *arguments = json.loads(line)
+        getattr(self, f"do_{name}")(*arguments)
+
+    # The core -------------------------------------------------------------------
+
+    def enter(self, text: str) -> None:
+        self.sendLine(json.dumps(text).encode())
+        if text == "/quit":
+            self.screen.show(Line(Kind.ANSWER, "Goodbye."))
+            self.screen.stop()
+        if text == "/bug":
+            raise ValueError("a bug")
+
+    def end_of_input(self) -> None:
+        raise AssertionError("a terminal has no end of input")
+
+    def completions(self) -> tuple[list[str], list[str]]:
+        return self.names, ["/help", "/quit"]
+
+    # What the test may ask for --------------------------------------------------
+
+    def do_show(self, kind: str, text: str) -> None:
+        self.screen.show(Line(Kind[kind], text))
+
+    def do_burst(self, first: int, last: int) -> None:
+        """Show many messages at once."""
+        for number in range(first, last + 1):
+            self.screen.show(Line(Kind.MESSAGE, f"bob: message {number}"))
+
+    def do_stream(self, first: int, last: int) -> None:
+        """Show many messages, one in each turn of the reactor."""
+        self.screen.show(Line(Kind.MESSAGE, f"bob: message {first}"))
+        if first < last:
+            reactor.callLater(0, self.do_stream, first + 1, last)
+
+    def do_name(self, user: str) -> None:
+        self.user = user
+
+    def do_know(self, names: list[str]) -> None:
+        self.names = names
+
+    def do_stop(self) -> None:
+        self.screen.stop()
+
+    def do_fail(self) -> None:
+        """Let main fail, as the core would with a bug in it."""
+        self.failing.errback(RuntimeError("main has failed"))
+
+    def do_exit(self) -> None:
+        """Leave the loop with an exception that nothing catches."""
+        LOOP.call_soon(sys.exit, 3)
+
+    def do_cut(self) -> None:
+        """End at once, as after a second signal."""
+        self.screen.rescue()
+        os._exit(4)
+
+
+async def main(_: Any) -> None:
+    screen = Screen()
+    screen.show(Line(Kind.NOTICE, "Connected."))
+    remote = Remote(screen)
+    factory = Factory.forProtocol(lambda: remote)
+    reactor.adoptStreamConnection(int(sys.argv[1]), socket.AF_UNIX, factory)
+    ended = screen.start(remote)
+    for name in sys.argv[2:]:
+        getattr(remote, f"do_{name}")()
+    await DeferredList(
+        [ended, remote.failing],
+        fireOnOneCallback=True,
+        fireOnOneErrback=True,
+        consumeErrors=True,
+    )
+    screen.show(Line(Kind.NOTICE, "Disconnected."))
+
+
+task.react(main)

@@ -1,0 +1,185 @@
+"""`chat` at a terminal, with a daemon: what is seen, and what is left behind."""
+
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+import pytest
+from terminal import Terminal
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Connect, StartDaemon
+
+pytestmark = pytest.mark.slow
+
+CHAT: Final = Path(sys.executable).with_name("chat")
+HALF: Final = "bob-Hallo 漢字かな 🎉👍🏽 e\u0301tude हिन्दी and more: 語語語"
+HINT: Final = "(/help lists the commands)"
+CTRL_C, CTRL_D, CTRL_U = "\x03", "\x04", "\x15"
+
+
+class StartChat(Protocol):
+    def __call__(self, address: str, *, columns: int = 80) -> Terminal:
+        """Run `chat` at a new terminal."""
+
+
+@pytest.fixture
+def start_chat(tmp_path: Path) -> Iterator[StartChat]:
+    terminals: list[Terminal] = []
+    home = tmp_path / "home-of-chat"
+    home.mkdir()
+
+    def start(address: str, *, columns: int = 80) -> Terminal:
+        env = {"HOME": str(home), "XDG_DATA_HOME": str(home / "data")}
+        terminals.append(Terminal([CHAT, address], columns=columns, env=env))
+        return terminals[-1]
+
+    yield start
+    for each in terminals:
+        each.close()
+
+
+@pytest.fixture
+def port() -> int:
+    """Return a free port, for a daemon that is to come back where it was."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        found: int = listener.getsockname()[1]
+        return found
+
+
+@pytest.mark.parametrize("columns", [40, 80, 132])
+def test_a_half_typed_line_survives_all_that_happens(
+    start_daemon: "StartDaemon",
+    connect: "Connect",
+    start_chat: StartChat,
+    port: int,
+    columns: int,
+) -> None:
+    listen = ("--port", f"tcp:{port}:interface=127.0.0.1")
+    daemon = start_daemon(*listen)
+    bob = connect(daemon, "bob")
+    screen = start_chat(f"alice@127.0.0.1:{port}", columns=columns)
+    screen.expect(HINT)
+    prompt = f"alice> {HALF}"
+    screen.type(HALF)
+    screen.expect_prompt(prompt)
+
+    bob.send("alice-Hi 漢")
+    screen.expect("bob: Hi 漢")
+    screen.expect_prompt(prompt)
+
+    bob.send(*(f"alice-message {number}" for number in range(1, 1001)))
+    screen.expect("bob: message 1000")
+    screen.expect_prompt(prompt)
+    messages = [line for line in screen.lines() if line.startswith("bob: message")]
+    assert messages == [f"bob: message {number}" for number in range(1, 1001)]
+
+    daemon.kill()
+    screen.expect("was lost")
+    screen.expect_prompt(prompt)
+    daemon = start_daemon(*listen)
+    screen.expect(f"Connected to 127.0.0.1:{port} again.")
+    screen.expect_prompt(prompt)
+
+    for others in (132, 57, 30, columns):
+        screen.resize(others)
+        screen.expect_prompt(prompt)
+
+    bob = connect(daemon, "bob")
+    screen.type("!\r")
+    bob.expect(f"alice: {HALF.removeprefix('bob-')}!\n")
+    screen.expect_prompt("alice> ")
+
+
+def test_names_of_others_are_completed(
+    start_daemon: "StartDaemon", connect: "Connect", start_chat: StartChat
+) -> None:
+    daemon = start_daemon()
+    bob = connect(daemon, "Bob")
+    connect(daemon, "漢字")
+    screen = start_chat(f"alice@127.0.0.1:{daemon.port}")
+    screen.expect(HINT)
+    screen.type("b\tHi\r漢\tHi\r/q\t\r")
+    bob.expect("alice: Hi\n")
+    assert screen.ended() == 0
+    shown = screen.lines()
+    assert "alice> Bob-Hi" in shown
+    assert "alice> 漢字-Hi" in shown
+    assert "alice> /quit" in shown
+
+
+ENDS: Final[dict[str, tuple[int, Callable[[Terminal], None]]]] = {
+    "quit": (0, lambda screen: screen.type(CTRL_U + "/quit\r")),
+    "Ctrl-C": (0, lambda screen: screen.type(CTRL_C)),
+    "Ctrl-D": (0, lambda screen: screen.type(CTRL_U + CTRL_D)),
+    "SIGTERM": (143, lambda screen: screen.signal(signal.SIGTERM)),
+    "SIGINT": (130, lambda screen: screen.signal(signal.SIGINT)),
+    "SIGHUP": (129, lambda screen: screen.signal(signal.SIGHUP)),
+}
+
+
+@pytest.mark.parametrize(
+    ("end", "alive"),
+    [
+        *((end, True) for end in ENDS),
+        *((end, False) for end in ("quit", "Ctrl-D", "SIGTERM")),
+    ],
+)
+def test_every_end_leaves_the_terminal_as_it_was(
+    start_daemon: "StartDaemon", start_chat: StartChat, end: str, alive: bool
+) -> None:
+    daemon = start_daemon()
+    screen = start_chat(f"alice@127.0.0.1:{daemon.port}")
+    screen.expect(HINT)
+    screen.type(HALF)
+    screen.expect_prompt(f"alice> {HALF}")
+    if not alive:
+        daemon.kill()
+        screen.expect("was lost")
+    assert screen.attributes() != screen.attributes_before
+    status, act = ENDS[end]
+    act(screen)
+    assert screen.ended() == status
+    assert screen.attributes() == screen.attributes_before
+    assert screen.modes() == {7, 25}
+    assert screen.cursor[0] == 0
+
+
+def test_a_name_that_is_refused_leaves_the_terminal_as_it_was(
+    start_daemon: "StartDaemon", start_chat: StartChat
+) -> None:
+    daemon = start_daemon()
+    screen = start_chat(f"system@127.0.0.1:{daemon.port}")
+    assert screen.ended() != 0
+    assert screen.attributes() == screen.attributes_before
+    assert screen.modes() <= {7, 25}
+
+
+def test_a_server_that_does_not_answer_leaves_the_terminal_as_it_was(
+    start_chat: StartChat, port: int
+) -> None:
+    screen = start_chat(f"alice@127.0.0.1:{port}")
+    screen.expect("Cannot reach")
+    screen.type(CTRL_C)
+    assert screen.ended() == 4
+    assert screen.attributes() == screen.attributes_before
+    assert screen.modes() == {7, 25}
+
+
+def test_an_impatient_second_signal_leaves_the_terminal_as_it_was(
+    start_daemon: "StartDaemon", start_chat: StartChat
+) -> None:
+    daemon = start_daemon()
+    screen = start_chat(f"alice@127.0.0.1:{daemon.port}")
+    screen.expect(HINT)
+    screen.type(HALF)
+    screen.expect_prompt(f"alice> {HALF}")
+    screen.signal(signal.SIGTERM)
+    screen.signal(signal.SIGTERM)
+    # The second may come when Python itself is about to end.
+    assert screen.ended() in (143, -signal.SIGTERM)
+    assert screen.attributes() == screen.attributes_before
+    assert screen.modes() == {7, 25}

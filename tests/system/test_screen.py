@@ -1,0 +1,642 @@
+"""The front end on a terminal: what is seen there, and what it leaves behind.
+
+It runs in a process of its own at a terminal of ours, with a core that does what the
+test says; every comparison of a screen is of all its cells.
+"""
+
+import json
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+import pytest
+from terminal import DEADLINE, Terminal, laid_out, laid_out_in_prompt
+
+pytestmark = pytest.mark.slow
+
+DRIVER: Final = Path(__file__).with_name("screen_driver.py")
+WIDTHS: Final = (40, 80, 132)
+
+# Wide ones, emoji of one and of two characters, marks over and under letters.
+HALF: Final = (
+    "bob-Hallo 漢字かな, 한글 🎉👍🏽 e\u0301tude a\u0308 हिन्दी ไทยนี้ and so on: 語語語語"
+)
+
+BACKWARD, UP, DOWN = "\x1b[D", "\x1b[A", "\x1b[B"
+CTRL_C, CTRL_D, CTRL_U, CTRL_Z = "\x03", "\x04", "\x15", "\x1a"
+LEFT_ON: Final = {7, 25}
+"""The modes that a terminal has when nothing runs at it: wrapping, and the cursor."""
+
+
+class Remote:
+    """The other end of the driver's socket."""
+
+    def __init__(self) -> None:
+        self._ours, self.theirs = socket.socketpair()
+        self._ours.settimeout(DEADLINE)
+        self._file = self._ours.makefile("rb")
+
+    def do(self, name: str, *arguments: object) -> None:
+        """Let the core do something."""
+        self._ours.sendall(json.dumps([name, *arguments]).encode() + b"\n")
+
+    def entered(self) -> str:
+        """Wait for a line that was typed, and return it as the core got it."""
+        return str(json.loads(self._file.readline()))
+
+    def close(self) -> None:
+        self._file.close()
+        self._ours.close()
+        self.theirs.close()
+
+
+class Driven(Terminal):
+    """A terminal with the front end at it."""
+
+    def __init__(
+        self,
+        *arguments: str,
+        columns: int = 80,
+        rows: int = 24,
+        controlling: bool = True,
+        env: dict[str, str] | None = None,
+    ) -> None:
+        self.remote = Remote()
+        theirs = self.remote.theirs.fileno()
+        super().__init__(
+            [sys.executable, DRIVER, str(theirs), *arguments],
+            columns=columns,
+            rows=rows,
+            env=env,
+            pass_fds=[theirs],
+            controlling=controlling,
+        )
+
+    def show(self, *lines: str, kind: str = "MESSAGE") -> None:
+        for line in lines:
+            self.remote.do("show", kind, line)
+
+    def expect_half_typed(self, above: list[list[str]], text: str = HALF) -> None:
+        """Wait for a screen with these rows, the prompt, this text, and nothing else.
+
+        Where it is too much for the screen, for the end of it.
+        """
+        rows = above + laid_out_in_prompt(f"alice> {text}", self.columns)
+        self.expect_screen(rows[-self.rows :])
+
+    def close(self) -> None:
+        super().close()
+        self.remote.close()
+
+
+class StartScreen(Protocol):
+    def __call__(
+        self,
+        *arguments: str,
+        columns: int = 80,
+        rows: int = 24,
+        controlling: bool = True,
+        env: dict[str, str] | None = None,
+    ) -> Driven:
+        """Start the front end at a new terminal, and wait for its prompt."""
+
+
+@pytest.fixture
+def start_screen() -> Iterator[StartScreen]:
+    terminals: list[Driven] = []
+
+    def start(
+        *arguments: str,
+        columns: int = 80,
+        rows: int = 24,
+        controlling: bool = True,
+        env: dict[str, str] | None = None,
+    ) -> Driven:
+        terminal = Driven(
+            *arguments, columns=columns, rows=rows, controlling=controlling, env=env
+        )
+        terminals.append(terminal)
+        if not arguments:
+            terminal.expect_line("alice>")
+        return terminal
+
+    yield start
+    for each in terminals:
+        each.close()
+
+
+def rows(*lines: str, columns: int) -> list[list[str]]:
+    """Return the rows of cells that lines take."""
+    return [row for line in lines for row in laid_out(line, columns)]
+
+
+# A half-typed line ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_a_half_typed_line_survives_messages(
+    start_screen: StartScreen, columns: int
+) -> None:
+    screen = start_screen(columns=columns)
+    screen.type(HALF)
+    shown = rows("Connected.", columns=columns)
+    screen.expect_half_typed(shown)
+    for message in ("bob: Hi", "漢字: 你好 🎉", "bob: " + "long " * 50):
+        screen.show(message)
+        shown += rows(message, columns=columns)
+        screen.expect_half_typed(shown)
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+@pytest.mark.parametrize("how", ["burst", "stream"])
+def test_a_half_typed_line_survives_a_thousand_messages(
+    start_screen: StartScreen, columns: int, how: str
+) -> None:
+    screen = start_screen(columns=columns)
+    screen.type(HALF)
+    screen.expect_half_typed(rows("Connected.", columns=columns))
+    screen.remote.do(how, 1, 1000)
+    messages = [f"bob: message {number}" for number in range(1, 1001)]
+    screen.expect_half_typed(rows(*messages, columns=columns))
+    above = len(screen.lines()) - len(laid_out_in_prompt(f"alice> {HALF}", columns))
+    assert screen.lines()[:above] == ["Connected.", *messages]
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_a_half_typed_line_survives_a_reconnect(
+    start_screen: StartScreen, columns: int
+) -> None:
+    screen = start_screen(columns=columns)
+    screen.type(HALF)
+    notices = (
+        "The connection to 127.0.0.1:5555 was lost (connection reset); trying again.",
+        "Connected to 127.0.0.1:5555 again.",
+    )
+    screen.show(*notices, kind="NOTICE")
+    screen.expect_half_typed(rows("Connected.", *notices, columns=columns))
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+@pytest.mark.parametrize("messages", [3, 100], ids=["high up", "at the bottom"])
+def test_a_half_typed_line_survives_resizes(
+    start_screen: StartScreen, columns: int, messages: int
+) -> None:
+    screen = start_screen(columns=columns)
+    screen.remote.do("burst", 1, messages)
+    screen.type(HALF)
+    shown = [f"bob: message {number}" for number in range(1, messages + 1)]
+    screen.expect_half_typed(rows("Connected.", *shown, columns=columns))
+    for wider in (*WIDTHS, 57, 30, columns):
+        prompt = len(laid_out_in_prompt(f"alice> {HALF}", screen.columns))
+        above = screen.screen()[: screen.cursor[1] + 1 - prompt]
+        screen.resize(wider)
+        above = [(row + [" "] * wider)[:wider] for row in above]
+        screen.expect_half_typed(above)
+    screen.show("bob: Still there?")
+    screen.expect("bob: Still there?")
+    screen.type("!\r")
+    assert screen.remote.entered() == f"{HALF}!"
+
+
+def test_a_half_typed_line_survives_fewer_and_more_rows(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen(columns=40)
+    screen.remote.do("burst", 1, 30)
+    screen.type(HALF)
+    shown = rows(*(f"bob: message {n}" for n in range(1, 31)), columns=40)
+    screen.expect_half_typed(shown)
+    screen.resize(40, 10)
+    screen.expect_half_typed(shown)
+    screen.show("bob: small")
+    shown += rows("bob: small", columns=40)
+    screen.expect_half_typed(shown)
+    visible = shown[-(10 - len(laid_out_in_prompt(f"alice> {HALF}", 40))) :]
+    screen.resize(40, 30)
+    screen.show("bob: large")
+    screen.expect_half_typed(visible + rows("bob: large", columns=40))
+
+
+def test_a_half_typed_line_longer_than_the_screen_survives(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen(columns=40, rows=6)
+    text = "bob-" + "漢字 and more, " * 30 + "the end"
+    screen.type(text)
+    screen.expect_half_typed([], text)
+    screen.show("bob: Hi")
+    screen.expect("bob: Hi")
+    screen.expect_half_typed([], text)
+    screen.type("\r")
+    assert screen.remote.entered() == text
+
+
+def test_a_line_of_wide_characters_has_as_many_rows_as_it_needs(
+    start_screen: StartScreen,
+) -> None:
+    # 17 of them in the first row and 20 in each other, which leaves a cell in each.
+    screen = start_screen(columns=41)
+    shown = rows("Connected.", columns=41)
+    for length in (17, 37, 57, 58):
+        screen.type(CTRL_U + "漢" * length)
+        screen.expect_half_typed(shown, "漢" * length)
+        screen.type("x")
+        screen.expect_half_typed(shown, "漢" * length + "x")
+        last = laid_out("alice> " + "漢" * length + "x", 41)
+        # After a full row it stands in the next.
+        more, column = divmod(41 - last[-1].count(" "), 41)
+        screen.expect_cursor(column, len(last) + more)
+
+
+def test_a_mark_at_the_end_of_a_row_is_seen(start_screen: StartScreen) -> None:
+    screen = start_screen(columns=40)
+    text = "x" * 32 + "e\u0301" + "yz"
+    screen.type(text)
+    screen.expect_half_typed(rows("Connected.", columns=40), text)
+    assert screen.line(2) == "éyz"
+
+
+def test_a_name_longer_than_a_row_leaves_room_for_typing(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen(columns=41)
+    screen.remote.do("name", "漢" * 32)
+    screen.show("bob: Hi")
+    screen.type("bob-abc" + BACKWARD)
+    screen.expect_prompt("漢" * 32 + "> bob-abc")
+    screen.expect_cursor(12 * 2 + len("> bob-ab"), 3)
+
+
+def test_the_cursor_stays_where_it_is_in_a_half_typed_line(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen(columns=40)
+    screen.type("bob-漢字かな" + BACKWARD * 2)
+    screen.expect_cursor(len("alice> bob-") + 4, 1)
+    screen.show("bob: Hi")
+    shown = rows("Connected.", "bob: Hi", columns=40)
+    screen.expect_half_typed(shown, "bob-漢字かな")
+    screen.expect_cursor(len("alice> bob-") + 4, 2)
+    screen.type("語")
+    screen.expect_half_typed(shown, "bob-漢字語かな")
+
+
+def test_what_is_typed_while_messages_come_is_all_there(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen(columns=40)
+    screen.remote.do("stream", 1, 1000)
+    for character in HALF:
+        screen.type(character)
+    screen.type("\r")
+    assert screen.remote.entered() == HALF
+    screen.expect("bob: message 1000")
+    found = [line for line in screen.lines() if line.startswith("bob: message")]
+    assert found == [f"bob: message {number}" for number in range(1, 1001)]
+
+
+# Emoji that terminals draw in as many cells as they like, for one character too few
+# or too many.
+FAMILY_AND_HEART: Final = "bob-👩\u200d👩\u200d👧 ❤\ufe0f ok"
+
+
+@pytest.mark.parametrize("clusters", [False, True], ids=["older", "newer terminal"])
+def test_emoji_of_several_characters_shift_nothing(
+    start_screen: StartScreen, clusters: bool
+) -> None:
+    screen = start_screen(columns=40)
+    screen.emulator.clusters = clusters
+    screen.type(FAMILY_AND_HEART)
+    screen.expect_line(f"alice> {FAMILY_AND_HEART}")
+    screen.show("bob: Hi")
+    screen.expect("bob: Hi")
+    screen.resize(50)
+    screen.show(f"bob: {FAMILY_AND_HEART}")
+    screen.expect(f"bob: {FAMILY_AND_HEART}")
+    screen.type("!")
+    screen.expect_line(f"alice> {FAMILY_AND_HEART}!")
+    assert screen.lines() == [
+        "Connected.",
+        "bob: Hi",
+        f"bob: {FAMILY_AND_HEART}",
+        f"alice> {FAMILY_AND_HEART}!",
+    ]
+    # Where prompt_toolkit thinks that the line ends.
+    screen.expect_cursor(len("alice> bob-") + 6 + len(" . ok!"), 3)
+
+
+# What is typed ----------------------------------------------------------------------
+
+
+def test_an_entered_line_is_handed_over_as_typed_and_stays_above_the_prompt(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen(columns=60)
+    screen.type("  bob-Hi  there 漢\r")
+    assert screen.remote.entered() == "  bob-Hi  there 漢"
+    screen.type("\r")
+    assert screen.remote.entered() == ""
+    screen.expect_screen(
+        rows("Connected.", "alice>   bob-Hi  there 漢", "alice> ", columns=60)
+        + rows("alice>", columns=60)
+    )
+
+
+def test_a_line_can_be_edited(start_screen: StartScreen) -> None:
+    screen = start_screen()
+    screen.type("bbo-Hi all\x01\x1b[C\x7f\x05\x17you\r")  # start, back, end, a word
+    assert screen.remote.entered() == "bo-Hi you"
+
+
+def test_lines_typed_before_come_back(start_screen: StartScreen) -> None:
+    screen = start_screen()
+    screen.type("bob-one\rbob-two\r")
+    assert [screen.remote.entered(), screen.remote.entered()] == ["bob-one", "bob-two"]
+    screen.type("half" + UP)
+    screen.expect_line("alice> bob-two")
+    screen.type(UP)
+    screen.expect_line("alice> bob-one")
+    screen.show("bob: Hi")
+    screen.type(DOWN + DOWN)
+    screen.expect_line("alice> half")
+    screen.type(UP + UP + "!\r")
+    assert screen.remote.entered() == "bob-one!"
+
+
+def test_many_lines_at_once_are_many_lines(start_screen: StartScreen) -> None:
+    screen = start_screen()
+    typed = [f"bob-line {number}" for number in range(100)]
+    for each in typed:
+        screen.type(f"{each}\r")
+    screen.expect(f"alice> {typed[-1]}")
+    assert [screen.remote.entered() for _ in typed] == typed
+    screen.expect_line("alice>")
+    echoed = [line for line in screen.lines() if "line" in line]
+    assert echoed == [f"alice> {each}" for each in typed]
+
+
+def test_lines_that_are_pasted_are_one_message(start_screen: StartScreen) -> None:
+    screen = start_screen(columns=40)
+    screen.type("bob-\x1b[200~first\r\nsecond-line\x1b[201~")
+    screen.expect("second-line")
+    screen.show("bob: Hi")
+    screen.expect("bob: Hi")
+    screen.type("\r")
+    assert screen.remote.entered() == "bob-first\nsecond-line"
+    screen.expect_line("alice>")
+    assert screen.lines()[1:] == [
+        "bob: Hi",
+        "alice> bob-first",
+        "second-line",
+        "alice>",
+    ]
+
+
+def test_bytes_that_are_no_text_are_handed_over_as_such(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen()
+    screen.type(b"bob-\xff\xfe!\r")
+    assert screen.remote.entered() == "bob-\udcff\udcfe!"
+    screen.expect("alice> bob-\ufffd\ufffd!")
+
+
+def test_tab_completes_names_and_commands(start_screen: StartScreen) -> None:
+    screen = start_screen()
+    screen.type("BO\t")
+    screen.expect_line("alice> bob-")
+    screen.type(CTRL_U + "b\t")
+    screen.expect_line("alice> b")
+    screen.expect("bob, Böb")
+    screen.type("ob,al\tHi\t!\r")
+    assert screen.remote.entered() == "bob,alice-Hi!"
+    screen.type("/q\t")
+    screen.expect_line("alice> /quit")
+    screen.type("\x08" + CTRL_U + "zed\t\r")
+    assert screen.remote.entered() == "zed"
+
+
+def test_tab_lists_no_more_than_fits(start_screen: StartScreen) -> None:
+    screen = start_screen(columns=400)
+    screen.remote.do("know", [f"user{number:03}" for number in range(60)])
+    screen.show("bob: Hi")
+    screen.expect("bob: Hi")
+    screen.type("\t\t")
+    screen.expect("user048, user049 ... and 10 more")
+    screen.expect_line("alice> user0")
+
+
+def test_the_prompt_has_the_name_as_the_server_shows_it(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen()
+    screen.type("half 漢")
+    screen.remote.do("name", "Ålice\x1b[2J")
+    screen.show("Welcome, Ålice.", kind="NOTICE")
+    screen.expect_line("Ålice\ufffd[2J> half 漢")
+
+
+# What is shown ----------------------------------------------------------------------
+
+
+CONTROLS: Final = "".join(
+    map(chr, [*range(9), *range(10, 32), *range(127, 160), 0x202E, 0x2066, 0x2028])
+)
+
+
+def test_no_control_character_reaches_the_terminal(start_screen: StartScreen) -> None:
+    screen = start_screen(columns=132)
+    screen.type(f"half\x1b[200~{CONTROLS.replace(chr(13), '').replace(chr(10), '')}")
+    screen.type("\x1b[201~")
+    screen.show(f"bob: {CONTROLS}", "bob: <b>\x1b[31mred</b> {0} %s\tend")
+    screen.expect("bob: " + "\ufffd" * len(CONTROLS))
+    screen.expect("bob: <b>\ufffd[31mred</b> {0} %s\tend".expandtabs())
+    screen.expect_line("alice> half" + "\ufffd" * (len(CONTROLS) - 2))
+    screen.type("\r")
+    screen.remote.entered()
+    screen.expect_line("alice>")
+    # Nothing but what prompt_toolkit itself needs.
+    text = screen.written.decode()
+    assert not set(CONTROLS) - set("\x1b\r\n\x08") & set(text)
+    assert "\x1b[31m" not in text
+
+
+def test_lines_that_are_no_messages_have_colours(start_screen: StartScreen) -> None:
+    screen = start_screen()
+    for kind in ("MESSAGE", "ANSWER", "NOTICE", "ERROR"):
+        screen.show(kind, kind=kind)
+    screen.expect("ERROR")
+    screen.expect_line("alice>")
+    colours = {screen.line(y): screen.colour(y) for y in range(1, 6)}
+    assert colours == {
+        "MESSAGE": "default",
+        "ANSWER": "cyan",
+        "NOTICE": "magenta",
+        "ERROR": "red",
+        "alice>": "default",
+    }
+
+
+def test_who_wants_no_colours_gets_none(start_screen: StartScreen) -> None:
+    screen = start_screen(env={"NO_COLOR": "1"})
+    screen.show("not sent", kind="ERROR")
+    screen.expect("not sent")
+    assert screen.colour(1) == "default"
+
+
+def test_the_terminal_is_asked_nothing(start_screen: StartScreen) -> None:
+    # An answer that comes after the end would be typed at the shell's prompt.
+    screen = start_screen()
+    screen.show("bob: Hi")
+    screen.resize(100)
+    screen.type("\t" + CTRL_C)
+    assert screen.ended() == 0
+    assert b"\x1b[6n" not in screen.written
+    assert b"\x1b[c" not in screen.written
+
+
+# The end ----------------------------------------------------------------------------
+
+
+def _kill(number: signal.Signals) -> Callable[[Driven], None]:
+    return lambda screen: screen.signal(number)
+
+
+def _quit(screen: Driven) -> None:
+    screen.type(CTRL_U + "/quit\r")
+    assert screen.remote.entered() == "/quit"
+
+
+def _daemon_killed(screen: Driven) -> None:
+    screen.show("The connection was lost.", kind="NOTICE")
+    screen.remote.do("stop")
+    screen.remote.do("stop")
+
+
+ENDS: Final[dict[str, tuple[int, Callable[[Driven], None]]]] = {
+    "Ctrl-C": (0, lambda screen: screen.type(CTRL_C)),
+    "Ctrl-D": (0, lambda screen: screen.type(CTRL_U + CTRL_D)),
+    "quit": (0, _quit),
+    "SIGTERM": (0, _kill(signal.SIGTERM)),
+    "SIGINT": (0, _kill(signal.SIGINT)),
+    "SIGHUP": (0, _kill(signal.SIGHUP)),
+    "the core stops it": (0, _daemon_killed),
+    "main fails": (1, lambda screen: screen.remote.do("fail")),
+    "the core has a bug": (1, lambda screen: screen.type(CTRL_U + "/bug\r")),
+    "the loop is left": (3, lambda screen: screen.remote.do("exit")),
+    "the program is cut off": (4, lambda screen: screen.remote.do("cut")),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_every_end_leaves_the_terminal_as_it_was(
+    start_screen: StartScreen, end: str
+) -> None:
+    screen = start_screen(columns=40)
+    screen.type(HALF)
+    screen.expect_half_typed(rows("Connected.", columns=40))
+    assert screen.attributes() != screen.attributes_before
+    screen.wait(lambda: screen.modes() == LEFT_ON | {2004}, "the end of drawing")
+    status, act = ENDS[end]
+    act(screen)
+    assert screen.ended() == status
+    assert screen.attributes() == screen.attributes_before
+    assert screen.modes() == LEFT_ON
+    assert screen.cursor[0] == 0
+    assert not screen.line(screen.cursor[1])
+
+
+@pytest.mark.parametrize("end", ["Ctrl-C", "SIGTERM", "the core stops it"])
+def test_what_is_half_typed_at_the_end_stays_to_be_seen(
+    start_screen: StartScreen, end: str
+) -> None:
+    screen = start_screen(columns=80)
+    screen.type("bob-important")
+    screen.expect_line("alice> bob-important")
+    _, act = ENDS[end]
+    act(screen)
+    screen.ended()
+    *_, typed, last = screen.lines()
+    assert (typed, last) == ("alice> bob-important", "Disconnected.")
+
+
+def test_an_empty_prompt_does_not_stay(start_screen: StartScreen) -> None:
+    screen = start_screen()
+    screen.show("bob: Hi")
+    screen.expect("bob: Hi")
+    screen.type(CTRL_D)
+    assert screen.ended() == 0
+    assert screen.lines() == ["Connected.", "bob: Hi", "Disconnected."]
+
+
+def test_what_was_shown_just_before_the_end_is_seen(start_screen: StartScreen) -> None:
+    screen = start_screen()
+    screen.remote.do("burst", 1, 100)
+    screen.remote.do("stop")
+    assert screen.ended() == 0
+    messages = [f"bob: message {number}" for number in range(1, 101)]
+    assert screen.lines() == ["Connected.", *messages, "Disconnected."]
+
+
+def test_it_can_be_stopped_before_it_has_begun(start_screen: StartScreen) -> None:
+    screen = start_screen("stop")
+    assert screen.ended() == 0
+    assert screen.lines() == ["Connected.", "Disconnected."]
+    assert screen.modes() <= LEFT_ON
+
+
+@pytest.mark.parametrize("controlling", [True, False], ids=["SIGHUP", "no signal"])
+def test_it_ends_when_its_terminal_goes(
+    start_screen: StartScreen, controlling: bool
+) -> None:
+    screen = start_screen(controlling=controlling)
+    screen.type(HALF)
+    screen.expect("and so on")
+    screen.hang_up()
+    screen.process.wait(DEADLINE)
+
+
+def test_it_can_be_put_into_the_background_and_back(
+    needs: Callable[[str], str],
+) -> None:
+    bash = needs("bash")
+    remote = Remote()
+    theirs = remote.theirs.fileno()
+    shell = Terminal(
+        [bash, "--norc", "-i"], columns=132, pass_fds=[theirs], env={"PS1": "$ "}
+    )
+    try:
+        shell.expect_line("$")
+        python = shell_word(sys.executable)
+        shell.type(f"{python} {shell_word(str(DRIVER))} {theirs}\r")
+        shell.expect_line("alice>")
+        shell.type("bob-漢字")
+        shell.expect_line("alice> bob-漢字")
+        shell.type(CTRL_Z)
+        shell.expect("Stopped")
+        shell.expect_line("$")
+        remote.do("show", "MESSAGE", "bob: Hi")
+        shell.type("stty -g\r")
+        shell.wait(lambda: shell.line(shell.cursor[1] - 1).count(":") > 30, "stty")
+        stopped = shell.line(shell.cursor[1] - 1)
+        shell.type("fg\r")
+        shell.expect("bob: Hi")
+        shell.expect_line("alice> bob-漢字")
+        shell.type("語\r")
+        assert remote.entered() == "bob-漢字語"
+        shell.type(CTRL_D)
+        shell.expect("Disconnected.")
+        shell.expect_line("$")
+        shell.type("clear; stty -g\r")
+        shell.wait(lambda: shell.line(0).count(":") > 30, "stty")
+        assert shell.line(0) == stopped
+    finally:
+        shell.close()
+        remote.close()
+
+
+def shell_word(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"

@@ -1,0 +1,808 @@
+"""The core: what is typed, what becomes of it, what is shown, and how it ends."""
+
+import json
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from chatd.client import core as core_module
+from chatd.client.core import COMMANDS, ROOM, ChatCore
+from chatd.client.events import (
+    Accepted,
+    Goodbye,
+    Hello,
+    Incoming,
+    Listing,
+    Notice,
+    Pong,
+    Refused,
+    Welcome,
+)
+from chatd.client.frontend import MAX_TYPED, Core, Kind, Line
+from chatd.client.statuses import Status
+from chatd.wire.message import Message
+
+TIMEOUT = 30.0
+NOW = 1_795_000_000.5
+HELLO = Hello(1, 131_072, 12_288)
+
+
+def welcome(**fields: Any) -> Welcome:
+    values: dict[str, Any] = {
+        "user": "Alice",
+        "new": False,
+        "users": (),
+        "more_users": 0,
+        "online": (),
+        "more_online": 0,
+        "queued": 0,
+    }
+    return Welcome(**{**values, **fields})
+
+
+def incoming(text: str, *, queued: bool = False, sender: str = "bob") -> Incoming:
+    return Incoming(
+        Message(1, "id-1", sender, "Alice", text, 1_795_000_000_123, 0), queued
+    )
+
+
+class Screen:
+    """A front end that writes down what it is to show."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.ended: Deferred[None] = Deferred()
+        self.stopped = False
+
+    def start(self, core: Core) -> Deferred[None]:
+        return self.ended
+
+    def show(self, line: Line) -> None:
+        self.lines.append(line)
+
+    def stop(self) -> None:
+        self.stopped = True
+        if not self.ended.called:
+            self.ended.callback(None)
+
+    def rescue(self) -> None:
+        raise AssertionError("the core has no reason to")
+
+    def take(self, *kinds: Kind) -> list[str]:
+        """Return the texts shown since the last time, of these kinds or all."""
+        lines, self.lines = self.lines, []
+        return [each.text for each in lines if not kinds or each.kind in kinds]
+
+
+class Connection:
+    """A connection that writes down what it is to send."""
+
+    def __init__(self) -> None:
+        self.started = False
+        self.sent: list[dict[str, Any]] = []
+        self.left = 0
+        self.holds: set[str] = set()
+        self.stopped: Deferred[None] | None = None
+        self.slow = False
+
+    def start(self) -> None:
+        self.started = True
+
+    def send(self, line: str) -> None:
+        self.sent.append(json.loads(line))
+
+    def leave(self) -> None:
+        self.left += 1
+
+    def hold(self, reason: str) -> None:
+        self.holds.add(reason)
+
+    def release(self, reason: str) -> None:
+        self.holds.discard(reason)
+
+    def stop(self) -> Deferred[None]:
+        self.stopped = Deferred()
+        if not self.slow:
+            self.stopped.callback(None)
+        return self.stopped
+
+
+class Book:
+    """A history in memory: slow, or broken, if told so."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[Any, ...]] = []
+        self.known: set[str] = set()
+        self.slow = False
+        self.broken = False
+        self._waiting: list[tuple[Deferred[bool], bool]] = []
+
+    def _answer(self, wanted: bool) -> Deferred[bool]:
+        if self.broken:
+            return fail(Failure(OSError("disk full")))
+        if not self.slow:
+            return succeed(wanted)
+        waiting: Deferred[bool] = Deferred()
+        self._waiting.append((waiting, wanted))
+        return waiting
+
+    def catch_up(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for each, wanted in waiting:
+            each.callback(wanted)
+
+    def received(self, message: Message) -> Deferred[bool]:
+        self.kept.append(("received", message.sender, message.text))
+        return self._answer(message.id not in self.known)
+
+    def sent(self, message: Message, status: str) -> Deferred[bool]:
+        row = ("sent", message.sender, message.target, message.text, message.time)
+        self.kept.append((*row, status))
+        return self._answer(True)
+
+    def delivered(self, sender: str, message_id: str, receiver: str) -> Deferred[bool]:
+        self.kept.append(("delivered", sender, receiver))
+        return self._answer(True)
+
+    def settled(self) -> Deferred[None]:
+        if not self._waiting:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self._waiting[-1][0].addCallback(lambda it: done.callback(None) or it)
+        return done
+
+
+class Run:
+    """One run of the core, at the login or before it."""
+
+    def __init__(self, *, interactive: bool = False, online: bool = True) -> None:
+        self.clock = Clock()
+        self.screen = Screen()
+        self.book = Book()
+        self.link = Connection()
+        self.core = ChatCore(
+            self.screen,
+            self.book,
+            self.clock,
+            user="alice",
+            server="host:5555",
+            interactive=interactive,
+            timeout=TIMEOUT,
+            now=lambda: NOW,
+        )
+        self.result = Deferred.fromCoroutine(self.core.run(self.link))
+        if online:
+            self.core.logged_in(HELLO, welcome())
+            self.screen.take()
+
+    def type(self, *lines: str) -> None:
+        for each in lines:
+            self.core.enter(each)
+
+    def send(self, line: str) -> str:
+        """Type a message; return its id."""
+        self.core.enter(line)
+        return str(self.link.sent[-1]["id"])
+
+    @property
+    def status(self) -> int:
+        assert self.result.called, "it has not ended"
+        return int(self.result.result)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def run() -> Run:
+    """A run whose input is a pipe."""
+    return Run()
+
+
+@pytest.fixture
+def person() -> Run:
+    """A run with somebody who types."""
+    return Run(interactive=True)
+
+
+def refusal(code: str = "unknown-user", **fields: Any) -> Refused:
+    values: dict[str, Any] = {
+        "text": "User 'zed' not found.",
+        "temporary": False,
+        "id": None,
+        "to": None,
+    }
+    return Refused(code, **{**values, **fields})
+
+
+# The login ---------------------------------------------------------------------------
+
+
+def test_a_person_is_greeted_as_by_the_text_form() -> None:
+    run = Run(interactive=True, online=False)
+    assert run.link.started
+    run.core.logged_in(
+        HELLO,
+        welcome(
+            new=True, users=("Alice", "bob"), more_users=7, online=("bob",), queued=2
+        ),
+    )
+    assert run.screen.take(Kind.NOTICE) == [
+        "Welcome, Alice. You are new here.",
+        "Client book => Alice, bob ... and 7 more (/users)",
+        "Users online => bob",
+        "Type <target>-<message>, for example bob-Hello!   (/help lists the commands)",
+        "You have 2 offline messages:",
+    ]
+    assert run.core.user == "Alice"
+
+
+def test_a_pipe_is_not_greeted() -> None:
+    run = Run(online=False)
+    run.core.logged_in(HELLO, welcome(queued=2))
+    assert run.screen.take() == []
+
+
+def test_lines_before_the_login_wait_for_it_and_keep_their_order() -> None:
+    run = Run(online=False)
+    run.type("bob-1", "bob-2")
+    assert run.link.sent == []
+    run.core.logged_in(HELLO, welcome())
+    assert [each["text"] for each in run.link.sent] == ["1", "2"]
+
+
+# Messages received -------------------------------------------------------------------
+
+
+def test_a_message_is_shown_with_its_sender(run: Run) -> None:
+    run.core.happened(incoming("Hi"))
+    assert run.screen.lines == [Line(Kind.MESSAGE, "bob: Hi")]
+
+
+def test_a_message_that_was_queued_bears_its_time(run: Run) -> None:
+    run.core.happened(incoming("Hi", queued=True))
+    assert run.screen.take() == ["bob: Hi (2026-11-18 11:06:40 UTC)"]
+
+
+def test_each_line_of_a_text_has_its_sender(run: Run) -> None:
+    run.core.happened(incoming("one\ncarol: two"))
+    assert run.screen.take() == ["bob: one", "bob: carol: two"]
+
+
+def test_what_a_screen_would_obey_is_kept_and_not_shown(run: Run) -> None:
+    run.core.happened(incoming("\x1b[2J\x07\tend"))
+    assert run.screen.take() == ["bob: \ufffd[2J\ufffd\tend"]
+    assert run.book.kept == [("received", "bob", "\x1b[2J\x07\tend")]
+
+
+def test_a_message_is_shown_only_once_it_is_kept(run: Run) -> None:
+    run.book.slow = True
+    run.core.happened(incoming("Hi"))
+    assert run.screen.take() == []
+    run.book.catch_up()
+    assert run.screen.take() == ["bob: Hi"]
+
+
+def test_a_message_that_was_shown_already_is_not_shown_again(run: Run) -> None:
+    run.book.known.add("id-1")
+    run.core.happened(incoming("Hi"))
+    assert run.screen.take() == []
+
+
+def test_a_message_that_cannot_be_kept_is_shown_and_that_is_told_once(
+    run: Run,
+) -> None:
+    run.book.broken = True
+    run.core.happened(incoming("one"))
+    run.core.happened(incoming("two"))
+    assert run.screen.take() == [
+        "bob: one",
+        "The history cannot be written (disk full): messages are shown, and not kept.",
+        "bob: two",
+    ]
+    run.core.end_of_input()
+    run.core.happened(Goodbye())
+    assert run.status == Status.HISTORY
+
+
+def test_no_more_is_received_than_the_disk_can_keep_up_with(run: Run) -> None:
+    run.book.slow = True
+    for _ in range(core_module.MOST_UNKEPT - 1):
+        run.core.happened(incoming("Hi"))
+    assert not run.link.holds
+    run.core.happened(incoming("Hi"))
+    assert run.link.holds == {"history"}
+    run.book.catch_up()
+    assert not run.link.holds
+
+
+def test_notices_of_the_server_are_shown(run: Run) -> None:
+    run.core.happened(Notice("Maintenance at 8"))
+    assert run.screen.lines == [Line(Kind.NOTICE, "Maintenance at 8")]
+
+
+def test_a_sign_of_life_is_not_shown(run: Run) -> None:
+    run.core.happened(Pong())
+    run.core.happened(HELLO)
+    assert run.screen.take() == []
+
+
+# Messages sent -----------------------------------------------------------------------
+
+
+def test_a_line_is_sent_with_an_id_of_its_own(run: Run) -> None:
+    run.type("bob-Hi - there", " bob , Carol-Hi")
+    first, second = run.link.sent
+    assert first | {"id": "x"} == {
+        "type": "send",
+        "to": "bob",
+        "text": "Hi - there",
+        "id": "x",
+    }
+    assert second["to"] == ["bob", "Carol"]
+    assert first["id"] != second["id"]
+
+
+def test_a_message_is_in_the_history_once_it_is_accepted_and_not_before(
+    run: Run,
+) -> None:
+    message_id = run.send("bob-Hi")
+    assert run.book.kept == []
+    run.core.happened(Accepted(message_id, "Bob", "stored"))
+    assert run.book.kept == [("sent", "Alice", "Bob", "Hi", int(NOW * 1000), "stored")]
+    run.core.happened(Accepted(message_id, "Bob", "delivered"))
+    assert run.book.kept[1:] == [("delivered", "Alice", "Bob")]
+
+
+def test_each_target_has_its_own_answer(run: Run) -> None:
+    message_id = run.send("bob,carol,zed-Hi")
+    run.core.happened(Accepted(message_id, "carol", "delivered"))
+    run.core.happened(refusal(id=message_id, to="zed"))
+    run.core.happened(Accepted(message_id, "bob", "stored"))
+    assert [row[2] for row in run.book.kept] == ["carol", "bob"]
+    assert run.screen.take() == ["line 1: User 'zed' not found."]
+
+
+def test_a_pipe_hears_nothing_of_what_is_accepted(run: Run) -> None:
+    message_id = run.send("bob-Hi")
+    run.core.happened(Accepted(message_id, "bob", "stored"))
+    run.clock.advance(10)
+    assert run.screen.take() == []
+
+
+def test_a_person_is_told_of_what_is_stored_and_not_delivered_soon(
+    person: Run,
+) -> None:
+    first, second = person.send("bob-Hi"), person.send("carol-Hi")
+    person.core.happened(Accepted(first, "bob", "stored"))
+    person.core.happened(Accepted(second, "carol", "stored"))
+    person.core.happened(Accepted(second, "carol", "delivered"))
+    assert person.screen.take() == []
+    person.clock.advance(core_module.STORED_SECONDS)
+    assert person.screen.lines == [Line(Kind.ANSWER, "Stored for bob.")]
+    person.core.happened(Accepted(first, "bob", "delivered"))
+    assert person.book.kept[-1] == ("delivered", "Alice", "bob")
+
+
+def test_a_person_who_leaves_is_told_before_the_end(person: Run) -> None:
+    message_id = person.send("bob-Hi")
+    person.core.happened(Accepted(message_id, "bob", "stored"))
+    person.type("/quit")
+    person.core.happened(Goodbye())
+    assert person.screen.take() == ["Stored for bob."]
+    assert person.status == Status.OK
+
+
+def test_answers_to_what_was_not_asked_change_nothing(run: Run) -> None:
+    run.core.happened(Accepted("no-such-id", "bob", "stored"))
+    message_id = run.send("bob-Hi")
+    run.core.happened(Accepted(message_id, "carol", "stored"))
+    assert run.book.kept == []
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("hello", "Format error. Please enter: <target>-<message>"),
+        ("bob-", "Format error. Please enter: <target>-<message>"),
+        ("a b-Hi", "Format error. Please enter: <target>-<message>"),
+        (
+            "bob-" + "x" * 12_289,
+            "Message too long (over 12288 bytes). Nothing was sent; send it in parts.",
+        ),
+        ("x" * (MAX_TYPED + 1), "Line too long (over 131072 bytes). Nothing was sent."),
+        ("bob-\udcff", "Not valid UTF-8. Nothing was sent."),
+        (
+            "/fo\x1bo bar",
+            "Unknown command '/fo\ufffdo'. Nothing was sent. /help lists the commands.",
+        ),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_here_with_the_number_of_its_line(
+    run: Run, line: str, error: str
+) -> None:
+    run.type("", line)
+    assert run.screen.lines == [Line(Kind.ERROR, f"line 2: {error}")]
+    assert run.link.sent == []
+
+
+def test_the_limits_are_those_of_the_server() -> None:
+    run = Run(online=False)
+    run.core.logged_in(Hello(1, 100, 10), welcome())
+    run.type("bob-" + "x" * 11, "bob-" + "\x1b" * 10, "bob-" + "x" * 10)
+    assert run.screen.take() == [
+        "line 1: Message too long (over 10 bytes). Nothing was sent; send it in parts.",
+        "line 2: Line too long (over 100 bytes). Nothing was sent.",
+    ]
+    assert [each["text"] for each in run.link.sent] == ["x" * 10]
+
+
+def test_a_person_reads_no_line_numbers(person: Run) -> None:
+    person.type("hello")
+    assert person.screen.take() == ["Format error. Please enter: <target>-<message>"]
+
+
+def test_a_refusal_of_the_whole_message_answers_for_all_its_targets(run: Run) -> None:
+    message_id = run.send("bob,carol-Hi")
+    run.core.happened(refusal("bad-field", text="Field 'to': no.", id=message_id))
+    run.core.end_of_input()
+    run.core.happened(Goodbye())
+    assert run.screen.take() == ["line 1: Field 'to': no."]
+    assert run.status == Status.NOT_ACCEPTED
+
+
+# Commands ----------------------------------------------------------------------------
+
+
+def test_who_and_users_are_asked_of_the_server(run: Run) -> None:
+    run.type("/who", "/users  a ")
+    assert run.link.sent == [
+        {"type": "who", "prefix": ""},
+        {"type": "users", "prefix": "a"},
+    ]
+    run.core.happened(Listing("who", ("Alice", "bob"), 0))
+    run.core.happened(Listing("users", ("Alice", "anna"), 3))
+    assert run.screen.take(Kind.ANSWER) == [
+        "Users online => bob",
+        "Client book => Alice, anna ... and 3 more; give a prefix",
+    ]
+
+
+def test_help_lists_every_command(run: Run) -> None:
+    run.type("/help")
+    shown = run.screen.take(Kind.ANSWER)
+    assert [line.split("   ")[0].strip() for line in shown[1:]] == list(COMMANDS)
+    assert run.link.sent == []
+
+
+def test_names_and_commands_can_be_completed_to(run: Run) -> None:
+    run.core.happened(Listing("users", ("zoe", "Anna"), 0))
+    run.core.happened(incoming("Hi", sender="bob"))
+    names, commands = run.core.completions()
+    assert names == ["Anna", "bob", "zoe"]
+    assert commands == ["/who", "/users", "/help", "/quit"]
+
+
+def test_names_are_not_gathered_without_end(run: Run) -> None:
+    many = tuple(f"u{number}" for number in range(core_module.MOST_NAMES + 5))
+    run.core.happened(Listing("users", many, 0))
+    assert len(run.core.completions()[0]) == core_module.MOST_NAMES
+
+
+# The connection ----------------------------------------------------------------------
+
+
+def test_a_reason_why_there_is_no_connection_is_said_once() -> None:
+    run = Run(online=False)
+    for reason in ("connection refused", "connection refused", "no such host"):
+        run.core.attempt_failed(reason)
+    assert run.screen.take(Kind.NOTICE) == [
+        "Cannot reach host:5555 (connection refused); trying again.",
+        "Cannot reach host:5555 (no such host); trying again.",
+    ]
+
+
+@pytest.mark.parametrize("interactive", [False, True])
+def test_a_server_that_cannot_be_reached_in_time_has_its_own_status(
+    interactive: bool,
+) -> None:
+    run = Run(online=False, interactive=interactive)
+    run.core.attempt_failed("connection refused")
+    run.type("bob-Hi")
+    run.screen.take()
+    run.clock.advance(TIMEOUT - 1)
+    assert not run.result.called
+    run.clock.advance(1)
+    assert run.status == Status.UNREACHABLE
+    assert run.screen.lines == [
+        Line(
+            Kind.ERROR,
+            "Could not reach host:5555 within 30 s (connection refused)."
+            " Nothing was sent.",
+        )
+    ]
+    assert run.link.stopped is not None
+
+
+def test_loss_and_return_are_said(person: Run) -> None:
+    person.core.lost("it broke")
+    person.core.attempt_failed("connection refused")
+    person.core.logged_in(HELLO, welcome())
+    assert person.screen.take(Kind.NOTICE) == [
+        "The connection to host:5555 was lost (it broke); trying again.",
+        "Cannot reach host:5555 (connection refused); trying again.",
+        "Connected to host:5555 again.",
+    ]
+
+
+def test_what_is_typed_without_a_connection_is_not_sent_and_that_is_said(
+    person: Run,
+) -> None:
+    person.core.lost("it broke")
+    person.screen.take()
+    person.type("bob-Hi \x1b", "", "/who", "x" * 100)
+    assert person.screen.take(Kind.ERROR) == [
+        "Not connected. Not sent: bob-Hi \ufffd",
+        "Not connected. Not sent: /who",
+        f"Not connected. Not sent: {'x' * 60}...",
+    ]
+    person.core.logged_in(HELLO, welcome())
+    assert person.link.sent == []
+    person.type("/quit")
+    person.core.happened(Goodbye())
+    assert person.status == Status.NOT_ACCEPTED
+
+
+def test_what_had_no_answer_before_the_loss_is_said_to_be_unknown(run: Run) -> None:
+    answered = run.send("bob,carol-Hi")
+    run.send("zed-" + "x" * 100)
+    run.core.happened(Accepted(answered, "bob", "stored"))
+    run.core.lost("it broke")
+    unknown = "The connection was lost (it broke) before the answer: it is not known"
+    assert run.screen.take(Kind.ERROR) == [
+        f"line 1: {unknown} whether carol gets this: bob,carol-Hi",
+        f"line 2: {unknown} whether zed gets this: zed-{'x' * 56}...",
+    ]
+    run.core.logged_in(HELLO, welcome())
+    run.core.end_of_input()
+    run.core.happened(Goodbye())
+    assert run.status == Status.NOT_ACCEPTED
+
+
+def test_a_person_waits_for_a_lost_server_without_end(person: Run) -> None:
+    person.core.lost("it broke")
+    person.clock.advance(100 * TIMEOUT)
+    assert not person.result.called
+
+
+def test_a_pipe_waits_for_a_lost_server_as_long_as_at_first(run: Run) -> None:
+    run.clock.advance(TIMEOUT)
+    run.core.lost("it broke")
+    run.clock.advance(TIMEOUT - 1)
+    run.core.logged_in(HELLO, welcome())
+    run.core.lost("it broke")
+    run.clock.advance(TIMEOUT - 1)
+    assert not run.result.called
+    run.clock.advance(1)
+    assert run.status == Status.UNREACHABLE
+
+
+@pytest.mark.parametrize("status", [Status.REFUSED, Status.NOT_CHATD])
+def test_what_ends_the_connection_for_good_ends_all_in_one_line(status: Status) -> None:
+    run = Run(online=False)
+    run.type("bob-Hi")
+    run.core.ended(status, "alice cannot log in: no\x1b.")
+    assert run.screen.lines == [Line(Kind.ERROR, "alice cannot log in: no\ufffd.")]
+    assert run.status == status
+    assert run.screen.stopped
+
+
+# Room --------------------------------------------------------------------------------
+
+
+def test_a_pipe_is_read_no_faster_than_it_is_answered(run: Run) -> None:
+    ids = [run.send("bob-Hi") for _ in range(ROOM - 1)]
+    assert run.core.when_room().called
+    ids.append(run.send("bob-Hi"))
+    room = run.core.when_room()
+    assert not room.called
+    run.core.happened(Accepted(ids[7], "bob", "stored"))
+    assert room.called
+
+
+def test_a_refusal_makes_room_too(run: Run) -> None:
+    ids = [run.send("bob,carol-Hi") for _ in range(ROOM)]
+    room = run.core.when_room()
+    run.core.happened(refusal(id=ids[0]))
+    assert room.called
+
+
+def test_a_pipe_is_not_read_without_a_connection(run: Run) -> None:
+    run.core.lost("it broke")
+    room = run.core.when_room()
+    assert not room.called
+    run.core.logged_in(HELLO, welcome())
+    assert room.called
+
+
+def test_before_the_login_a_pipe_is_read_to_a_bound() -> None:
+    run = Run(online=False)
+    run.type(*["bob-Hi"] * (ROOM - 1))
+    assert run.core.when_room().called
+    run.type("bob-Hi")
+    room = run.core.when_room()
+    assert not room.called
+    run.core.ended(Status.REFUSED, "no")
+    assert room.called
+
+
+def test_a_person_always_has_room(person: Run) -> None:
+    for _ in range(2 * ROOM):
+        person.send("bob-Hi")
+    person.core.lost("it broke")
+    assert person.core.when_room().called
+
+
+def test_the_front_end_can_have_nothing_received_for_a_while(run: Run) -> None:
+    run.core.hold_incoming()
+    assert run.link.holds == {"output"}
+    run.core.release_incoming()
+    assert not run.link.holds
+
+
+# The end -----------------------------------------------------------------------------
+
+
+def test_after_the_input_it_ends_when_all_is_answered_and_said_goodbye(
+    run: Run,
+) -> None:
+    message_id = run.send("bob-Hi")
+    run.core.end_of_input()
+    run.core.end_of_input()
+    assert run.link.left == 1
+    assert not run.result.called
+    run.core.happened(Accepted(message_id, "bob", "stored"))
+    assert not run.result.called
+    run.core.happened(Goodbye())
+    assert run.status == Status.OK
+    assert run.screen.stopped
+    assert not run.clock.getDelayedCalls()
+
+
+def test_what_the_server_left_unanswered_at_its_goodbye_is_unknown(run: Run) -> None:
+    run.send("bob-Hi")
+    run.core.end_of_input()
+    run.core.happened(Goodbye())
+    assert run.screen.take() == [
+        "line 1: The server said goodbye without an answer: it is not known whether"
+        " bob gets this: bob-Hi"
+    ]
+    assert run.status == Status.NOT_ACCEPTED
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_connection_lost_while_leaving_is_not_made_again(
+    run: Run, sent: bool
+) -> None:
+    if sent:
+        run.send("bob-Hi")
+    run.core.end_of_input()
+    run.core.lost("it broke")
+    assert run.status == (Status.NOT_ACCEPTED if sent else Status.OK)
+
+
+def test_quit_leaves_and_what_follows_it_is_not_sent(run: Run) -> None:
+    run.type("/quit", "bob-Hi")
+    assert run.link.left == 1
+    assert run.link.sent == []
+    run.core.happened(Goodbye())
+    assert run.status == Status.OK
+
+
+def test_an_input_that_ends_before_the_login_waits_for_it() -> None:
+    run = Run(online=False)
+    run.type("bob-Hi")
+    run.core.end_of_input()
+    assert not run.result.called
+    run.core.logged_in(HELLO, welcome())
+    assert len(run.link.sent) == 1
+    assert run.link.left == 1
+
+
+def test_an_input_without_lines_still_fetches_what_is_queued() -> None:
+    run = Run(online=False)
+    run.core.end_of_input()
+    run.core.logged_in(HELLO, welcome(queued=1))
+    run.core.happened(incoming("Hi", queued=True))
+    run.core.happened(Goodbye())
+    assert run.screen.take() == ["bob: Hi (2026-11-18 11:06:40 UTC)"]
+    assert run.status == Status.OK
+
+
+def test_a_quit_before_the_login_leaves_at_the_login() -> None:
+    run = Run(online=False)
+    run.type("bob-1", "/quit", "bob-2")
+    run.core.logged_in(HELLO, welcome())
+    assert [each["text"] for each in run.link.sent] == ["1"]
+    assert run.link.left >= 1
+
+
+def test_a_person_may_leave_before_the_server_is_reached() -> None:
+    run = Run(interactive=True, online=False)
+    run.core.end_of_input()
+    assert run.status == Status.UNREACHABLE
+
+
+def test_help_and_quit_need_no_connection(person: Run) -> None:
+    person.core.lost("it broke")
+    person.screen.take()
+    person.type("/help")
+    assert len(person.screen.take(Kind.ANSWER)) == 1 + len(COMMANDS)
+    person.type("/quit")
+    assert person.status == Status.OK
+
+
+def test_a_person_may_leave_while_the_connection_is_lost(person: Run) -> None:
+    person.core.lost("it broke")
+    person.core.end_of_input()
+    assert person.status == Status.OK
+
+
+def test_the_end_of_the_front_end_is_the_end_of_the_input(person: Run) -> None:
+    person.screen.ended.callback(None)
+    assert person.link.left == 1
+    person.core.happened(Goodbye())
+    assert person.status == Status.OK
+
+
+def test_what_was_received_is_kept_and_shown_before_the_end(run: Run) -> None:
+    run.book.slow = True
+    run.core.happened(incoming("Hi"))
+    run.core.end_of_input()
+    run.core.happened(Goodbye())
+    assert not run.result.called
+    assert not run.screen.stopped
+    run.book.catch_up()
+    assert run.screen.take() == ["bob: Hi"]
+    assert run.status == Status.OK
+
+
+def test_the_connection_is_closed_before_the_end(run: Run) -> None:
+    run.link.slow = True
+    run.core.end_of_input()
+    run.core.happened(Goodbye())
+    assert not run.screen.stopped
+    assert run.link.stopped is not None
+    run.link.stopped.callback(None)
+    assert run.status == Status.OK
+
+
+def test_an_interrupt_ends_it_with_its_status_whatever_is_under_way(run: Run) -> None:
+    run.send("bob-Hi")
+    run.core.interrupt(143)
+    run.core.interrupt(130)
+    assert run.status == 143
+    run.core.attempt_failed("late")
+    run.type("bob-late")
+    assert run.screen.take() == []
+
+
+def test_an_output_that_is_lost_ends_it_with_a_status(run: Run) -> None:
+    run.core.output_lost()
+    assert run.link.left == 1
+    run.core.happened(Goodbye())
+    assert run.status == Status.NOT_ACCEPTED
+
+
+def test_an_error_about_no_line_counts_as_one(run: Run) -> None:
+    run.core.happened(refusal("internal", text="Something went wrong."))
+    run.core.end_of_input()
+    run.core.happened(Goodbye())
+    assert run.screen.take() == ["Something went wrong."]
+    assert run.status == Status.NOT_ACCEPTED
+
+
+def test_a_front_end_that_breaks_ends_it(run: Run, logged_errors: Any) -> None:
+    run.screen.ended.errback(Failure(RuntimeError("no terminal")))
+    assert run.status == Status.NOT_ACCEPTED
+    assert len(logged_errors.flush(RuntimeError)) == 1
