@@ -168,8 +168,9 @@ class Outlet:
         acknowledged = self._handed
         if self._socket is not None:
             count = bytes_acknowledged(self._socket)
-            if count is not None:
-                acknowledged = min(count - self._base, self.written)
+            if count is None:
+                return  # the socket has failed: what the peer has is not known
+            acknowledged = min(count - self._base, self.written)
         if acknowledged < self.written:
             self._ticker.add(self)
         if acknowledged > self._acknowledged:

@@ -16,6 +16,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
+from chatd.server import outlet as outlet_module
 from chatd.server.outlet import TICK_SECONDS, Outlet, Ticker, Traffic
 from chatd.server.tcp import bytes_acknowledged
 
@@ -257,6 +258,20 @@ async def test_bytes_written_before_the_outlet_was_there_do_not_count(
     assert reports == [5]
     assert second.outstanding == 0
     second.lost()
+
+
+@linux
+@pytest_twisted.ensureDeferred
+async def test_a_socket_that_no_longer_says_what_arrived_acknowledges_nothing(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = await connect("tcp")
+    monkeypatch.setattr(outlet_module, "bytes_acknowledged", lambda connection: None)
+    pair.side.outlet.write(b"hello")
+    await pair.side.outlet.drained()
+    pair.side.outlet.look()
+    assert pair.side.reports == []
+    assert pair.side.outlet.outstanding == 5
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
