@@ -344,7 +344,8 @@ def test_the_readme_leads_to_every_document(path: Path) -> None:
     ids=lambda path: path.name,
 )
 def test_some_document_leads_to_every_other_file(path: Path) -> None:
-    assert f"]({path.name})" in read(DOCS / "operations.md")
+    links = [each for each in DOCS.glob("*.md") if f"]({path.name})" in read(each)]
+    assert links != []
 
 
 def test_files_that_the_architecture_names_exist() -> None:
