@@ -4,12 +4,18 @@ One transaction is under way at a time; what arrives meanwhile forms the next, s
 all senders. So the disk is waited for once a transaction, however many messages it has,
 and a single message waits for no timer.
 
-What is accepted is settled exactly once, in the order of acceptance: after it is on
-disk, or refused. A commit that failed refuses only the messages in it; what must not be
-lost by a failing disk, that a message was delivered, is tried again.
+A message that somebody is being shown is *held* for some tens of milliseconds first:
+if a receiver has acknowledged it by then, it never touches the disk. The messages of
+one receiver are written in the order of their acceptance: one that is to be written
+takes along those that are held.
+
+What is accepted is settled exactly once. A commit that failed refuses what nobody has
+seen; what was shown to somebody is kept, and is written with the next transaction. So
+is what must not be lost by a failing disk: that messages were delivered.
 """
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -22,11 +28,21 @@ from chatd.store.records import (
     Batch,
     Outcome,
     Removed,
+    StoredId,
     StoreFailure,
     User,
 )
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
+
+HOLD_SECONDS = 0.1
+"""How long a message is held at most; it may be a quarter less.
+
+A receiver that only listens delays its acknowledgement by up to 40 ms, and that it has
+come is noticed some 20 ms later.
+"""
+
+_HOLD_TICKS = 4
 
 RETRY_SECONDS = 1.0
 
@@ -34,10 +50,24 @@ OnRemoved = Callable[[int, Sequence[Removed]], None]
 
 
 class Entry(Protocol):
-    """An accepted message on its way to the disk, as the journal sees it."""
+    """An accepted message on its way to the disk, as the journal sees it.
+
+    `stored_id` is what is kept to know the message if it is sent again, if it may be.
+    """
 
     message: Message
     target: int
+    stored_id: StoredId | None
+    under_way: bool
+    """Set by the journal: whether a transaction has it."""
+
+    @property
+    def shown(self) -> bool:
+        """Whether somebody may have seen it: it can't be refused any more."""
+
+    @property
+    def delivered(self) -> bool:
+        """Whether a receiver has it: it need not be written any more."""
 
     def reconsider(self) -> Refusal | None:
         """Say whether the message must be refused after all.
@@ -65,12 +95,19 @@ class Journal:
         self._store = store
         self._clock = clock
         self._under_way = False
-        self._entries_under_way = 0
+        self._entries_under_way: Sequence[Entry] = ()
         self._scheduled = False
         self._failed = False
         self._failing = False
         self._retry_later = False
+        # By their receivers; the last are those held since the last tick.
+        self._held: deque[dict[int, list[Entry]]] = deque(
+            {} for _ in range(_HOLD_TICKS)
+        )
+        self._ticking = False
         self._entries: list[Entry] = []
+        # Shown, and a commit of them failed: before all others.
+        self._kept: list[Entry] = []
         self._arrivals: list[tuple[Arrival, Deferred[tuple[User, bool] | None]]] = []
         self._departures: dict[int, int] = {}
         self._removals: dict[int, tuple[int, OnRemoved]] = {}
@@ -80,13 +117,32 @@ class Journal:
 
     @property
     def waiting(self) -> int:
-        """How many messages are accepted and not settled."""
-        return len(self._entries) + self._entries_under_way
+        """How many messages are accepted, and neither on disk nor delivered."""
+        groups = [self._kept, self._entries, self._entries_under_way]
+        groups += [group for held in self._held for group in held.values()]
+        return sum(not entry.delivered for group in groups for entry in group)
 
     def append(self, entry: Entry) -> None:
-        """Write a message; the entry is settled after the commit."""
+        """Write a message, and those held of its receiver before it."""
+        self._take_held(entry.target)
         self._entries.append(entry)
         self._schedule()
+
+    def hold(self, entry: Entry) -> None:
+        """Write a message that was shown, unless it is delivered soon."""
+        held = self._held[-1].get(entry.target)
+        if held is None:
+            self._held[-1][entry.target] = [entry]
+            self._tick_later()
+        else:
+            held.append(entry)
+
+    def hurry(self, is_wanted: Callable[[Entry], bool]) -> None:
+        """Hold what is wanted no longer, nor what was accepted before it."""
+        groups = [each for held in self._held for each in held.items()]
+        for target, entries in groups:
+            if any(map(is_wanted, entries)):
+                self._take_held(target)
 
     def arrive(self, arrival: Arrival) -> Deferred[tuple[User, bool] | None]:
         """Record a login; return the user, and whether it is new.
@@ -116,14 +172,38 @@ class Journal:
         self._schedule()
 
     def flushed(self) -> Deferred[None]:
-        """Fire when nothing waits to be written.
+        """Hold nothing, and fire when nothing waits to be written.
 
         What failed and is to be tried again later counts as not waiting.
         """
         done: Deferred[None] = Deferred()
         self._flushed.append(done)
+        self.hurry(lambda entry: True)
         self._schedule()
         return done
+
+    def _tick_later(self) -> None:
+        if not self._ticking:
+            self._ticking = True
+            self._clock.callLater(HOLD_SECONDS / _HOLD_TICKS, self._tick)
+
+    def _tick(self) -> None:
+        self._ticking = False
+        for entries in self._held.popleft().values():
+            self._take(entries)
+        self._held.append({})
+        if any(self._held):
+            self._tick_later()
+
+    def _take_held(self, target: int) -> None:
+        for held in self._held:
+            if target in held:
+                self._take(held.pop(target))
+
+    def _take(self, entries: Iterable[Entry]) -> None:
+        self._entries.extend(entry for entry in entries if not entry.delivered)
+        if self._entries:
+            self._schedule()
 
     def _schedule(self) -> None:
         # At the end of the turn: what else this turn accepts goes along.
@@ -139,6 +219,8 @@ class Journal:
         removals: dict[int, tuple[int, OnRemoved]] = {}
         if not self._retry_later or entries or arrivals:
             removals, self._removals = self._removals, {}
+            kept, self._kept = self._kept, []
+            entries[:0] = [entry for entry in kept if not entry.delivered]
         if not (entries or arrivals or departures or removals):
             # A refusal of an entry may have let its sender go on.
             if not self._scheduled:
@@ -149,13 +231,15 @@ class Journal:
             departures=departures,
             removals={user: upto for user, (upto, _) in removals.items()},
             messages=[(entry.target, entry.message) for entry in entries],
+            ids=[entry.stored_id for entry in entries if entry.stored_id is not None],
         )
         self._under_way = True
-        self._entries_under_way = len(entries)
+        self._entries_under_way = entries
+        for entry in entries:
+            entry.under_way = True
 
         def committed(outcome: Outcome) -> None:
-            self._under_way = False
-            self._entries_under_way = 0
+            self._end_transaction(entries)
             self._retry_later = False
             if self._failing:
                 self._failing = False
@@ -164,8 +248,7 @@ class Journal:
             self._schedule()
 
         def failed(failure: Failure) -> None:
-            self._under_way = False
-            self._entries_under_way = 0
+            self._end_transaction(entries)
             self._report(failure)
             self._keep(removals)
             for _, arrived in arrivals:
@@ -176,20 +259,28 @@ class Journal:
         done = self._store.commit(batch).addCallbacks(committed, failed)
         _ = done.addErrback(self._unexpected)
 
+    def _end_transaction(self, entries: Sequence[Entry]) -> None:
+        self._under_way = False
+        self._entries_under_way = ()
+        for entry in entries:
+            entry.under_way = False
+
     def _take_entries(self) -> list[Entry]:
-        entries, self._entries = self._entries, []
+        """Return what is to be written, without what need not or must not be."""
+        entries = [entry for entry in self._entries if not entry.delivered]
+        self._entries = []
         if not self._failed:
             return entries
         self._failed = False
-        kept = []
+        taken = []
         for entry in entries:
-            refusal = entry.reconsider()
+            refusal = None if entry.shown else entry.reconsider()
             if refusal is None:
-                kept.append(entry)
+                taken.append(entry)
             else:
                 self.refused += 1
                 self._settle(entry, refusal)
-        return kept
+        return taken
 
     def _finish(
         self,
@@ -211,15 +302,25 @@ class Journal:
             arrived.callback(answer)
 
     def _refuse(self, entries: Sequence[Entry], reason: str) -> None:
-        if entries:
-            self._failed = True
-            self.refused += len(entries)
-            self._log.error(
-                "Refused {count} messages: {reason}", count=len(entries), reason=reason
-            )
+        """Refuse what nobody has seen, and keep the rest for the next transaction."""
+        if not entries:
+            return
+        self._failed = True
+        refused = 0
         for entry in entries:
+            if entry.shown and not entry.delivered:
+                self._kept.append(entry)
+                continue
+            refused += not entry.delivered
             name = entry.message.target
             self._settle(entry, Refusal("not-stored", name=name, reason=reason))
+        if refused:
+            self.refused += refused
+            self._log.error(
+                "Refused {count} messages: {reason}", count=refused, reason=reason
+            )
+        if self._kept:
+            self._retry_in_a_while()
 
     def _settle(self, entry: Entry, refusal: Refusal | None) -> None:
         try:
@@ -245,6 +346,9 @@ class Journal:
             newer = self._removals.get(user)
             if newer is None or newer[0] < upto:
                 self._removals[user] = (upto, on_removed)
+        self._retry_in_a_while()
+
+    def _retry_in_a_while(self) -> None:
         if not self._retry_later:
             self._retry_later = True
             self._clock.callLater(RETRY_SECONDS, self._retry)

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from chatd.accounts import Accounts
 from chatd.hub.hub import Hub
-from chatd.journal import Journal
+from chatd.journal import HOLD_SECONDS, Journal
 from chatd.limits import Limits
 from chatd.server.connection import Connection
 from chatd.server.factory import ChatFactory
@@ -85,12 +85,17 @@ class MemoryStore:
         (last,) = connection.execute(
             "SELECT COALESCE(MAX(position), 0) FROM offline_messages"
         ).fetchone()
-        self._positions = count(last + 1)
+        (known,) = connection.execute(
+            "SELECT COALESCE(MAX(position), 0) FROM stored_ids"
+        ).fetchone()
+        self.last_position = max(last, known)
+        self._positions = count(self.last_position + 1)
         self._commits: list[_Slow[Any]] = []
         self._reads: list[_Slow[Any]] = []
 
     def allot(self) -> int:
-        return next(self._positions)
+        self.last_position = next(self._positions)
+        return self.last_position
 
     def commit(self, batch: Batch) -> Deferred[Outcome]:
         return self._in_order(partial(self._carry_out, batch))
@@ -156,6 +161,14 @@ class MemoryStore:
         self, target: int, name: str, after: int, max_bytes: int
     ) -> Deferred[list[Message]]:
         return self._read(transactions.page, target, name, after, max_bytes)
+
+    def find_stored_ids(
+        self, sender: int, id: str
+    ) -> Deferred[dict[int, tuple[int, bytes]]]:
+        return self._read(transactions.find_stored_ids, sender, id)
+
+    def highest_stored_id(self, sender: int) -> Deferred[str]:
+        return self._read(transactions.highest_stored_id, sender)
 
     def names_seen_last(self, most: int) -> Deferred[list[tuple[str, str]]]:
         return self._read(transactions.names_seen_last, most)
@@ -355,6 +368,16 @@ class MemoryServer:
                 return
             self.clock.advance(0)
         raise AssertionError("the server does not come to rest")
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, a hundredth of a second at a time."""
+        for _ in range(round(seconds * 100)):
+            self.clock.advance(0.01)
+            self.settle()
+
+    def end_hold(self) -> None:
+        """Let the time pass for which messages are held."""
+        self.wait(2 * HOLD_SECONDS)
 
     def connect(self, host: str = "127.0.0.1") -> Client:
         """Return a new connection; it has been sent the prompt."""

@@ -3,18 +3,18 @@
 A delivery is *catching up* or *live*. One that catches up gets its messages from the
 store, a page at a time, each after the transport has drained; login with a long queue
 and a receiver that stopped reading are this one mechanism. A live one is written each
-message as soon as that is on disk. It turns live when, in one reactor turn, the store
-has nothing after its position; it falls behind when what its peer has not acknowledged
-exceeds a bound. So the memory for a slow peer is that bound and one page.
+message as soon as that is accepted. It turns live when, in one reactor turn, the store
+has nothing after its position and what is accepted and not yet on disk has been written
+to it from memory; it falls behind when what its peer has not acknowledged exceeds a
+bound. So the memory for a slow peer is that bound and one page.
 
 Of two connections of one name the first drains the backlog: the second *waits* until
-the first has everything that was queued when the second came, or has failed, or has
-got nowhere for a while. This keeps one rule, by which messages are taken from the
-queue: every message up to a delivery's position was written to it, or is known to have
-reached another connection.
+the first has everything that was queued, or shown to the first, when the second came,
+or has failed, or has got nowhere for a while. This keeps one rule, by which messages
+are taken from the queue: every message up to a delivery's position was written to it,
+or is known to have reached another connection.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Protocol
@@ -24,7 +24,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from chatd import background
-from chatd.hub.receiver import Receiver
+from chatd.hub.receiver import Accepted, Receiver
+from chatd.hub.unconfirmed import Unconfirmed
 from chatd.store.records import StoreFailure
 from chatd.wire.message import Message
 
@@ -44,20 +45,22 @@ MISSED = "Some messages went only to another connection of yours."
 class Peer(Protocol):
     """A connection that receives, as the hub sees it."""
 
-    @property
-    def written(self) -> int:
-        """How many bytes were written to this connection so far."""
+    acknowledges: bool
+    """Whether the peer's program says what it has; else its machine does."""
 
     @property
     def outstanding(self) -> int:
-        """How many of them the other end has not acknowledged."""
+        """How many bytes written the other end's machine has not acknowledged."""
 
     @property
     def crowded(self) -> bool:
         """Whether all connections together hold too much that was not read."""
 
-    def deliver(self, messages: Sequence[Message], *, queued: bool) -> None:
-        """Write messages, in order; `queued` ones waited when the user logged in."""
+    def deliver(self, messages: Sequence[Message], *, queued: bool) -> Sequence[int]:
+        """Write messages, in order; `queued` ones waited when the user logged in.
+
+        Returns the mark of each, by which `acknowledged` will be told of it.
+        """
 
     def notice(self, text: str) -> None:
         """Write a line for the person."""
@@ -110,9 +113,10 @@ class Delivery:
         self._max_outstanding = max_outstanding
         self._queued_upto = 0
         self._position = 0
-        self._unconfirmed: deque[tuple[int, int]] = deque()
+        self._unconfirmed = Unconfirmed()
         self._stall: IDelayedCall | None = None
         self._begun: Deferred[None] | None = None
+        self._news: Deferred[None] | None = None
         self._finishing = False
         self._told_missed = False
         self._overtaken = 0
@@ -120,7 +124,7 @@ class Delivery:
 
     @property
     def live(self) -> bool:
-        """Whether each message is written as soon as it is stored."""
+        """Whether each message is written as soon as it is accepted."""
         return self.state is State.LIVE
 
     @property
@@ -131,8 +135,9 @@ class Delivery:
     @property
     def must_wait(self) -> bool:
         """Whether another connection is draining what waits now."""
-        return self._receiver.undelivered > 0 and any(
-            other is not self and other.draining for other in self._receiver.deliveries
+        receiver = self._receiver
+        return receiver.delivered < receiver.under_way and any(
+            other is not self and other.draining for other in receiver.deliveries
         )
 
     @property
@@ -148,17 +153,16 @@ class Delivery:
         Fires when the first page of it is written, or will come later or not at all.
         """
         begun = self._begun = Deferred()
-        self._queued_upto = self._receiver.committed
-        self._position = self._receiver.delivered
+        receiver = self._receiver
+        self._queued_upto = receiver.committed
+        self._position = receiver.delivered
         if self.must_wait:
+            self._queued_upto = receiver.under_way
             self.state = State.WAITING
             self._watch_for_stall()
-        elif self._receiver.undelivered > 0:
+        elif receiver.delivered < receiver.committed or not self._turn_live():
             self._catch_up()
-        else:
-            self._position = self._receiver.committed
-            self.state = State.LIVE
-        self._receiver.joined(self)
+        receiver.joined(self)
         if self.state is not State.CATCHING_UP:
             self._tell_begun()
         return begun
@@ -170,34 +174,33 @@ class Delivery:
         if state not in (State.NEW, State.CLOSED):
             self._receiver.left(self)
         self._tell_begun()
+        self._tell_news()
         self._tell_done()
 
-    def offer(self, message: Message) -> None:
-        """Write a message that was just stored, if this delivery is live."""
+    def offer(self, entry: Accepted) -> None:
+        """Write a message that was just accepted, if this delivery is live."""
         if self.state is not State.LIVE or self._finishing:
             return
-        if message.position <= self._position:
-            return  # a page had it: it was on disk before that was reported
-        bound = CROWDED_BYTES if self._peer.crowded else self._max_outstanding
-        if (
-            self._peer.outstanding + message.weight > bound
-            or len(self._unconfirmed) >= MAX_UNCONFIRMED
-        ):
+        if not self._write_unsettled(entry):
             self._catch_up()
-            return
-        self._write([message])
 
-    def acknowledged(self, upto: int) -> None:
-        """Take note that the peer has the first `upto` bytes written to it."""
-        position = 0
-        while self._unconfirmed and self._unconfirmed[0][0] <= upto:
-            position = self._unconfirmed.popleft()[1]
+    def acknowledged(self, mark: int) -> None:
+        """Take note that the peer has everything up to a mark."""
+        position = self._unconfirmed.confirm(mark)
         if position:
             self._receiver.confirm(position)
+            self._tell_news()
             self._tell_done()
+
+    def more_stored(self) -> None:
+        """Take note that the queue has grown."""
+        self._tell_news()
 
     def another_confirmed(self) -> None:
         """Take note that some connection got further."""
+        self._unconfirmed.forget(self._receiver.delivered)
+        self._tell_news()
+        self._tell_done()
         if self.state is State.WAITING:
             if self._receiver.delivered >= self._queued_upto:
                 self._position = self._queued_upto
@@ -208,6 +211,11 @@ class Delivery:
         elif not self._overtaken and self._receiver.delivered > self._position:
             self._overtaken = self._receiver.delivered
 
+    def another_took_over(self) -> None:
+        """Give that one its time."""
+        if self.state is State.WAITING:
+            self._watch_for_stall()
+
     def another_left(self) -> None:
         """Take over if the connection that was draining the backlog has gone."""
         if self.state is State.WAITING and not self.must_wait:
@@ -216,7 +224,8 @@ class Delivery:
     def finish(self, *, queued: bool) -> Deferred[None]:
         """Deliver no more than what is written, and what was `queued` at login.
 
-        Fires when the peer has acknowledged all that, or is gone.
+        Fires when the peer has all that, as far as its machine tells, or is gone. A
+        program that acknowledges by itself is not waited for.
         """
         self._finishing = True
         if not queued:
@@ -231,9 +240,15 @@ class Delivery:
         if begun is not None:
             begun.callback(None)
 
+    def _tell_news(self) -> None:
+        news, self._news = self._news, None
+        if news is not None:
+            news.callback(None)
+
     def _tell_done(self) -> None:
         open_ = self.state is not State.CLOSED
-        if open_ and (self._unconfirmed or self._position < self._queued_upto):
+        awaited = len(self._unconfirmed) > 0 and not self._peer.acknowledges
+        if open_ and (awaited or self._position < self._queued_upto):
             return
         done, self._done = self._done, []
         for each in done:
@@ -241,12 +256,26 @@ class Delivery:
 
     def _write(self, messages: Sequence[Message]) -> None:
         queued = [each for each in messages if each.position <= self._queued_upto]
+        marks: list[int] = []
         if queued:
-            self._peer.deliver(queued, queued=True)
+            marks += self._peer.deliver(queued, queued=True)
         if len(queued) < len(messages):
-            self._peer.deliver(messages[len(queued) :], queued=False)
+            marks += self._peer.deliver(messages[len(queued) :], queued=False)
+        for message, mark in zip(messages, marks, strict=True):
+            self._unconfirmed.add(mark, message.position, message.weight)
         self._position = messages[-1].position
-        self._unconfirmed.append((self._peer.written, self._position))
+        self._receiver.shown = max(self._receiver.shown, self._position)
+
+    def _write_unsettled(self, entry: Accepted) -> bool:
+        """Write a message from memory, if there is room; return whether there was."""
+        message = entry.message
+        bound = CROWDED_BYTES if self._peer.crowded else self._max_outstanding
+        behind = max(self._peer.outstanding, self._unconfirmed.weight)
+        if behind + message.weight > bound or len(self._unconfirmed) >= MAX_UNCONFIRMED:
+            return False
+        entry.shown = True
+        self._write([message])
+        return True
 
     def _catch_up(self) -> None:
         self.state = State.CATCHING_UP
@@ -293,9 +322,28 @@ class Delivery:
             self._tell_begun()
             self._tell_done()
             if self._position >= receiver.committed:
-                self.state = State.LIVE
-                self._told_missed = False
-                return
+                if self._turn_live():
+                    self._tell_done()
+                    return
+                if not self._finished:
+                    self._news = Deferred()
+                    await self._news
+
+    def _turn_live(self) -> bool:
+        """Write what is accepted and not on disk; return whether that was all of it.
+
+        What was not in the store when it was read, and was not written from memory,
+        would be missed: so this is done in the turn in which the page was written.
+        """
+        receiver = self._receiver
+        if self._position < receiver.delivered:
+            self._skip_to(receiver.delivered)
+        for entry in receiver.unsettled_after(self._position):
+            if self._finished or not self._write_unsettled(entry):
+                return False
+        self.state = State.LIVE
+        self._told_missed = False
+        return True
 
     @property
     def _finished(self) -> bool:
@@ -320,6 +368,7 @@ class Delivery:
     def _take_over(self) -> None:
         self._stop_watching()
         self._position = self._receiver.delivered
+        self._receiver.took_over(self)
         self._catch_up()
 
 

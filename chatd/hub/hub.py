@@ -10,9 +10,11 @@ from twisted.logger import Logger
 from chatd.accounts import Accounts, Origin
 from chatd.hub.delivery import Delivery, Peer
 from chatd.hub.receiver import Receiver
+from chatd.hub.resends import Earlier, Resends
 from chatd.hub.session import Pending, Session
 from chatd.journal import Journal
 from chatd.limits import Limits
+from chatd.store.records import User
 from chatd.store.store import Store
 from chatd.wire.answers import Refusal
 from chatd.wire.names import Name
@@ -21,6 +23,9 @@ IDLE_RECEIVERS = 10_000
 """How many receivers are kept in memory before idle ones are forgotten."""
 
 EXPIRE_AT_ONCE = 1_000
+
+WEEK = 7 * 24 * 3600 * 1000
+"""How long the ids of stored messages are known, in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class Hub:
         self._online: dict[str, Receiver] = {}
         self._online_keys: list[str] = []
         self.pending = Pending(limits.all_pending_bytes)
+        self._resends = Resends()
 
     async def login(
         self, name: Name, origin: Origin, peer: Peer | None
@@ -69,7 +75,7 @@ class Hub:
         user, new = await self._accounts.admit(name, origin)
         receiver = self._receivers.get(user.key)
         if receiver is None:
-            receiver = self._remember(Receiver(user, self._journal, self._limits))
+            receiver = self._remember(self._receiver(user))
         limit = self._limits.connections_by_user
         if receiver.connections >= limit:
             raise Refusal("too-many-connections", limit=limit, scope="of one user")
@@ -91,6 +97,7 @@ class Hub:
             clock=self._clock,
             limits=self._limits,
             pending=self.pending,
+            resends=self._resends,
             presence=self,
         )
         return session, new
@@ -144,6 +151,25 @@ class Hub:
                     each.lookers -= 1
         return found
 
+    async def sent_before(
+        self, sender: Receiver, message_id: str
+    ) -> dict[int, Earlier]:
+        """Return what the store knows of an id of a sender's, by target."""
+        ids = self._resends.of(sender.id)
+        if ids.highest is None:
+            highest = await self._store.highest_stored_id(sender.id)
+            ids = self._resends.of(sender.id)
+            ids.highest = max(highest, ids.highest or "")
+            if not ids.may_be_stored(message_id):
+                return {}
+        found = await self._store.find_stored_ids(sender.id, message_id)
+        return {target: Earlier(*each) for target, each in found.items()}
+
+    async def forget_ids(self) -> None:
+        """Forget the ids of messages that were stored more than a week ago."""
+        now = int(self._clock.seconds() * 1000)
+        await self._store.forget_stored_ids(now - WEEK, now + WEEK)
+
     def online(self, most: int, besides: str) -> NameList:
         """Return who is online, those who came last; `besides` is left out."""
         names: list[str] = []
@@ -186,9 +212,7 @@ class Hub:
             user = await self._store.find_user(key)
             if user is None:
                 continue
-            receiver = self._receivers.get(key) or self._remember(
-                Receiver(user, self._journal, self._limits)
-            )
+            receiver = self._receivers.get(key) or self._remember(self._receiver(user))
             if not receiver.connections:
                 self._log.info(
                     "Dropping the queue of {name}, unused: {count} messages",
@@ -205,9 +229,12 @@ class Hub:
                 return None
             # Somebody else may have looked the name up at the same time.
             receiver = self._receivers.get(user.key) or self._remember(
-                Receiver(user, self._journal, self._limits)
+                self._receiver(user)
             )
         return receiver
+
+    def _receiver(self, user: User) -> Receiver:
+        return Receiver(user, self._journal, self._limits, self._store.last_position)
 
     async def _look_up_share(self, receiver: Receiver, sender: str) -> None:
         if not receiver.backlog.knows(sender):

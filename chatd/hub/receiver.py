@@ -1,12 +1,14 @@
 """A receiver: one user, while anything goes to it.
 
 It is in memory while the user is connected or anything is on its way to its queue, and
-some time longer. The queue itself is in the store; here are its figures, and the
-deliveries, one for each connection that receives.
+some time longer. The queue itself is in the store; here are its figures, what was
+accepted and is neither on disk nor delivered, and the deliveries, one for each
+connection that receives.
 """
 
+from bisect import insort
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from chatd.backlog import Backlog
@@ -27,22 +29,53 @@ class Removals(Protocol):
         """Take a user's messages up to a position from its queue."""
 
 
+class Accepted(Protocol):
+    """A message that was accepted and is not settled, as its receiver sees it.
+
+    `shown` is set when it is written to a connection of the receiver.
+    """
+
+    message: Message
+    shown: bool
+
+    def confirm(self) -> bool:
+        """Take note that a connection has it; return whether a transaction has it."""
+
+
+class Informed(Protocol):
+    """Who is told what becomes of a message, as its receiver sees it."""
+
+    wants_delivery: bool
+
+    def stored(self, *, may_be_delivered: bool) -> None:
+        """Take note that it is on disk; `delivered` may follow."""
+
+    def delivered(self) -> None:
+        """Take note that a connection has it."""
+
+
 class Connection(Protocol):
     """What a receiver needs of the delivery to one of its connections."""
 
     @property
     def live(self) -> bool:
-        """Whether each message is written to it as soon as that is stored."""
+        """Whether each message is written to it as soon as that is accepted."""
 
     @property
     def draining(self) -> bool:
         """Whether it takes messages from the queue, or is past its end."""
 
-    def offer(self, message: Message) -> None:
-        """Write a message that was just stored, if live."""
+    def offer(self, entry: Accepted) -> None:
+        """Write a message that was just accepted, if live."""
+
+    def more_stored(self) -> None:
+        """Take note that the queue has grown."""
 
     def another_confirmed(self) -> None:
         """Take note that some connection got further."""
+
+    def another_took_over(self) -> None:
+        """Take note that a connection drains the queue in another's place."""
 
     def another_left(self) -> None:
         """Take note that a connection has gone."""
@@ -51,19 +84,24 @@ class Connection(Protocol):
 class Receiver:
     """One user's queue and connections.
 
-    `committed` is the position of the last message on disk, `delivered` that of the
-    last one that some connection is known to have.
+    `committed` is the position of the last message on disk, `shown` that of the last
+    one that was written to a connection, `delivered` that of the last one that some
+    connection is known to have. `now` is the highest position allotted so far.
     """
 
-    def __init__(self, user: User, removals: Removals, limits: Limits) -> None:
+    def __init__(
+        self, user: User, removals: Removals, limits: Limits, now: int
+    ) -> None:
         self.id = user.id
         self.key = user.key
         self.name = user.name
         self.backlog = Backlog(
             user.name, limits, Amount(user.queued_messages, user.queued_bytes)
         )
-        self.committed = user.last_position
-        self.delivered = 0
+        # What is in the queue no more was delivered.
+        self.delivered = user.first_position - 1 if user.queued_messages else now
+        self.committed = max(user.last_position, self.delivered)
+        self.shown = self.delivered
         self.deliveries: list[Connection] = []
         self.connections = 0
         """Connections under this name, those that only send included."""
@@ -72,6 +110,7 @@ class Receiver:
         self._removals = removals
         self._pending = 0
         self._removing = False
+        self._unsettled: dict[int, Accepted] = {}
         self._watches: deque[tuple[int, Callable[[], None]]] = deque()
 
     @property
@@ -81,34 +120,56 @@ class Receiver:
 
     @property
     def undelivered(self) -> int:
-        """How many messages no connection is known to have.
+        """How many messages on disk no connection is known to have.
 
         Those that one has are in the queue a little longer.
         """
         return self.backlog.stored if self.delivered < self.committed else 0
 
     @property
+    def under_way(self) -> int:
+        """The position up to which all is stored, or was shown to somebody."""
+        return max(self.committed, self.shown)
+
+    @property
     def idle(self) -> bool:
         """Whether nothing would be lost by forgetting this object."""
         return not (self.connections or self.lookers or self._pending or self._removing)
 
-    def accept(self, sender: str, size: int) -> None:
+    def reserve(self, sender: str, size: int) -> None:
         """Keep a place in the queue. Raises `Refusal`: queue-full."""
         self.backlog.reserve(sender, size)
         self._pending += 1
 
-    def refused(self, message: Message) -> None:
-        """Give back the place of an accepted message that could not be stored."""
+    def accept(self, entry: Accepted) -> None:
+        """Take a message that has a place, and write it to live connections."""
+        self._unsettled[entry.message.position] = entry
+        for delivery in self.deliveries:
+            delivery.offer(entry)
+
+    def unsettled_after(self, position: int) -> Iterator[Accepted]:
+        """Return what is accepted, and not known to be on disk or delivered.
+
+        In the order of acceptance, from behind a position on.
+        """
+        for each, entry in list(self._unsettled.items()):
+            if each > position:
+                yield entry
+
+    def unstored(self, message: Message) -> None:
+        """Give back the place of a message that will not be on disk."""
+        self._unsettled.pop(message.position, None)
         self._pending -= 1
         self.backlog.release(message.sender, 1, message.size)
 
     def stored(self, message: Message) -> None:
-        """Take note that a message is on disk, and write it to live connections."""
+        """Take note that a message is on disk."""
+        self._unsettled.pop(message.position, None)
         self._pending -= 1
         self.backlog.stored += 1
         self.committed = message.position
         for delivery in self.deliveries:
-            delivery.offer(message)
+            delivery.more_stored()
 
     def confirm(self, position: int) -> None:
         """Take note that a connection has every message up to a position.
@@ -118,24 +179,49 @@ class Receiver:
         if position <= self.delivered:
             return
         self.delivered = position
-        self._removing = True
-        self._removals.remove(self.id, position, self._removed)
+        on_disk = self.backlog.stored > 0
+        confirmed: list[Accepted] = []
+        for each, entry in self._unsettled.items():
+            if each > position:
+                break
+            confirmed.append(entry)
+        for entry in confirmed:
+            del self._unsettled[entry.message.position]
+            on_disk |= entry.confirm()
+        if on_disk:
+            self._removing = True
+            self._removals.remove(self.id, position, self._removed)
         while self._watches and self._watches[0][0] <= position:
             self._watches.popleft()[1]()
         for delivery in list(self.deliveries):
             delivery.another_confirmed()
 
-    def watch(self, position: int, delivered: Callable[[], None]) -> None:
-        """Call back when the message at a position is confirmed.
+    def tell_stored(self, position: int, receipt: Informed) -> None:
+        """Tell that the message at a position is stored, and later that it came.
 
-        Positions must rise from call to call. Never called if the messages stay in
-        the queue; forgotten when the last connection goes.
+        The latter never if the messages stay in the queue: those who wait for it are
+        forgotten when the last connection goes.
         """
-        self._watches.append((position, delivered))
+        may_be_delivered = receipt.wants_delivery and self.online
+        receipt.stored(may_be_delivered=may_be_delivered)
+        if may_be_delivered:
+            self._watch(position, receipt.delivered)
+
+    def _watch(self, position: int, delivered: Callable[[], None]) -> None:
+        if self._watches and position < self._watches[-1][0]:
+            insort(self._watches, (position, delivered), key=lambda each: each[0])
+        else:
+            self._watches.append((position, delivered))
 
     def joined(self, delivery: Connection) -> None:
         """Add a connection that receives."""
         self.deliveries.append(delivery)
+
+    def took_over(self, delivery: Connection) -> None:
+        """Take note that a connection drains the queue in another's place."""
+        for other in list(self.deliveries):
+            if other is not delivery:
+                other.another_took_over()
 
     def left(self, delivery: Connection) -> None:
         """Take a connection away; another may have to go on where it stopped."""

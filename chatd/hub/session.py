@@ -1,38 +1,28 @@
 """A session: one connection that is logged in.
 
-It accepts what the connection sends, and counts what of it is not on disk yet; a
+It accepts what the connection sends, and counts what of it is not settled yet; a
 connection that sends faster than the disk can take is slowed by that count. If the
 connection receives, the session has a delivery.
 """
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
+from chatd.hub.acceptance import Acceptance, Receipt
 from chatd.hub.delivery import Delivery
+from chatd.hub.interruptions import Interruptions
 from chatd.hub.receiver import Receiver
+from chatd.hub.resends import Earlier, Resends, digest
 from chatd.journal import Journal
 from chatd.limits import Limits
+from chatd.store.records import StoredId
 from chatd.wire.answers import Refusal
-from chatd.wire.message import Message, new_id
+from chatd.wire.message import Message
 
-
-class Receipt(Protocol):
-    """What becomes of one message to one target; the sender's form implements it."""
-
-    wants_delivery: bool
-    """Whether `delivered` is of interest."""
-
-    def stored(self, *, may_be_delivered: bool) -> None:
-        """Take note that it is on disk; `delivered` may follow."""
-
-    def delivered(self) -> None:
-        """Take note that the receiver has it; never if that takes until a login."""
-
-    def refused(self, refusal: Refusal) -> None:
-        """Take note that nothing was sent: nobody has seen it."""
+NOTHING_STORED: Final[Mapping[int, Earlier]] = {}
 
 
 class Presence(Protocol):
@@ -49,7 +39,7 @@ class Presence(Protocol):
 
 
 class Pending:
-    """What was accepted and is not on disk yet, of all sessions together."""
+    """What was accepted and is not settled yet, of all sessions together."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -87,6 +77,7 @@ class Session:
         clock: IReactorTime,
         limits: Limits,
         pending: Pending,
+        resends: Resends,
         presence: Presence,
     ) -> None:
         self.receiver = receiver
@@ -98,11 +89,13 @@ class Session:
         self._clock = clock
         self._limits = limits
         self._all_pending = pending
+        self._resends = resends
         self._presence = presence
         self._pending_messages = 0
         self._pending_bytes = 0
         self._failed: dict[str, int] = {}
-        self._interrupted: set[str] = set()
+        self._interruptions = Interruptions(clock)
+        self._all_settled: list[Deferred[None]] = []
 
     @property
     def name(self) -> str:
@@ -111,7 +104,7 @@ class Session:
 
     @property
     def must_pause(self) -> bool:
-        """Whether too much of what this session sent awaits a commit."""
+        """Whether too much of what this session sent is not settled."""
         return (
             self._pending_messages >= self._limits.pending_messages
             or self._pending_bytes >= self._limits.pending_bytes
@@ -128,47 +121,117 @@ class Session:
         self._presence.came(self.receiver)
         return begun
 
+    def may_be_stored(self, message_id: str) -> bool:
+        """Whether `send` needs what the store knows of an id of this user's."""
+        return self._resends.of(self.receiver.id).may_be_stored(message_id)
+
     def send(
-        self, target: Receiver, text: str, message_id: str | None, receipt: Receipt
+        self,
+        target: Receiver,
+        text: str,
+        message_id: str,
+        receipt: Receipt,
+        *,
+        own_id: bool = False,
+        stored: Mapping[int, Earlier] = NOTHING_STORED,
+        at_once: bool = False,
     ) -> None:
         """Accept a message, whose `receipt` is told what becomes of it.
 
-        Raises `Refusal`: queue-full, out-of-order.
+        A message with an `own_id`, the sender's, that was accepted before is not sent
+        again: its receipt is told what became of the first. `stored` is what the store
+        knows of the id, by target. With `at_once` the message is written though it is
+        shown to somebody.
+
+        Raises `Refusal`: queue-full, out-of-order, id-used.
         """
-        if target.key in self._interrupted:
-            raise Refusal("out-of-order", name=target.name)
+        text_digest = None
+        if own_id:
+            text_digest = digest(text)
+            known = self._resends.of(self.receiver.id)
+            earlier = known.find(message_id, target.id) or stored.get(target.id)
+            if earlier is not None:
+                earlier.check(text_digest, message_id, target.name)
+                self._send_again(target, earlier, receipt)
+                return
+        self._interruptions.check(target, message_id if own_id else None)
         size = len(text.encode())
         try:
-            target.accept(self.name, size)
+            target.reserve(self.name, size)
         except Refusal:
-            self._interrupted.add(target.key)
+            first = message_id if own_id else None
+            self._interruptions.begin(target, first, self._allot())
             raise
         message = Message(
             self._allot(),
-            message_id or new_id(),
+            message_id,
             self.name,
             target.name,
             text,
             int(self._clock.seconds() * 1000),
             size,
         )
+        acceptance = Acceptance(self, target, message, receipt)
+        if text_digest is not None:
+            acceptance.stored_id = StoredId(
+                message.position,
+                self.receiver.id,
+                message.id,
+                target.id,
+                text_digest,
+                message.time,
+            )
+            known.add(
+                message.id,
+                target.id,
+                Earlier(message.position, text_digest, acceptance),
+            )
         self._pending_messages += 1
         self._pending_bytes += size
         self._all_pending.add(size)
-        self._journal.append(Acceptance(self, target, message, receipt))
+        target.accept(acceptance)
+        if acceptance.shown:
+            receipt.taken()
+        if acceptance.shown and not at_once:
+            self._journal.hold(acceptance)
+        else:
+            self._journal.append(acceptance)
+
+    def _send_again(self, target: Receiver, earlier: Earlier, receipt: Receipt) -> None:
+        if earlier.entry is not None:
+            earlier.entry.also(receipt)
+        elif earlier.position <= target.delivered:
+            receipt.delivered()
+        else:
+            target.tell_stored(earlier.position, receipt)
 
     def forgive(self) -> None:
-        """Take messages again to targets of which an earlier one failed.
+        """Take messages without ids again to targets of which an earlier one failed.
 
         Called when every line that was under way at that time has been refused, so
         that messages sent after the error are in order again.
         """
-        self._interrupted.clear()
+        self._interruptions.forgive()
+
+    def all_settled(self) -> Deferred[None]:
+        """Fire when each message sent is on disk, delivered or refused.
+
+        What could be held for some time is written now.
+        """
+        done: Deferred[None] = Deferred()
+        if self._pending_messages:
+            self._all_settled.append(done)
+            self._journal.hurry(
+                lambda entry: isinstance(entry, Acceptance) and entry.session is self
+            )
+        else:
+            done.callback(None)
+        return done
 
     def finish(self, *, queued: bool) -> Deferred[None]:
         """Deliver no more than what is written, and what was `queued` at login.
 
-        Fires when the peer has acknowledged all that, or is gone.
+        Fires when the peer has all that, as far as its machine tells, or is gone.
         """
         if self.delivery is None:
             return succeed(None)
@@ -181,65 +244,39 @@ class Session:
             self._presence.went(self.receiver)
 
     def close(self) -> None:
-        """Leave; what was accepted is still stored."""
+        """Leave; what was accepted is still stored or delivered."""
         self.stop_receiving()
         self._presence.left(self.receiver)
 
-    def settled(self, acceptance: "Acceptance", refusal: Refusal | None) -> None:
-        """Count a message out that is on disk, or refused."""
+    # What its acceptances call (`Sender`).
+
+    def settled(self, acceptance: Acceptance, *, refused: bool) -> None:
+        """Count a message out that is on disk, delivered or refused."""
+        stored_id = acceptance.stored_id
+        if stored_id is not None:
+            known = self._resends.of(self.receiver.id)
+            tell = known.refused if refused else known.settled
+            tell(stored_id.id, stored_id.target)
         size = acceptance.message.size
         self._pending_messages -= 1
         self._pending_bytes -= size
         self._all_pending.add(-size)
-        if refusal is not None:
-            # What was accepted after it and is not settled must not overtake it.
-            key = acceptance.receiver.key
-            self._failed[key] = self._allot()
-            self._interrupted.add(key)
+        if refused:
+            # What was accepted after it and nobody has seen must not overtake it.
+            receiver, position = acceptance.receiver, acceptance.message.position
+            self._failed[receiver.key] = self._allot()
+            message_id = None if stored_id is None else stored_id.id
+            self._interruptions.begin(receiver, message_id, position)
         elif self._failed and not self._pending_messages:
             self._failed.clear()
         if self.on_settled is not None:
             self.on_settled()
+        if not self._pending_messages:
+            waiting, self._all_settled = self._all_settled, []
+            for each in waiting:
+                each.callback(None)
 
-    def failed_before(self, acceptance: "Acceptance") -> bool:
+    def failed_before(self, acceptance: Acceptance) -> bool:
         """Whether a message failed after whose failure this one would be stored."""
         failed = self._failed.get(acceptance.receiver.key, 0)
         return acceptance.message.position <= failed
-
-
-class Acceptance:
-    """An accepted message on its way to the disk; the journal's `Entry`."""
-
-    __slots__ = ("_receipt", "_session", "message", "receiver", "target")
-
-    def __init__(
-        self, session: Session, receiver: Receiver, message: Message, receipt: Receipt
-    ) -> None:
-        self.message = message
-        self.target = receiver.id
-        self.receiver = receiver
-        self._session = session
-        self._receipt = receipt
-
-    def reconsider(self) -> Refusal | None:
-        """Refuse what would overtake an earlier message that failed."""
-        if self._session.failed_before(self):
-            return Refusal("out-of-order", name=self.receiver.name)
-        return None
-
-    def settle(self, refusal: Refusal | None) -> None:
-        """Tell everybody concerned that the message is on disk, or refused."""
-        if refusal is not None:
-            self.receiver.refused(self.message)
-            self._receipt.refused(refusal)
-        else:
-            self._tell_stored()
-        self._session.settled(self, refusal)
-
-    def _tell_stored(self) -> None:
-        receiver, receipt = self.receiver, self._receipt
-        receiver.stored(self.message)
-        live = receipt.wants_delivery and any(each.live for each in receiver.deliveries)
-        receipt.stored(may_be_delivered=live)
-        if live:
-            receiver.watch(self.message.position, receipt.delivered)

@@ -18,6 +18,8 @@ from chatd.wire.text import MAX_TARGETS, backlog_elsewhere
 class ObjectForm(SpeakingForm):
     """A connection that speaks JSON, before and after its login."""
 
+    acknowledges = True
+
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self._sequence = 0
@@ -35,13 +37,16 @@ class ObjectForm(SpeakingForm):
 
     def line(self, line: str) -> Deferred[None] | None:
         """Take a request."""
-        if self.leaving or not line:
+        if not line:
             return None
         try:
             request = objects.parse_request(line, self.connection.owner.limits.message)
         except objects.RequestRefusal as refused:
-            self.connection.log_refusal(refused.refusal)
-            self.answers.say(objects.error(refused.refusal, refused.id))
+            if not self.leaving:
+                self.connection.log_refusal(refused.refusal)
+                self.answers.say(objects.error(refused.refusal, refused.id))
+            return None
+        if self.leaving and not isinstance(request, objects.Ack):
             return None
         return self._answer(request)
 
@@ -53,8 +58,11 @@ class ObjectForm(SpeakingForm):
         """Return a ``goodbye``."""
         return objects.goodbye()
 
-    def deliver(self, messages: Sequence[Message], *, queued: bool) -> None:
-        """Write messages, counted from 1."""
+    def progress(self, acknowledged: int) -> None:
+        """Nothing follows from what its machine has: the program says what it has."""
+
+    def deliver(self, messages: Sequence[Message], *, queued: bool) -> Sequence[int]:
+        """Write messages, counted from 1; a mark is the message's number."""
         first = self._sequence + 1
         self._sequence += len(messages)
         self.write_lines(
@@ -63,6 +71,7 @@ class ObjectForm(SpeakingForm):
                 for sequence, message in enumerate(messages, first)
             ]
         )
+        return range(first, self._sequence + 1)
 
     def notice(self, text: str) -> None:
         """Write a ``notice``."""
@@ -74,6 +83,8 @@ class ObjectForm(SpeakingForm):
                 return Deferred.fromCoroutine(self._log_in(request))
             case objects.SendObject():
                 return self._send(request)
+            case objects.Ack():
+                self._acknowledge(request.seq)
             case objects.Who():
                 self._check_logged_in()
                 found = self.hub.online_by_prefix(request.prefix, LISTED_ON_REQUEST, "")
@@ -136,11 +147,26 @@ class ObjectForm(SpeakingForm):
             return ObjectReceipt(self, message_id, shown)
 
         try:
-            return self.send(request.to, request.text, message_id, receipt)
+            return self.send(
+                request.to,
+                request.text,
+                message_id,
+                receipt,
+                own_id=request.id is not None,
+                at_once=request.at_once,
+            )
         except Refusal as refusal:
             self.connection.log_refusal(refusal)
             self.answers.say(objects.error(refusal, message_id))
             return None
+
+    def _acknowledge(self, sequence: int) -> None:
+        self._check_logged_in()
+        if sequence > self._sequence:
+            reason = f"the last message had {self._sequence}"
+            raise Refusal("bad-field", field="seq", reason=reason)
+        if self.session is not None and self.session.delivery is not None:
+            self.session.delivery.acknowledged(sequence)
 
     async def _users(self, prefix: str) -> None:
         found = await self.hub.users_by_prefix(prefix, LISTED_ON_REQUEST)
@@ -160,14 +186,20 @@ class ObjectReceipt:
         self._to = to
         self._slot = form.answers.slot()
 
+    def taken(self) -> None:
+        """Wait for what becomes of it."""
+
     def stored(self, *, may_be_delivered: bool) -> None:
         """Say that the message is on disk."""
         self._slot.resolve(objects.accepted(self._id, self._to, "stored"))
 
     def delivered(self) -> None:
         """Say that the receiver has it."""
-        if not self._form.connection.closed:
-            self._form.answers.say(objects.accepted(self._id, self._to, "delivered"))
+        line = objects.accepted(self._id, self._to, "delivered")
+        if self._slot.lines is None:
+            self._slot.resolve(line)
+        elif not self._form.connection.closed:
+            self._form.answers.say(line)
 
     def refused(self, refusal: Refusal) -> None:
         """Say why nothing was sent."""

@@ -4,7 +4,7 @@ A form is also the `Peer` of its session's delivery.
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,9 +12,11 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
 from chatd import background
+from chatd.hub.acceptance import Receipt
 from chatd.hub.hub import Hub, NameList
 from chatd.hub.receiver import Receiver
-from chatd.hub.session import Receipt, Session
+from chatd.hub.resends import Earlier
+from chatd.hub.session import NOTHING_STORED, Session
 from chatd.limits import Limits
 from chatd.server.answers import Answers
 from chatd.server.connection import Connection
@@ -73,8 +75,11 @@ class SpeakingForm:
         """Return the line that says that everything sent is safe."""
         raise NotImplementedError
 
-    def deliver(self, messages: Sequence[Message], *, queued: bool) -> None:
-        """Write messages, in order; `queued` ones waited when the user logged in."""
+    def deliver(self, messages: Sequence[Message], *, queued: bool) -> Sequence[int]:
+        """Write messages, in order; `queued` ones waited when the user logged in.
+
+        Returns the mark of each, by which the peer will acknowledge it.
+        """
         raise NotImplementedError
 
     def notice(self, text: str) -> None:
@@ -89,9 +94,8 @@ class SpeakingForm:
             self.answers.say(self.refusal_line(refusal))
 
     def progress(self, acknowledged: int) -> None:
-        """Tell the delivery what the peer has."""
-        if self.session is not None and self.session.delivery is not None:
-            self.session.delivery.acknowledged(acknowledged)
+        """Take note of what the peer's machine has."""
+        raise NotImplementedError
 
     def end(self) -> None:
         """Leave: nothing more will be asked."""
@@ -123,14 +127,12 @@ class SpeakingForm:
 
     # What the delivery calls (`Peer`).
 
-    @property
-    def written(self) -> int:
-        """How many bytes were written to this connection so far."""
-        return self.connection.outlet.written
+    acknowledges = False
+    """Whether the peer's program says what it has; else its machine does."""
 
     @property
     def outstanding(self) -> int:
-        """How many of them the other end has not acknowledged."""
+        """How many bytes written the other end's machine has not acknowledged."""
         return self.connection.outlet.outstanding
 
     @property
@@ -198,36 +200,56 @@ class SpeakingForm:
         self,
         names: Sequence[Name],
         text: str,
-        message_id: str | None,
+        message_id: str,
         receipt_for: Callable[[Name, Receiver | None], Receipt],
+        *,
+        own_id: bool = False,
+        at_once: bool = False,
     ) -> Deferred[None] | None:
         """Send a text to each of the names, and have a receipt for each told.
 
         The receipts are asked for in the order of the names; that for a name that
-        nobody has is refused at once. Returns a Deferred if the store must be asked.
+        nobody has is refused at once. `own_id` says that the id is the sender's own,
+        `at_once` that the message is to be on disk soon. Returns a Deferred if the
+        store must be asked.
         """
         session = self.session
         if session is None:
             raise Refusal("not-logged-in")
 
-        def accept(receivers: Sequence[Receiver | None]) -> None:
+        def accept(
+            receivers: Sequence[Receiver | None],
+            stored: Mapping[int, Earlier] = NOTHING_STORED,
+        ) -> None:
             for name, receiver in zip(names, receivers, strict=True):
                 receipt = receipt_for(name, receiver)
                 try:
                     if receiver is None:
                         raise Refusal("unknown-user", name=name.shown)
-                    session.send(receiver, text, message_id, receipt)
+                    session.send(
+                        receiver,
+                        text,
+                        message_id,
+                        receipt,
+                        stored=stored,
+                        own_id=own_id,
+                        at_once=at_once,
+                    )
                 except Refusal as refusal:
                     receipt.refused(refusal)
             self._pause_for_commits(session)
 
-        known = self.hub.known(names, session.name)
+        unknown_id = own_id and session.may_be_stored(message_id)
+        known = None if unknown_id else self.hub.known(names, session.name)
         if known is not None:
             accept(known)
             return None
 
         async def look_up_and_accept() -> None:
-            accept(await self.hub.find(names, session.name))
+            stored = NOTHING_STORED
+            if unknown_id:
+                stored = await self.hub.sent_before(session.receiver, message_id)
+            accept(await self.hub.find(names, session.name), stored)
 
         return Deferred.fromCoroutine(look_up_and_accept())
 
@@ -240,12 +262,15 @@ class SpeakingForm:
     async def _leave(self) -> None:
         if self.session is not None:
             await self.session.finish(queued=True)
+            await self.session.all_settled()
         await self.answers.all_given()
         if not self.connection.closed:
             self.answers.say(self.goodbye_line())
             self.connection.hang_up()
 
     async def _stop(self) -> None:
+        if self.session is not None:
+            await self.session.all_settled()
         await self.answers.all_given()
         if self.session is not None:
             # What was written and acknowledged need not come again at the next login.
@@ -295,6 +320,11 @@ class SpeakingForm:
 
     def write_lines(self, lines: Sequence[str]) -> int:
         """Write lines; return how many bytes they are."""
-        data = ("\n".join(lines) + "\n").encode("utf-8", "replace")
+        data = encoded(lines)
         self.connection.write(data)
         return len(data)
+
+
+def encoded(lines: Iterable[str]) -> bytes:
+    """Return lines as they go over the wire."""
+    return ("\n".join(lines) + "\n").encode("utf-8", "replace")

@@ -11,11 +11,11 @@ from chatd.hub.session import Session
 from chatd.server.answers import Slot
 from chatd.server.commands import COMMANDS
 from chatd.server.connection import Connection
-from chatd.server.speaking import SpeakingForm
+from chatd.server.speaking import SpeakingForm, encoded
 from chatd.wire import text
 from chatd.wire.answers import Refusal
 from chatd.wire.display import neutralise
-from chatd.wire.message import Message
+from chatd.wire.message import Message, new_id
 from chatd.wire.names import Name
 
 CONFIRM_SECONDS: Final = 0.2
@@ -57,7 +57,7 @@ class TextForm(SpeakingForm):
                 raise Refusal("unknown-command", command=request.name[:32])
             return command.run(self, request.argument)
         if isinstance(request, text.Send):
-            return self.send(request.targets, request.text, None, self._receipt)
+            return self.send(request.targets, request.text, new_id(), self._receipt)
         return None
 
     def refusal_line(self, refusal: Refusal) -> str:
@@ -68,15 +68,22 @@ class TextForm(SpeakingForm):
         """Return ``Goodbye.``."""
         return text.GOODBYE
 
-    def deliver(self, messages: Sequence[Message], *, queued: bool) -> None:
-        """Write messages, each line with its sender."""
-        self.write_lines(
-            [
-                line
-                for message in messages
-                for line in text.message_lines(message, queued=queued)
-            ]
-        )
+    def progress(self, acknowledged: int) -> None:
+        """Tell the delivery what the peer's machine has."""
+        if self.session is not None and self.session.delivery is not None:
+            self.session.delivery.acknowledged(acknowledged)
+
+    def deliver(self, messages: Sequence[Message], *, queued: bool) -> Sequence[int]:
+        """Write messages, each line with its sender; a mark is the bytes so far."""
+        written = self.connection.outlet.written
+        marks, pieces = [], []
+        for message in messages:
+            piece = encoded(text.message_lines(message, queued=queued))
+            written += len(piece)
+            marks.append(written)
+            pieces.append(piece)
+        self.connection.write(b"".join(pieces))
+        return marks
 
     def notice(self, text: str) -> None:
         """Write the line as it is."""
@@ -98,7 +105,15 @@ class TextForm(SpeakingForm):
 class TextReceipt:
     """What becomes of a message that a line sent: at most one line of answer."""
 
-    __slots__ = ("_connected", "_form", "_late", "_receiver", "_slot", "wants_delivery")
+    __slots__ = (
+        "_connected",
+        "_deadline",
+        "_form",
+        "_late",
+        "_receiver",
+        "_slot",
+        "wants_delivery",
+    )
 
     def __init__(self, form: TextForm, slot: Slot, receiver: Receiver | None) -> None:
         self.wants_delivery = form.confirm
@@ -107,13 +122,20 @@ class TextReceipt:
         self._receiver = receiver
         # What counts is whether the user was there when the line was taken.
         self._connected = receiver is not None and receiver.online
+        self._deadline = form.connection.owner.clock.seconds() + CONFIRM_SECONDS
         self._late: IDelayedCall | None = None
+
+    def taken(self) -> None:
+        """Hold back no answer for what is silent: it is shown, so it will be safe."""
+        if not self.wants_delivery and self._connected:
+            self._slot.resolve()
 
     def stored(self, *, may_be_delivered: bool) -> None:
         """Answer for a user who was offline, and for whoever asked for it."""
         if self.wants_delivery and may_be_delivered:
-            self._late = self._form.connection.owner.clock.callLater(
-                CONFIRM_SECONDS, self._confirm, delivered=False
+            clock = self._form.connection.owner.clock
+            self._late = clock.callLater(
+                max(0, self._deadline - clock.seconds()), self._confirm, delivered=False
             )
         elif self.wants_delivery:
             self._confirm(delivered=False)
@@ -126,7 +148,10 @@ class TextReceipt:
         """Confirm, unless it is too late for that."""
         if self._late is not None and self._late.active():
             self._late.cancel()
+        if self.wants_delivery or not self._connected:
             self._confirm(delivered=True)
+        else:
+            self._slot.resolve()
 
     def refused(self, refusal: Refusal) -> None:
         """Answer with the refusal."""

@@ -123,8 +123,9 @@ class Lock:
 class OpenedDatabase:
     """A database that is ready, and ours until its lock is released.
 
-    `users` is how many there are, `last_position` the highest of a stored message, or
-    0. `notes` are lines for the log, on what was done to the database.
+    `users` is how many there are, `last_position` the highest of a message that is
+    stored, or was and is still known by its id, or 0. `notes` are lines for the log,
+    on what was done to the database.
     """
 
     path: Path
@@ -203,7 +204,9 @@ def _open(path: Path, lock: Lock, migrations: Sequence[Migration]) -> OpenedData
         _use_write_ahead_log(connection, path)
         (users,) = connection.execute("SELECT COUNT(*) FROM users").fetchone()
         (last_position,) = connection.execute(
-            "SELECT COALESCE(MAX(position), 0) FROM offline_messages"
+            "SELECT MAX("
+            " (SELECT COALESCE(MAX(position), 0) FROM offline_messages),"
+            " (SELECT COALESCE(MAX(position), 0) FROM stored_ids))"
         ).fetchone()
     return OpenedDatabase(
         path, lock, users, last_position, [neutralise(note) for note in notes]

@@ -31,7 +31,8 @@ class Amount:
 class User:
     """A user as stored, with what waits in its queue at the time of reading.
 
-    `last_position` is that of the last message in the queue, 0 for an empty one.
+    `first_position` and `last_position` are those of the first and the last message
+    in the queue, 0 for an empty one.
     """
 
     id: int
@@ -39,6 +40,7 @@ class User:
     name: str
     queued_messages: int
     queued_bytes: int
+    first_position: int
     last_position: int
 
 
@@ -65,12 +67,29 @@ class Removed:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class StoredId:
+    """What a message is known by when it is sent again, and what it was.
+
+    `sender` and `target` are user ids; the three with `id` are the key. `digest` is
+    that of the text, `time` in milliseconds since 1970-01-01 UTC.
+    """
+
+    position: int
+    sender: int
+    id: str
+    target: int
+    digest: bytes
+    time: int
+
+
 @dataclass(slots=True)
 class Batch:
     """What one transaction writes.
 
-    `messages` are pairs of the receiver's user id and the message, in the order of
-    their positions. `removals` says for a user id up to which position its messages
+    `messages` are pairs of the receiver's user id and the message; those of one
+    receiver are in the order of their positions. `ids` are those of messages that
+    may be sent again. `removals` says for a user id up to which position its messages
     go; `departures` when a user was last seen.
     """
 
@@ -78,6 +97,7 @@ class Batch:
     departures: dict[int, int] = field(default_factory=dict)
     removals: dict[int, int] = field(default_factory=dict)
     messages: Sequence[tuple[int, Message]] = ()
+    ids: Sequence[StoredId] = ()
 
 
 @dataclass(frozen=True, slots=True)

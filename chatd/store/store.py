@@ -29,6 +29,9 @@ T = TypeVar("T")
 
 READERS = 2
 
+FORGET_AT_ONCE = 1_000
+"""How many ids one transaction forgets: logins and messages wait for it."""
+
 
 class Store:
     """Users and queues of an opened database.
@@ -53,6 +56,7 @@ class Store:
         self._opened = opened
         self._max_bytes = max_bytes
         self._min_free = min_free
+        self.last_position = opened.last_position
         self._positions = count(opened.last_position + 1)
         self.users = opened.users
         self._writer = self._pool(reactor, 1, configure)
@@ -81,7 +85,8 @@ class Store:
 
     def allot(self) -> int:
         """Return the next position."""
-        return next(self._positions)
+        self.last_position = next(self._positions)
+        return self.last_position
 
     def find_user(self, key: str) -> Deferred[User | None]:
         """Return the user of that key, with the figures of its queue."""
@@ -100,6 +105,41 @@ class Store:
     ) -> Deferred[list[Message]]:
         """Return the next messages of a queue, in order; empty if there are none."""
         return self._read(transactions.page, target, target_name, after, max_bytes)
+
+    def find_stored_ids(
+        self, sender: int, id: str
+    ) -> Deferred[dict[int, tuple[int, bytes]]]:
+        """Return position and digest of what was stored under an id, by target."""
+        return self._read(transactions.find_stored_ids, sender, id)
+
+    def highest_stored_id(self, sender: int) -> Deferred[str]:
+        """Return the highest id that a sender's messages were stored under, or ``""``.
+
+        Higher is what `str` says: all others of the sender's ids are below it.
+        """
+        return self._read(transactions.highest_stored_id, sender)
+
+    async def forget_stored_ids(self, before: int, until: int) -> None:
+        """Forget ids from before a time, but for those of messages that still wait.
+
+        Those from later than `until` go too. Both are in milliseconds since
+        1970-01-01 UTC. Many take several transactions.
+        """
+        after: int | None = 0
+        while after is not None:
+            after = await self._ask(
+                self._writer, self._forget_stored_ids, after, before, until
+            )
+
+    @staticmethod
+    def _forget_stored_ids(
+        connection: sqlite3.Connection, after: int, before: int, until: int
+    ) -> int | None:
+        # Runs in the writer's thread; the pool commits, or rolls back.
+        connection.execute("BEGIN IMMEDIATE")
+        return transactions.forget_stored_ids(
+            connection, after, before, until, FORGET_AT_ONCE
+        )
 
     def names_seen_last(self, most: int) -> Deferred[list[tuple[str, str]]]:
         """Return name and key of those seen last, the latest first."""

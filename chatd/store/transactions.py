@@ -30,8 +30,8 @@ def find_user(connection: sqlite3.Connection, key: str) -> User | None:
     row = connection.execute(sql("find_user"), (key,)).fetchone()
     if row is None:
         return None
-    id, key, name, messages, size, last = row
-    return User(id, key, name, messages, size, last or 0)
+    id, key, name, messages, size, first, last = row
+    return User(id, key, name, messages, size, first or 0, last or 0)
 
 
 def find_share(connection: sqlite3.Connection, target: int, sender: str) -> Amount:
@@ -63,6 +63,42 @@ def page(
             break
     cursor.close()
     return messages
+
+
+def find_stored_ids(
+    connection: sqlite3.Connection, sender: int, id: str
+) -> dict[int, tuple[int, bytes]]:
+    """Return position and digest of what was stored under an id, by target."""
+    rows = connection.execute(sql("find_stored_ids"), (sender, id))
+    return {target: (position, digest) for target, position, digest in rows}
+
+
+def highest_stored_id(connection: sqlite3.Connection, sender: int) -> str:
+    """Return the highest id that a sender's messages were stored under, or ``""``."""
+    (highest,) = connection.execute(sql("highest_stored_id"), (sender,)).fetchone()
+    return highest or ""
+
+
+def forget_stored_ids(
+    connection: sqlite3.Connection, after: int, before: int, until: int, most: int
+) -> int | None:
+    """Forget ids that are too old, but for those of messages that still wait.
+
+    Looks at `most` ids with positions above `after`, and stops at the first that is
+    to be kept for its age: one from the time `before` or later. One from later than
+    `until` was stored with a wrong clock, and goes too. Returns the position to go
+    on from, None at the end. The caller commits.
+    """
+    rows = connection.execute(sql("oldest_stored_ids"), (after, most)).fetchall()
+    old = []
+    for position, time, waits in rows:
+        if before <= time <= until:
+            rows = []
+            break
+        if not waits:
+            old.append((position,))
+    connection.executemany(sql("forget_stored_id"), old)
+    return rows[-1][0] if len(rows) == most else None
 
 
 def names_seen_last(connection: sqlite3.Connection, most: int) -> list[tuple[str, str]]:
@@ -111,6 +147,20 @@ def write(
     }
     if lack is None:
         _append(connection, batch.messages)
+        connection.executemany(
+            sql("append_stored_id"),
+            [
+                (
+                    each.position,
+                    each.sender,
+                    each.id,
+                    each.target,
+                    each.digest,
+                    each.time,
+                )
+                for each in batch.ids
+            ],
+        )
     return Outcome(lack if batch.messages else None, arrived, removed)
 
 

@@ -50,6 +50,10 @@ ANSWERS: Final[dict[str, Answer]] = {
         " Send that one again first, then this one.",
         temporary=True,
     ),
+    "id-used": Answer(
+        "The id '{id}' was another message's to '{name}'. Nothing was sent;"
+        " use a new id for each message."
+    ),
     "bad-name": Answer("{reason} Please choose another name."),
     "too-many-names": Answer(
         "Too many new names from your address ({limit} an hour)."

@@ -16,6 +16,7 @@ from chatd.wire.names import Name
 from chatd.wire.text import checked_text, parse_targets
 
 PROTOCOL: Final = 1
+FEATURES: Final = ("ack", "resend")
 MAX_NESTING: Final = 16
 MAX_ID: Final = 64
 
@@ -31,11 +32,22 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class SendObject:
-    """``send``: `id` is None where the server is to make one."""
+    """``send``: `id` is None where the server is to make one.
+
+    `at_once` is whether the message is to be on disk as soon as possible.
+    """
 
     to: tuple[Name, ...]
     text: str
     id: str | None
+    at_once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """``ack``: everything up to `seq` on this connection is safe with the client."""
+
+    seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +74,7 @@ class Quit:
     """``quit``."""
 
 
-Request = Login | SendObject | Who | Users | Ping | Quit
+Request = Login | SendObject | Ack | Who | Users | Ping | Quit
 
 
 class RequestRefusal(Exception):
@@ -98,7 +110,11 @@ def parse_request(line: str, max_message: int) -> Request:
 def hello(version: str, limits: Mapping[str, int]) -> str:
     """Return the first object, after ``/json``."""
     return _line(
-        type="hello", version=version, protocol=PROTOCOL, features=[], limits=limits
+        type="hello",
+        version=version,
+        protocol=PROTOCOL,
+        features=FEATURES,
+        limits=limits,
     )
 
 
@@ -286,7 +302,7 @@ def _send(fields: Mapping[str, Any], max_message: int) -> Request:
     text = _string(fields, "text").replace("\r\n", "\n")
     if not text:
         raise Refusal("bad-field", field="text", reason="it is empty")
-    if fields.get("want", "stored") != "stored":
+    if "want" in fields and fields["want"] != "stored":
         raise Refusal("bad-field", field="want", reason='it can only be "stored"')
     try:
         targets = parse_targets(names)
@@ -295,7 +311,19 @@ def _send(fields: Mapping[str, Any], max_message: int) -> Request:
             raise
         reason = "it has what cannot be a name"
         raise Refusal("bad-field", field="to", reason=reason) from None
-    return SendObject(targets, checked_text(text, max_message), _id(fields))
+    checked = checked_text(text, max_message)
+    return SendObject(targets, checked, _id(fields), "want" in fields)
+
+
+def _ack(fields: Mapping[str, Any], max_message: int) -> Request:
+    sequence = fields.get("seq")
+    if sequence is None:
+        raise Refusal("bad-field", field="seq", reason="it is missing")
+    # A bool is an int to Python, but no number to JSON.
+    if not isinstance(sequence, int) or isinstance(sequence, bool) or sequence < 0:
+        reason = "it must be a whole number, 0 or more"
+        raise Refusal("bad-field", field="seq", reason=reason)
+    return Ack(sequence)
 
 
 def _who(fields: Mapping[str, Any], max_message: int) -> Request:
@@ -320,6 +348,7 @@ _PARSERS: Final[
 ] = {
     "login": (_login, frozenset({"user", "receive"})),
     "send": (_send, frozenset({"to", "text", "id", "want"})),
+    "ack": (_ack, frozenset({"seq"})),
     "who": (_who, frozenset({"prefix"})),
     "users": (_users, frozenset({"prefix"})),
     "ping": (_ping, frozenset()),

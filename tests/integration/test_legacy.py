@@ -1,6 +1,7 @@
 """Opening a database that the original program has written."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -196,16 +197,14 @@ def test_later_migrations_are_applied_to_what_was_taken_over(
     path: Path, tmp_path: Path
 ) -> None:
     schema = tmp_path / "schema"
-    schema.mkdir()
-    first = migrations.SCHEMA / "0001_initial.sql"
-    (schema / "0001_initial.sql").write_text(first.read_text())
-    (schema / "0002_color.sql").write_text(
+    shutil.copytree(str(migrations.SCHEMA), schema)
+    (schema / "0003_color.sql").write_text(
         "ALTER TABLE users ADD color TEXT; UPDATE users SET color = name || '!';"
     )
     write_original(path, [("alice", "10.0.0.1", 4000)])
     opened(path, schema)
     assert rows(path, "SELECT color FROM users") == [("alice!",)]
-    assert rows(path, "PRAGMA user_version") == [(2,)]
+    assert rows(path, "PRAGMA user_version") == [(3,)]
 
 
 def test_messages_stand_in_the_order_of_their_old_ids(path: Path) -> None:
@@ -539,10 +538,8 @@ def test_a_failure_leaves_the_original_and_nothing_else(
     path: Path, tmp_path: Path
 ) -> None:
     schema = tmp_path / "schema"
-    schema.mkdir()
-    first = migrations.SCHEMA / "0001_initial.sql"
-    (schema / "0001_initial.sql").write_text(first.read_text())
-    (schema / "0002_broken.sql").write_text("nonsense;")
+    shutil.copytree(str(migrations.SCHEMA), schema)
+    (schema / "0003_broken.sql").write_text("nonsense;")
     write_original(path, [("alice", None, None)], [("a", "alice", "Hi", None)])
     content = path.read_bytes()
     assert refusal(path, schema) == (

@@ -1,5 +1,6 @@
 """Databases of older, newer and other programs."""
 
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -20,11 +21,9 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def schema(tmp_path: Path) -> Path:
-    """Return a schema folder with today's first file, to which a test adds others."""
+    """Return a schema folder with today's files, to which a test adds others."""
     folder = tmp_path / "schema"
-    folder.mkdir()
-    first = migrations.SCHEMA / "0001_initial.sql"
-    (folder / "0001_initial.sql").write_text(first.read_text())
+    shutil.copytree(str(migrations.SCHEMA), folder)
     return folder
 
 
@@ -80,7 +79,7 @@ def test_a_file_out_of_the_row_is_a_mistake_of_the_programmer(
 
 def test_files_that_are_no_sql_are_left_alone(schema: Path) -> None:
     (schema / "README.md").touch()
-    assert [migration.version for migration in migrations.load(schema)] == [1]
+    assert [migration.version for migration in migrations.load(schema)] == [1, 2]
 
 
 # Up to date --------------------------------------------------------------------------
@@ -95,7 +94,7 @@ def test_an_older_database_gets_what_it_lacks_and_keeps_the_rest(
             "INSERT INTO users (key, name, first_seen, last_seen)"
             " VALUES ('bob', 'Bob', 0, 0)"
         )
-    (schema / "0002_color.sql").write_text(
+    (schema / "0003_color.sql").write_text(
         "-- A comment; with a semicolon.\n"
         "ALTER TABLE users ADD color TEXT NOT NULL DEFAULT 'a;b';\n"
         "CREATE TRIGGER one AFTER INSERT ON users BEGIN\n"
@@ -104,20 +103,20 @@ def test_an_older_database_gets_what_it_lacks_and_keeps_the_rest(
         "END;\n"
         "-- The end\n"
     )
-    (schema / "0003_index.sql").write_text("CREATE INDEX colors ON users (color)")
+    (schema / "0004_index.sql").write_text("CREATE INDEX colors ON users (color)")
     assert opened(path, schema).users == 1
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT name, color FROM users").fetchall() == [
             ("Bob", "a;b")
         ]
-        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (4,)
 
 
 def test_an_upgraded_database_is_the_same_as_a_new_one(
     path: Path, schema: Path, tmp_path: Path
 ) -> None:
     opened(path, schema)
-    (schema / "0002_more.sql").write_text("CREATE TABLE more (x TEXT) STRICT;")
+    (schema / "0003_more.sql").write_text("CREATE TABLE more (x TEXT) STRICT;")
     opened(path, schema)
     new = tmp_path / "new.db"
     opened(new, schema)
@@ -145,23 +144,23 @@ def test_a_failing_migration_leaves_nothing_behind(
 ) -> None:
     opened(path, schema)
     before = dump(path)
-    (schema / "0002_broken.sql").write_text(
+    (schema / "0003_broken.sql").write_text(
         f"CREATE TABLE more (x TEXT);\nDROP TABLE queue_shares;\n{last}"
     )
     assert f"{path} could not be opened" in refusal(path, schema)
     assert dump(path) == before
-    (schema / "0002_broken.sql").unlink()
+    (schema / "0003_broken.sql").unlink()
     assert opened(path, schema).users == 0
 
 
 def test_the_migrations_before_a_failing_one_hold(path: Path, schema: Path) -> None:
-    (schema / "0002_good.sql").write_text("CREATE TABLE more (x TEXT);")
-    (schema / "0003_broken.sql").write_text("DROP TABLE more; nonsense;")
+    (schema / "0003_good.sql").write_text("CREATE TABLE more (x TEXT);")
+    (schema / "0004_broken.sql").write_text("DROP TABLE more; nonsense;")
     refusal(path, schema)
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
         assert connection.execute("SELECT * FROM more").fetchall() == []
-    (schema / "0003_broken.sql").write_text("DROP TABLE more;")
+    (schema / "0004_broken.sql").write_text("DROP TABLE more;")
     assert opened(path, schema).users == 0
 
 

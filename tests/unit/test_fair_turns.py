@@ -18,9 +18,10 @@ def test_a_flood_in_one_packet_is_taken_a_turn_at_a_time() -> None:
 def test_answers_behind_a_late_one_count_as_unread() -> None:
     server = MemoryServer(Limits(unread_answers=1_000))
     flooder = server.log_in("flooder")
+    server.log_in("away").vanish()
     server.store.slow = True
     # The first answer waits for the disk; the others are known, and wait behind it.
-    flooder.send("flooder-x", *["/help"] * 50)
+    flooder.send("away-x", *["/help"] * 50)
     assert flooder.protocol.lines_waiting > 40
     server.store.slow = False
     server.store.catch_up()

@@ -423,7 +423,11 @@ def test_on_a_full_disk_known_users_log_in_and_drain_their_queues(
     assert greeting(bob)[0] == "You have 2 offline messages:"
     assert server.store.queued("bob") == []
     alice.received()
-    bob.send("alice-3")
+    bob.send("alice-3", "/send-only")
+    assert alice.lines() == ["bob: 3"]
+    alice.vanish()
+    bob.received()
+    bob.send("alice-4")
     assert bob.lines() == [NOT_STORED.replace("bob", "alice")]
 
 
@@ -466,13 +470,17 @@ def test_where_nothing_can_be_written_known_users_still_log_in_and_read(
     logged_errors.flush()
 
 
-def test_where_nothing_can_be_written_a_message_is_shown_to_nobody(
+def test_where_nothing_can_be_written_a_message_that_was_refused_is_shown_to_nobody(
     server: MemoryServer, logged_errors: "LoggedErrors"
 ) -> None:
     alice, bob = server.log_in("alice"), server.log_in("bob")
+    bob.vanish()
     server.store.broken = True
     alice.send("bob-1")
-    assert bob.received() == ""
+    server.store.broken = False
+    again = server.connect()
+    again.send("bob")
+    assert greeting(again) == []
     assert alice.lines() == [NOT_STORED.replace("disk full", "disk error")]
     logged_errors.flush()
 
@@ -579,6 +587,7 @@ def with_a_share_to_look_up() -> tuple[MemoryServer, Client, Client]:
     bob.send("bob")
     server.store.slow = True
     carol.send("bob-2")
+    server.end_hold()
     return server, alice, bob
 
 
@@ -589,7 +598,7 @@ def read_what_came(client: Client) -> None:
 
 def catch_up(server: MemoryServer) -> None:
     server.store.catch_up()
-    server.settle()
+    server.end_hold()
 
 
 def test_a_share_that_is_looked_up_before_its_messages_leave_is_right() -> None:
@@ -659,6 +668,7 @@ def test_who_is_connected_keeps_the_queue_however_long_ago_the_login_was(
     alice, bob = server.log_in("alice"), server.log_in("bob")
     bob.transport.reading = False
     alice.send("bob-1")
+    server.end_hold()
     days_pass(server, 400)
     expire(server, 365)
     bob.vanish()

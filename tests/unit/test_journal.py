@@ -70,7 +70,7 @@ class Disk:
 
 
 def user(key: str) -> User:
-    return User(1, key, key, 0, 0, 0)
+    return User(1, key, key, 0, 0, 0, 0)
 
 
 def arrival(key: str) -> Arrival:
@@ -85,6 +85,10 @@ class Entry:
             position, f"id{position}", "alice", "bob", f"m{position}", 0, 2
         )
         self.target = target
+        self.stored_id = None
+        self.under_way = False
+        self.shown = False
+        self.delivered = False
         self._desk = desk
 
     def reconsider(self) -> Refusal | None:

@@ -43,6 +43,10 @@ LAYERS: Final = {
     "hub": [
         "chatd.hub",
         "chatd.hub.receiver",
+        "chatd.hub.acceptance",
+        "chatd.hub.resends",
+        "chatd.hub.interruptions",
+        "chatd.hub.unconfirmed",
         "chatd.hub.delivery",
         "chatd.hub.session",
         "chatd.hub.hub",

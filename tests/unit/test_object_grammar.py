@@ -464,7 +464,7 @@ def test_every_object_is_one_line_of_ascii() -> None:
                 "type": "hello",
                 "version": "1.0",
                 "protocol": 1,
-                "features": [],
+                "features": ["ack", "resend"],
                 "limits": {"line": 131_072},
             },
         ),

@@ -429,7 +429,7 @@ def test_a_confirmed_message_is_delivered_if_it_is_read_at_once(
     bob.transport.reading = False
     alice.send("bob-2")
     assert alice.lines() == []
-    server.clock.advance(0.2)
+    server.wait(0.25)
     assert alice.lines() == ["Stored for bob."]
     bob.resume_reading()
     assert alice.lines() == []
@@ -443,7 +443,7 @@ def test_every_confirmed_message_has_exactly_one_answer_whoever_leaves(
     alice.send("/confirm on", "bob-1", "carol-2", "nobody-3", "bob-4")
     assert alice.lines() == ["Every message is answered."]
     bob.vanish()
-    server.clock.advance(0.2)
+    server.wait(0.25)
     assert alice.lines() == [
         "Stored for bob.",
         "Stored for carol.",

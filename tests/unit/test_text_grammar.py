@@ -290,6 +290,7 @@ PLAUSIBLE: dict[str, list[str]] = {
     "field": ["to", "user: x"],
     "type": ["join", "join: x"],
     "key": ["rooms", "rooms: x"],
+    "id": ["01JD3V", "x:"],
 }
 
 

@@ -1,0 +1,115 @@
+"""An acceptance: one message that was accepted, until it is known what becomes of it.
+
+It has a place in its receiver's queue from the first moment. It ends on disk, or
+delivered without ever having been there, or refused; and whichever it is, its sender's
+connection is told exactly once.
+"""
+
+from typing import Protocol
+
+from chatd.hub.receiver import Receiver
+from chatd.store.records import StoredId
+from chatd.wire.answers import Refusal
+from chatd.wire.message import Message
+
+
+class Receipt(Protocol):
+    """What becomes of one message to one target; the sender's form implements it.
+
+    It ends with `delivered`, `refused`, or `stored` and perhaps `delivered`.
+    """
+
+    wants_delivery: bool
+    """Whether `delivered` is of interest after `stored`."""
+
+    def taken(self) -> None:
+        """Take note that it was shown to somebody: it can't be refused any more."""
+
+    def stored(self, *, may_be_delivered: bool) -> None:
+        """Take note that it is on disk; `delivered` may follow."""
+
+    def delivered(self) -> None:
+        """Take note that the receiver has it; never if that takes until a login."""
+
+    def refused(self, refusal: Refusal) -> None:
+        """Take note that nothing was sent: nobody has seen it."""
+
+
+class Sender(Protocol):
+    """The session that sent a message."""
+
+    def settled(self, acceptance: "Acceptance", *, refused: bool) -> None:
+        """Count it out: it is on disk, delivered or refused."""
+
+    def failed_before(self, acceptance: "Acceptance") -> bool:
+        """Whether a message failed after whose failure this one would be stored."""
+
+
+class Acceptance:
+    """An accepted message; the journal's `Entry`, and the receiver's `Accepted`."""
+
+    __slots__ = (
+        "_receipts",
+        "delivered",
+        "message",
+        "receiver",
+        "session",
+        "shown",
+        "stored_id",
+        "target",
+        "under_way",
+    )
+
+    def __init__(
+        self, session: Sender, receiver: Receiver, message: Message, receipt: Receipt
+    ) -> None:
+        self.message = message
+        self.target = receiver.id
+        self.receiver = receiver
+        self.session = session
+        self.stored_id: StoredId | None = None
+        self.shown = False
+        self.under_way = False
+        self.delivered = False
+        self._receipts = [receipt]
+
+    def also(self, receipt: Receipt) -> None:
+        """Tell another receipt too: the message was sent again."""
+        self._receipts.append(receipt)
+        if self.shown:
+            receipt.taken()
+
+    def reconsider(self) -> Refusal | None:
+        """Refuse what would overtake an earlier message that failed."""
+        if self.session.failed_before(self):
+            return Refusal("out-of-order", name=self.receiver.name)
+        return None
+
+    def confirm(self) -> bool:
+        """Take note that a connection of the receiver has it.
+
+        Returns whether a transaction has it: it may have to be removed again. Else
+        it is never written.
+        """
+        self.delivered = True
+        if not self.under_way:
+            self.receiver.unstored(self.message)
+        for receipt in self._receipts:
+            receipt.delivered()
+        self.session.settled(self, refused=False)
+        return self.under_way
+
+    def settle(self, refusal: Refusal | None) -> None:
+        """Tell everybody concerned that the message is on disk, or refused."""
+        if refusal is None:
+            self.receiver.stored(self.message)
+        else:
+            self.receiver.unstored(self.message)
+        if self.delivered:
+            return
+        for receipt in self._receipts:
+            if refusal is not None:
+                receipt.refused(refusal)
+            else:
+                self.receiver.tell_stored(self.message.position, receipt)
+        self.session.settled(self, refused=refusal is not None)

@@ -1,0 +1,69 @@
+"""Interruptions: what keeps messages in order when one of them fails.
+
+After a temporary error of a message, those that the sender has already sent after it
+to the same target are refused. Else they would arrive before the failed one, when that
+is sent again.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+
+from chatd.hub.receiver import Receiver
+from chatd.wire.answers import Refusal
+
+FORGET_SECONDS: Final = 10.0
+"""How long after its last refusal a sender with ids is taken for one who gave up."""
+
+
+@dataclass(slots=True)
+class _Interruption:
+    """`first` is the id of what failed first, `refused` when something did last."""
+
+    first: str | None
+    position: int
+    refused: float
+
+
+class Interruptions:
+    """The targets to which one connection's messages are refused."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._failed: dict[str, _Interruption] = {}
+
+    def check(self, target: Receiver, message_id: str | None) -> None:
+        """See that a message would be in order. Raises `Refusal`: out-of-order.
+
+        The message that failed first, sent again, is; it ends the interruption.
+        """
+        interruption = self._failed.get(target.key)
+        if interruption is None:
+            return
+        now = self._clock.seconds()
+        again = message_id is not None and message_id == interruption.first
+        if again or now - interruption.refused >= FORGET_SECONDS:
+            del self._failed[target.key]
+            return
+        interruption.refused = now
+        raise Refusal("out-of-order", name=target.name)
+
+    def begin(self, target: Receiver, message_id: str | None, position: int) -> None:
+        """Take note that a message failed for a time.
+
+        One that is refused as it comes may fail before those that were accepted
+        earlier: `position` tells which of them is the first.
+        """
+        interruption = self._failed.get(target.key)
+        now = self._clock.seconds()
+        if interruption is None or position < interruption.position:
+            self._failed[target.key] = _Interruption(message_id, position, now)
+        else:
+            interruption.refused = now
+
+    def forgive(self) -> None:
+        """Take messages again that come without ids: those under way were refused."""
+        for key, interruption in list(self._failed.items()):
+            if interruption.first is None:
+                del self._failed[key]

@@ -1,0 +1,55 @@
+"""What was written to a connection and is not known to have reached its peer."""
+
+from array import array
+from typing import Final
+
+_TIDY: Final = 1024
+
+
+class Unconfirmed:
+    """The messages written to one connection and not confirmed, in order.
+
+    A message's *mark* is what the peer confirms it by: marks and positions only rise.
+    Takes 24 bytes a message: a program that never confirms may make it long.
+    """
+
+    def __init__(self) -> None:
+        self._marks = array("Q")
+        self._positions = array("Q")
+        self._weights = array("Q")
+        self._first = 0
+        self.weight = 0
+        """The weights of all of them, in bytes."""
+
+    def __len__(self) -> int:
+        return len(self._marks) - self._first
+
+    def add(self, mark: int, position: int, weight: int) -> None:
+        """Add a message behind all others."""
+        self._marks.append(mark)
+        self._positions.append(position)
+        self._weights.append(weight)
+        self.weight += weight
+
+    def confirm(self, mark: int) -> int:
+        """Drop what has marks up to this one; return the last position, or 0."""
+        return self._drop(self._marks, mark)
+
+    def forget(self, position: int) -> None:
+        """Drop what has positions up to this one: nobody waits for them any more."""
+        self._drop(self._positions, position)
+
+    def _drop(self, key: "array[int]", upto: int) -> int:
+        first, end = self._first, len(key)
+        while first < end and key[first] <= upto:
+            self.weight -= self._weights[first]
+            first += 1
+        if first == self._first:
+            return 0
+        position = self._positions[first - 1]
+        self._first = first
+        if first == end or first >= max(_TIDY, end // 2):
+            for each in (self._marks, self._positions, self._weights):
+                del each[:first]
+            self._first = 0
+        return position

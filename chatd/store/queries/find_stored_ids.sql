@@ -1,0 +1,3 @@
+SELECT target, position, digest
+FROM stored_ids
+WHERE sender = ? AND id = ?

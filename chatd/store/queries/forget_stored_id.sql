@@ -1,0 +1,2 @@
+DELETE FROM stored_ids
+WHERE position = ?

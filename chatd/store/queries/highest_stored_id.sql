@@ -1,0 +1,3 @@
+SELECT MAX(id)
+FROM stored_ids
+WHERE sender = ?

@@ -1,0 +1,6 @@
+SELECT stored_ids.position, stored_ids.time, offline_messages.position IS NOT NULL
+FROM stored_ids
+LEFT JOIN offline_messages ON offline_messages.position = stored_ids.position
+WHERE stored_ids.position > ?
+ORDER BY stored_ids.position
+LIMIT ?
