@@ -80,7 +80,7 @@ class ChatService(Service):
         self._ports: list[IListeningPort] = []
         self._store: Store
         self._journal: Journal
-        self._expiry: LoopingCall | None = None
+        self._hourly: LoopingCall | None = None
         self._trouble: StartError | None = None
         self.unsaved = 0
         """How many lines a stop could not bring to disk."""
@@ -114,10 +114,9 @@ class ChatService(Service):
         accounts = Accounts(self._store, self._journal, limits, reactor)
         hub = Hub(self._store, self._journal, accounts, limits, reactor)
         self._factory.hub = hub
-        if self._expire is not None:
-            self._expiry = LoopingCall(self._drop_unused, hub, self._expire)
-            self._expiry.clock = reactor
-            _ = self._expiry.start(HOUR)
+        self._hourly = LoopingCall(self._tidy, hub)
+        self._hourly.clock = reactor
+        _ = self._hourly.start(HOUR)
         reactor.callWhenRunning(self._ready)
         super().startService()
 
@@ -189,10 +188,15 @@ class ChatService(Service):
             # twistd begins a new log file on this; without one it would kill us.
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
-    def _drop_unused(self, hub: Hub, age: float) -> Deferred[None]:
-        return Deferred.fromCoroutine(hub.expire(age)).addErrback(
+    def _tidy(self, hub: Hub) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._forget_what_is_old(hub)).addErrback(
             lambda failure: self._log.failure("Expiring failed", failure=failure)
         )
+
+    async def _forget_what_is_old(self, hub: Hub) -> None:
+        await hub.forget_ids()
+        if self._expire is not None:
+            await hub.expire(self._expire)
 
     # Stopping.
 
@@ -215,8 +219,8 @@ class ChatService(Service):
         return Deferred.fromCoroutine(self._stop()).addErrback(self._stop_failed)
 
     async def _stop(self) -> None:
-        if self._expiry is not None and self._expiry.running:
-            self._expiry.stop()
+        if self._hourly is not None and self._hourly.running:
+            self._hourly.stop()
         await gatherResults(
             [_deferred(port.stopListening()) for port in self._ports],
             consumeErrors=True,

@@ -56,6 +56,9 @@ class Hub:
         self._clock = clock
         self._receivers: dict[str, Receiver] = {}
         self._most_receivers = IDLE_RECEIVERS
+        # Whoever reads a user and then finds none in memory must know whether there was
+        # one meanwhile: it may have got messages that the read did not see.
+        self._forgotten = 0
         # In the order of their last logins, and in that of the alphabet.
         self._online: dict[str, Receiver] = {}
         self._online_keys: list[str] = []
@@ -72,10 +75,15 @@ class Hub:
         messages. Raises `Refusal`: too-many-names, not-registered,
         too-many-connections.
         """
+        forgotten = self._forgotten
         user, new = await self._accounts.admit(name, origin)
         receiver = self._receivers.get(user.key)
-        if receiver is None:
+        if receiver is None and forgotten == self._forgotten:
             receiver = self._remember(self._receiver(user))
+        elif receiver is None:
+            receiver = await self._receiver_of(name)
+        if receiver is None:
+            raise Refusal("not-registered", name=name.shown, reason="disk error")
         limit = self._limits.connections_by_user
         if receiver.connections >= limit:
             raise Refusal("too-many-connections", limit=limit, scope="of one user")
@@ -209,11 +217,8 @@ class Hub:
         """Drop the queues of names that nobody used for `age` seconds."""
         before = int((self._clock.seconds() - age) * 1000)
         for key in await self._store.unused_queues(before, EXPIRE_AT_ONCE):
-            user = await self._store.find_user(key)
-            if user is None:
-                continue
-            receiver = self._receivers.get(key) or self._remember(self._receiver(user))
-            if not receiver.connections:
+            receiver = await self._receiver_of(Name(key, key))
+            if receiver is not None and not receiver.connections:
                 self._log.info(
                     "Dropping the queue of {name}, unused: {count} messages",
                     name=receiver.name,
@@ -222,15 +227,13 @@ class Hub:
                 receiver.confirm(receiver.committed)
 
     async def _receiver_of(self, name: Name) -> Receiver | None:
-        receiver = self._receivers.get(name.key)
-        if receiver is None:
+        while (receiver := self._receivers.get(name.key)) is None:
+            forgotten = self._forgotten
             user = await self._store.find_user(name.key)
             if user is None:
                 return None
-            # Somebody else may have looked the name up at the same time.
-            receiver = self._receivers.get(user.key) or self._remember(
-                self._receiver(user)
-            )
+            if name.key not in self._receivers and forgotten == self._forgotten:
+                self._remember(self._receiver(user))
         return receiver
 
     def _receiver(self, user: User) -> Receiver:
@@ -253,6 +256,7 @@ class Hub:
         idle = [key for key, receiver in self._receivers.items() if receiver.idle]
         for key in idle[: IDLE_RECEIVERS // 2]:
             del self._receivers[key]
+            self._forgotten += 1
         self._most_receivers = max(
             IDLE_RECEIVERS, len(self._receivers) + IDLE_RECEIVERS // 2
         )

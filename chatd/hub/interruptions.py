@@ -6,7 +6,7 @@ is sent again.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -15,6 +15,14 @@ from chatd.wire.answers import Refusal
 
 FORGET_SECONDS: Final = 10.0
 """How long after its last refusal a sender with ids is taken for one who gave up."""
+
+
+class Target(Protocol):
+    """A receiver, or the name of one."""
+
+    @property
+    def key(self) -> str:
+        """What tells its name from others."""
 
 
 @dataclass(slots=True)
@@ -49,7 +57,7 @@ class Interruptions:
         interruption.refused = now
         raise Refusal("out-of-order", name=target.name)
 
-    def begin(self, target: Receiver, message_id: str | None, position: int) -> None:
+    def begin(self, target: Target, message_id: str | None, position: int) -> None:
         """Take note that a message failed for a time.
 
         One that is refused as it comes may fail before those that were accepted

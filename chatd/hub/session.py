@@ -21,6 +21,7 @@ from chatd.limits import Limits
 from chatd.store.records import StoredId
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
+from chatd.wire.names import Name
 
 NOTHING_STORED: Final[Mapping[int, Earlier]] = {}
 
@@ -196,6 +197,11 @@ class Session:
             self._journal.hold(acceptance)
         else:
             self._journal.append(acceptance)
+
+    def unreadable(self, target: Name, message_id: str | None) -> Refusal:
+        """Return the refusal of a message whose target could not be looked up."""
+        self._interruptions.begin(target, message_id, self._allot())
+        return Refusal("not-stored", name=target.shown, reason="disk error")
 
     def _send_again(self, target: Receiver, earlier: Earlier, receipt: Receipt) -> None:
         if earlier.entry is not None:

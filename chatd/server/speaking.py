@@ -20,6 +20,7 @@ from chatd.hub.session import NOTHING_STORED, Session
 from chatd.limits import Limits
 from chatd.server.answers import Answers
 from chatd.server.connection import Connection
+from chatd.store.records import StoreFailure
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
 from chatd.wire.names import Name
@@ -247,9 +248,17 @@ class SpeakingForm:
 
         async def look_up_and_accept() -> None:
             stored = NOTHING_STORED
-            if unknown_id:
-                stored = await self.hub.sent_before(session.receiver, message_id)
-            accept(await self.hub.find(names, session.name), stored)
+            try:
+                if unknown_id:
+                    stored = await self.hub.sent_before(session.receiver, message_id)
+                receivers = await self.hub.find(names, session.name)
+            except StoreFailure:
+                self._log.failure("A message's target could not be looked up")
+                for name in names:
+                    refusal = session.unreadable(name, message_id if own_id else None)
+                    receipt_for(name, None).refused(refusal)
+            else:
+                accept(receivers, stored)
 
         return Deferred.fromCoroutine(look_up_and_accept())
 

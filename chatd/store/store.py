@@ -186,6 +186,9 @@ class Store:
                 if connection.in_transaction:
                     connection.rollback()
                 lack = _reason(error)
+                # What failed may be whole in the log, and only its sync failed: then
+                # it would be there after a crash, though its senders were told else.
+                transactions.overwrite_log(connection)
                 self._log.warn(
                     "Writing failed, trying without what is new: {error}", error=error
                 )

@@ -4,6 +4,7 @@ The statements lie in queries/*.sql, one a file. All functions run in whatever t
 holds the connection, and raise `sqlite3.Error`.
 """
 
+import contextlib
 import shutil
 import sqlite3
 from collections import defaultdict
@@ -162,6 +163,19 @@ def write(
             ],
         )
     return Outcome(lack if batch.messages else None, arrived, removed)
+
+
+def overwrite_log(connection: sqlite3.Connection) -> None:
+    """Write something over what a failed transaction has left in the log.
+
+    It need not succeed: written is written, whether it can be synced or not.
+    """
+    with contextlib.suppress(sqlite3.Error):
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(sql("touch"))
+        connection.commit()
+    if connection.in_transaction:
+        connection.rollback()
 
 
 def lack_of_room(

@@ -1,8 +1,10 @@
 """The promise about messages, against any sequence of what can happen.
 
 Three users send to each other over connections that stop reading, end their input and
-vanish, while the disk is slow, full or broken and the daemon is killed. Whatever the
-order: what was accepted arrives, in order, and not twice on one connection; what was
+vanish, while the disk is slow, full or broken and the daemon is killed. Programs send
+again, with the same ids, what was not answered or failed for a time; they acknowledge
+what they get, some at once and some late. Whatever the order: what was accepted
+arrives, in order, and not twice on one connection, nor twice in a queue; what was
 refused is seen by nobody; and in the end nobody waits for an answer.
 """
 
@@ -75,12 +77,37 @@ FAILED = "Something went wrong in the server"
 
 
 @dataclass(eq=False)
+class Stream:
+    """What one program, or one text connection, sends: it keeps to an order.
+
+    A program goes on with its stream on its next connection.
+    """
+
+    attempts: int = 0
+
+
+@dataclass(eq=False)
 class Sent:
-    """One message to one target; `accepted` is None until there is an answer."""
+    """One message to one target; `accepted` is None until there is an answer.
+
+    `attempt` says where in its stream it was sent last.
+    """
 
     number: int
     target: str
+    stream: Stream
     accepted: bool | None = None
+    delivered: bool = False
+    temporary: bool = False
+    attempt: int = 0
+    unsure: bool = False
+    """Whether it was sent before and not answered: then a refusal says nothing."""
+
+    def send(self) -> None:
+        self.unsure |= self.attempt > 0 and self.accepted is not False
+        self.stream.attempts += 1
+        self.attempt = self.stream.attempts
+        self.accepted = None
 
 
 @dataclass(eq=False)
@@ -93,6 +120,10 @@ class Line:
     def awaited(self) -> Sent | None:
         return next((each for each in self.sent if each.accepted is None), None)
 
+    @property
+    def is_settled(self) -> bool:
+        return all(each.accepted for each in self.sent)
+
 
 @dataclass(eq=False)
 class Connection:
@@ -102,8 +133,13 @@ class Connection:
     name: str
     program: bool
     receive: bool
+    prompt: bool = True
+    """Whether it acknowledges what it gets when it reads; for a program."""
+    stream: Stream = field(default_factory=Stream)
     lines: list[Line] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    safe: int = 0
+    """How many of them it has acknowledged; for a program."""
     welcome: bool = False
     failed: bool = False
     leaving: bool = False
@@ -113,20 +149,43 @@ class Connection:
     def awaited(self) -> Line | None:
         return next((line for line in self.lines if line.awaited is not None), None)
 
-    def send(self, number: int, targets: Iterable[str]) -> str:
-        self.lines.append(Line([Sent(number, target) for target in targets]))
-        if not self.program:
-            return f"{','.join(targets)}-m{number}"
-        return json.dumps(
-            {
-                "type": "send",
-                "to": list(targets),
-                "text": f"m{number}",
-                "id": str(number),
-            }
+    @property
+    def has(self) -> list[str]:
+        """What nobody may lose any more: for a person, all that their machine has."""
+        return self.texts[: self.safe] if self.program else self.texts
+
+    def send(self, number: int, targets: Iterable[str], *, want: bool = False) -> str:
+        return self.send_again(
+            Line([Sent(number, target, self.stream) for target in targets]), want=want
         )
 
+    def send_again(self, line: Line, *, want: bool = False) -> str:
+        for sent in line.sent:
+            sent.send()
+        self.lines.append(line)
+        number = line.sent[0].number
+        targets = [sent.target for sent in line.sent]
+        if not self.program:
+            return f"{','.join(targets)}-m{number}"
+        fields = {"type": "send", "to": targets, "text": f"m{number}"}
+        return json.dumps(
+            {**fields, "id": str(number), **({"want": "stored"} if want else {})}
+        )
+
+    def acknowledge(self, texts: int) -> None:
+        """Say that the first texts are safe."""
+        if self.safe < texts and not self.goodbye:
+            self.safe = texts
+            self.client.send(json.dumps({"type": "ack", "seq": texts}))
+
     def read(self) -> None:
+        """Take in what has arrived, and acknowledge it if that is done at once."""
+        self.take_in()
+        if self.program and self.prompt and not self.client.transport.closed:
+            self.acknowledge(len(self.texts))
+            self.take_in()
+
+    def take_in(self) -> None:
         """Take in what has arrived."""
         for line in self.client.lines():
             if self.program and line.startswith("{"):
@@ -164,19 +223,24 @@ class Connection:
                 self._answered(fields["to"], accepted=True)
             case "accepted":
                 number = int(fields["id"])
-                (sent,) = (
+                sent = next(
                     sent
-                    for line in self.lines
+                    for line in reversed(self.lines)
                     for sent in line.sent
                     if (sent.number, sent.target) == (number, fields["to"])
                 )
+                if sent.accepted is None:
+                    self._answered(fields["to"], accepted=True)
                 assert sent.accepted
+                sent.delivered = True
             case "error" if fields["code"] == "shutting-down":
                 pass
             case "error" if not self.welcome and "id" not in fields:
                 self.failed = True
             case "error" if "to" in fields:
-                self._answered(fields["to"], accepted=False)
+                self._answered(
+                    fields["to"], accepted=False, temporary=fields["temporary"]
+                )
             case "error":
                 self._line_failed()
             case "welcome":
@@ -186,13 +250,16 @@ class Connection:
             case other:
                 assert other in ("hello", "notice")
 
-    def _answered(self, target: str, *, accepted: bool) -> None:
+    def _answered(
+        self, target: str, *, accepted: bool, temporary: bool = False
+    ) -> None:
         line = self.awaited
         assert line is not None, "an answer to nothing"
         sent = line.awaited
         assert sent is not None
         assert sent.target == target, "an answer out of order"
         sent.accepted = accepted
+        sent.temporary = temporary
 
     def _line_failed(self) -> None:
         line = self.awaited
@@ -232,16 +299,24 @@ class Daemon(RuleBasedStateMachine):
     def begin(self, programs: list[bool]) -> None:
         for number, program in enumerate(programs):
             name = NAMES[number % len(NAMES)]
-            self.connect(name, program, receive=True, reading=True)
+            self.connect(name, program, receive=True, reading=True, prompt=True)
 
     @rule(
         name=st.sampled_from(NAMES),
         program=st.booleans(),
         receive=st.sampled_from([True, True, True, False]),
         reading=st.sampled_from([True, True, False]),
+        prompt=st.booleans(),
     )
-    def connect(self, name: str, program: bool, receive: bool, reading: bool) -> None:
-        connection = Connection(self.server.connect(), name, program, receive)
+    def connect(
+        self,
+        name: str,
+        program: bool,
+        receive: bool,
+        reading: bool,
+        prompt: bool = True,
+    ) -> None:
+        connection = Connection(self.server.connect(), name, program, receive, prompt)
         self.open.append(connection)
         connection.client.transport.reading = reading
         if program:
@@ -256,16 +331,64 @@ class Daemon(RuleBasedStateMachine):
         which=WHICH,
         to=st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True),
         count=st.sampled_from([1, 2, 5]),
+        want=st.booleans(),
     )
-    def send(self, which: int, to: list[str], count: int) -> None:
+    def send(self, which: int, to: list[str], count: int, want: bool = False) -> None:
         connection = self._pick(which)
         if connection.leaving:
             return
         lines = []
         for _ in range(count):
             self.numbers += 1
-            lines.append(connection.send(self.numbers, to))
+            lines.append(connection.send(self.numbers, to, want=want))
         connection.client.send(*lines)
+
+    @precondition(lambda self: self.gone)
+    @rule(which=WHICH, again=st.integers(0, 3))
+    def come_back(self, which: int, again: int) -> None:
+        """A program goes on: it sends again what had no answer, and some that had."""
+        left = [each for each in self.gone if each.program and not each.leaving]
+        if not left or not (gone := left[which % len(left)]).welcome:
+            return
+        gone.leaving = True  # nobody goes on with it twice
+        answered = [line for line in gone.lines if line.awaited is None]
+        lines = [
+            *([line for line in answered if line.is_settled][-again:] if again else []),
+            *(line for line in gone.lines if line.awaited is not None),
+        ]
+        self.connect(gone.name, program=True, receive=gone.receive, reading=True)
+        connection = self.open[-1]
+        connection.stream = gone.stream
+        gone.lines = [line for line in gone.lines if line not in lines]
+        connection.client.send(*map(connection.send_again, lines))
+
+    @precondition(lambda self: self.open)
+    @rule(which=WHICH)
+    def send_what_failed_again(self, which: int) -> None:
+        """A program tries again what failed for a time, in its order."""
+        connection = self._pick(which)
+        if not connection.program or connection.leaving:
+            return
+        connection.read()
+        failed = [
+            sent
+            for line in connection.lines
+            for sent in line.sent
+            if sent.accepted is False and sent.temporary
+        ]
+        for sent in failed:
+            line = next(each for each in connection.lines if sent in each.sent)
+            line.sent.remove(sent)
+        connection.lines = [line for line in connection.lines if line.sent]
+        again = [connection.send_again(Line([sent])) for sent in failed]
+        connection.client.send(*again)
+
+    @precondition(lambda self: self.open)
+    @rule(which=WHICH, texts=st.integers(1, 5))
+    def acknowledge(self, which: int, texts: int) -> None:
+        connection = self._pick(which)
+        if connection.program and connection.receive:
+            connection.acknowledge(min(connection.safe + texts, len(connection.texts)))
 
     @precondition(lambda self: self.open)
     @rule(
@@ -432,9 +555,18 @@ class Daemon(RuleBasedStateMachine):
         self.server.settle()
 
     def _let_time_pass(self, seconds: int = 30) -> None:
+        self.server.end_hold()
         for _ in range(seconds):
             self.server.clock.advance(1)
             self.server.settle()
+
+    def _let_everybody_read(self) -> None:
+        """Read and acknowledge until nothing more comes."""
+        came = -1
+        while came != (came := sum(len(each.texts) for each in self.open)):
+            for connection in self.open:
+                connection.read()
+            self._let_time_pass(1)
 
     # What must hold.
 
@@ -442,21 +574,22 @@ class Daemon(RuleBasedStateMachine):
     def everything_accepted_is_where_it_should_be(self) -> None:
         for connection in self.open:
             connection.read()
+        # An acknowledgement may have brought something to those who had read.
+        for connection in self.open:
+            connection.take_in()
         for name in NAMES:
             queue = self.server.store.queued(name)
             assert len(set(queue)) == len(queue)
-            self._check_order(queue)
-            received = {
-                text
-                for connection in self.everybody
-                if connection.name == name
-                for text in connection.texts
-            }
+            self._check_order(queue, name)
+            theirs = [each for each in self.everybody if each.name == name]
+            received = {text for each in theirs for text in each.texts}
+            safe = {text for each in theirs for text in each.has}
             for sent in self._sent_to(name):
                 text = f"m{sent.number}"
                 if sent.accepted:
-                    assert text in received or text in queue, f"{text} is lost"
-                elif sent.accepted is False:
+                    assert text in safe or text in queue, f"{text} is lost"
+                    assert text in safe or not sent.delivered, f"nobody has {text}"
+                elif sent.accepted is False and not sent.unsure:
                     assert text not in received, f"{text} was refused, and seen"
                     assert text not in queue, f"{text} was refused, and stored"
 
@@ -465,7 +598,7 @@ class Daemon(RuleBasedStateMachine):
         for connection in self.everybody:
             texts = connection.texts
             assert len(set(texts)) == len(texts), "twice on one connection"
-            self._check_order(texts)
+            self._check_order(texts, connection.name)
 
     @invariant()
     def goodbye_is_said_to_who_has_every_answer(self) -> None:
@@ -483,18 +616,22 @@ class Daemon(RuleBasedStateMachine):
             for line in connection.lines:
                 yield from (sent for sent in line.sent if sent.target == name)
 
-    def _check_order(self, texts: list[str]) -> None:
-        # Numbers rise with time: those of one connection must do so wherever they are.
-        senders = {
-            f"m{line.sent[0].number}": connection
+    @property
+    def _sent(self) -> dict[tuple[str, str], Sent]:
+        return {
+            (f"m{sent.number}", sent.target): sent
             for connection in self.everybody
             for line in connection.lines
+            for sent in line.sent
         }
-        last: dict[Connection, int] = {}
+
+    def _check_order(self, texts: list[str], target: str) -> None:
+        # Attempts rise with time: those of one stream must do so wherever they are.
+        last: dict[Stream, int] = {}
         for text in texts:
-            number, sender = int(text[1:]), senders[text]
-            assert last.get(sender, 0) < number, "out of order"
-            last[sender] = number
+            sent = self._sent[text, target]
+            assert last.get(sent.stream, 0) < sent.attempt, "out of order"
+            last[sent.stream] = sent.attempt
 
     def teardown(self) -> None:
         """See that in the end everybody has everything, and nobody waits."""
@@ -506,9 +643,12 @@ class Daemon(RuleBasedStateMachine):
 
     def _end_well(self) -> None:
         self._mend()
+        for connection in self.open:
+            connection.prompt = True
+            connection.read()
         if self.numbers % 2:
-            # Who waits for a stuck one takes over after a while...
-            self._let_time_pass()
+            # Who waits for a stuck one takes over after a while, one after another...
+            self._let_time_pass(60)
         else:
             # ... or as soon as that has gone.
             self._let_time_pass(2)
@@ -517,8 +657,8 @@ class Daemon(RuleBasedStateMachine):
                     connection.client.vanish()
                     self._is_gone(connection)
             self.server.settle()
+        self._let_everybody_read()
         for connection in self.open:
-            connection.read()
             ended = connection.failed or connection.leaving
             reads = connection.receive and connection.client.transport.reading
             if reads and not ended:
@@ -526,7 +666,9 @@ class Daemon(RuleBasedStateMachine):
                 assert queue == [], "a stuck receiver holds up another"
         for connection in self.open:
             connection.client.resume_reading()
+        self._let_everybody_read()
         self._let_time_pass()
+        self._let_everybody_read()
         self.everything_accepted_is_where_it_should_be()
         self.nobody_gets_a_message_twice_or_out_of_order()
         for connection in self.open:
@@ -552,7 +694,7 @@ class Daemon(RuleBasedStateMachine):
             self.connect(name, program=True, receive=True, reading=True)
             (last,) = self.open
             self._let_time_pass()
-            last.read()
+            self._let_everybody_read()
             assert server.store.queued(name) == [], "a queue is not drained"
             last.client.vanish()
             self._is_gone(last)

@@ -1,0 +1,3 @@
+UPDATE users
+SET last_seen = last_seen
+WHERE id = (SELECT MIN(id) FROM users)
