@@ -25,6 +25,7 @@ from chatd.server.connection import Connection
 from chatd.server.factory import ChatFactory
 from chatd.store import migrations, transactions
 from chatd.store.records import Amount, Batch, Outcome, StoreFailure, User
+from chatd.store.store import FORGET_AT_ONCE
 from chatd.wire.message import Message
 
 T = TypeVar("T")
@@ -169,6 +170,13 @@ class MemoryStore:
 
     def highest_stored_id(self, sender: int) -> Deferred[str]:
         return self._read(transactions.highest_stored_id, sender)
+
+    async def forget_stored_ids(self, before: int, until: int) -> None:
+        after: int | None = 0
+        while after is not None:
+            after = transactions.forget_stored_ids(
+                self.connection, after, before, until, FORGET_AT_ONCE
+            )
 
     def names_seen_last(self, most: int) -> Deferred[list[tuple[str, str]]]:
         return self._read(transactions.names_seen_last, most)

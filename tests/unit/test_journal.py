@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.python.failure import Failure
 
-from chatd.journal import RETRY_SECONDS, Journal
+from chatd.journal import HOLD_SECONDS, RETRY_SECONDS, Journal
 from chatd.store.records import Arrival, Batch, Outcome, Removed, StoreFailure, User
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
@@ -120,6 +120,19 @@ class Desk:
             self._position += 1
             self.journal.append(Entry(self, self._position, target))
 
+    def show(self, target: int = BOB) -> Entry:
+        """Send a message that is shown to somebody at once."""
+        self._position += 1
+        entry = Entry(self, self._position, target)
+        entry.shown = True
+        self.journal.hold(entry)
+        return entry
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, a hundredth of a second at a time."""
+        for _ in range(round(seconds * 100)):
+            self.clock.advance(0.01)
+
     def turn(self) -> None:
         """Let a turn of the reactor pass."""
         self.clock.advance(0)
@@ -151,6 +164,143 @@ def stored(*numbers: int) -> list[tuple[str, str]]:
 @pytest.fixture
 def desk() -> Desk:
     return Desk()
+
+
+# Holding ----------------------------------------------------------------------------
+
+
+def test_what_somebody_is_shown_is_held_before_it_is_written(desk: Desk) -> None:
+    desk.show()
+    desk.wait(HOLD_SECONDS * 0.7)
+    assert desk.texts == []
+    desk.wait(HOLD_SECONDS)
+    assert desk.texts == [["m1"]]
+    desk.disk.succeed()
+    assert desk.settled == stored(1)
+
+
+def test_what_is_delivered_while_it_is_held_is_never_written(desk: Desk) -> None:
+    first, second, third = desk.show(), desk.show(CAROL), desk.show()
+    first.delivered = second.delivered = True
+    desk.wait(2 * HOLD_SECONDS)
+    assert desk.texts == [["m3"]]
+    assert third.under_way
+    assert not first.under_way
+
+
+def test_what_is_delivered_while_it_waits_for_its_turn_is_never_written(
+    desk: Desk,
+) -> None:
+    desk.send()
+    desk.turn()
+    entry = desk.show()
+    desk.wait(2 * HOLD_SECONDS)
+    entry.delivered = True
+    desk.disk.succeed()
+    desk.turn()
+    assert desk.texts == [["m1"]]
+    assert desk.clock.getDelayedCalls() == []
+
+
+def test_what_must_be_written_takes_along_what_is_held_of_its_receiver(
+    desk: Desk,
+) -> None:
+    desk.show()
+    desk.wait(HOLD_SECONDS / 2)
+    desk.show()
+    desk.show(CAROL)
+    desk.send(1, BOB)
+    desk.turn()
+    assert desk.texts == [["m1", "m2", "m4"]]
+
+
+def test_what_is_in_a_hurry_is_held_no_longer_nor_what_was_before_it(
+    desk: Desk,
+) -> None:
+    desk.show()
+    hurried = desk.show()
+    desk.show(CAROL)
+    desk.journal.hurry(lambda entry: entry is hurried)
+    desk.turn()
+    assert desk.texts == [["m1", "m2"]]
+
+
+def test_a_flush_holds_nothing(desk: Desk) -> None:
+    desk.show()
+    desk.show(CAROL)
+    flushed = desk.journal.flushed()
+    desk.turn()
+    assert desk.texts == [["m1", "m2"]]
+    assert not flushed.called
+    desk.disk.succeed()
+    desk.turn()
+    assert flushed.called
+
+
+def test_a_commit_that_fails_keeps_what_was_shown_and_refuses_the_rest(
+    desk: Desk,
+) -> None:
+    desk.show()
+    desk.send()
+    desk.turn()
+    desk.disk.succeed(refused="disk full")
+    assert desk.settled == [lost(2, "disk full")]
+    assert desk.journal.waiting == 1
+    desk.turn()
+    assert desk.texts == [["m1", "m2"]]
+    desk.clock.advance(RETRY_SECONDS)
+    desk.turn()
+    assert desk.texts[1:] == [["m1"]]
+    desk.disk.succeed()
+    assert desk.settled == [lost(2, "disk full"), *stored(1)]
+
+
+def test_what_was_kept_goes_before_the_next_message(desk: Desk) -> None:
+    desk.show()
+    desk.send()
+    desk.turn()
+    desk.disk.succeed(refused="disk full")
+    desk.send()
+    desk.turn()
+    assert desk.texts == [["m1", "m2"], ["m1", "m3"]]
+
+
+def test_what_is_shown_while_its_commit_fails_is_kept(desk: Desk) -> None:
+    desk.show()
+    late = Entry(desk, 2, BOB)
+    desk.journal.append(late)
+    desk.turn()
+    late.shown = True
+    desk.disk.succeed(refused="disk full")
+    assert desk.settled == []
+    desk.clock.advance(RETRY_SECONDS)
+    desk.turn()
+    assert desk.texts == [["m1", "m2"], ["m1", "m2"]]
+
+
+def test_what_is_delivered_while_its_commit_fails_is_not_tried_again(
+    desk: Desk,
+) -> None:
+    entry = desk.show()
+    desk.journal.hurry(lambda entry: True)
+    desk.turn()
+    entry.delivered = True
+    desk.disk.succeed(refused="disk full")
+    assert desk.journal.waiting == 0
+    assert desk.journal.refused == 0
+    desk.clock.advance(RETRY_SECONDS)
+    assert desk.texts == [["m1"]]
+
+
+def test_what_was_kept_does_not_hold_up_a_flush(desk: Desk) -> None:
+    desk.show()
+    desk.journal.hurry(lambda entry: True)
+    desk.turn()
+    desk.disk.succeed(refused="disk full")
+    flushed = desk.journal.flushed()
+    desk.turn()
+    assert flushed.called
+    assert desk.journal.waiting == 1
 
 
 # Group commit -----------------------------------------------------------------------

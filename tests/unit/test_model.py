@@ -561,12 +561,14 @@ class Daemon(RuleBasedStateMachine):
             self.server.settle()
 
     def _let_everybody_read(self) -> None:
-        """Read and acknowledge until nothing more comes."""
-        came = -1
-        while came != (came := sum(len(each.texts) for each in self.open)):
+        """Read and acknowledge until nothing more comes for a while."""
+        came, quiet = 0, 0
+        while quiet < 5:
             for connection in self.open:
                 connection.read()
             self._let_time_pass(1)
+            before, came = came, sum(len(each.texts) for each in self.open)
+            quiet = quiet + 1 if came == before else 0
 
     # What must hold.
 
