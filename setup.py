@@ -72,6 +72,7 @@ setup(
     entry_points={"console_scripts": ["chat = chatd.client.main:main"]},
     extras_require={
         "test": [
+            "twisted[tls]",
             "build>=1.2",
             "coverage>=7.10",
             "hypothesis>=6.100",
@@ -80,6 +81,7 @@ setup(
             "pytest-timeout>=2.3",
             "pytest-twisted>=1.14.3",
         ],
+        "tls": ["twisted[tls]"],
         "lint": ["mypy>=1.15", "mypy-zope>=1.0.9", "ruff>=0.9"],
     },
     cmdclass={"egg_info": OwnTopLevel},

@@ -2,7 +2,7 @@
 
 import errno
 import socket
-from typing import Final
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString
@@ -15,6 +15,8 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 from zope.interface import implementer
+
+from chatd.server.gauges import CiphertextCounters
 
 DEFAULT_PORT: Final = "5555"
 BACKLOG: Final = 511
@@ -61,6 +63,40 @@ class IPv6OnlyEndpoint:
         return done
 
 
+class _CountingTLS:
+    """A reactor, for endpoints, that counts what TLS connections write to TCP."""
+
+    def __init__(self, reactor: object) -> None:
+        self._reactor = reactor
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._reactor, name)
+
+    def listenSSL(  # noqa: N802, as `IReactorSSL` names it
+        self,
+        port: int,
+        factory: IProtocolFactory,
+        contextFactory: Any,  # noqa: N803
+        backlog: int = BACKLOG,
+        interface: str = "",
+    ) -> IListeningPort:
+        """Listen for TLS connections (`IReactorSSL`)."""
+        # Not at the top: it needs packages that only TLS needs.
+        from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+
+        encrypting = TLSMemoryBIOFactory(contextFactory, False, factory)
+        # Without a buffer of its own: what is written goes down in the same call.
+        encrypting.protocol = TLSMemoryBIOProtocol
+        counting = CiphertextCounters(encrypting)
+        assert IReactorTCP.providedBy(self._reactor)
+        return self._reactor.listenTCP(
+            port,
+            counting,  # type: ignore[arg-type]
+            backlog,
+            interface,
+        )
+
+
 def endpoints(reactor: object, description: str) -> list[IStreamServerEndpoint]:
     """Return what a ``--port`` stands for.
 
@@ -79,7 +115,12 @@ def endpoints(reactor: object, description: str) -> list[IStreamServerEndpoint]:
             IPv6OnlyEndpoint(reactor, port),
         ]
     try:
-        return [serverFromString(reactor, description)]
+        return [serverFromString(_CountingTLS(reactor), description)]
+    except ImportError as error:
+        raise ValueError(
+            f"'{description}' needs what is not installed ({error}):"
+            " for TLS, pip install 'chatd[tls]'"
+        ) from None
     except Exception as error:  # whatever a parser of a plugin raises
         raise ValueError(
             f"'{description}' is no port: {error}"

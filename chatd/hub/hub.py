@@ -14,7 +14,7 @@ from chatd.hub.resends import Earlier, Resends
 from chatd.hub.session import Pending, Session
 from chatd.journal import Journal
 from chatd.limits import Limits
-from chatd.store.records import User
+from chatd.store.records import StoreFailure, User
 from chatd.store.store import Store
 from chatd.wire.answers import Refusal
 from chatd.wire.names import Name
@@ -34,6 +34,10 @@ class NameList:
 
     names: Sequence[str]
     more: int
+
+
+class Unreadable(Exception):
+    """The store could not be asked; that is logged."""
 
 
 class Hub:
@@ -143,6 +147,7 @@ class Hub:
         """Return the receivers of those names, None for a name that nobody has.
 
         They are ready to be sent to by `sender` in the turn in which this returns.
+        Raises `Unreadable`.
         """
         found: list[Receiver | None] = []
         try:
@@ -153,6 +158,8 @@ class Hub:
                     # While another is looked up this one must not be forgotten.
                     receiver.lookers += 1
                     await self._look_up_share(receiver, sender)
+        except StoreFailure:
+            raise self._unreadable("A message's target") from None
         finally:
             for each in found:
                 if each is not None:
@@ -162,7 +169,18 @@ class Hub:
     async def sent_before(
         self, sender: Receiver, message_id: str
     ) -> dict[int, Earlier]:
-        """Return what the store knows of an id of a sender's, by target."""
+        """Return what the store knows of an id of a sender's, by target.
+
+        Raises `Unreadable`.
+        """
+        try:
+            return await self._sent_before(sender, message_id)
+        except StoreFailure:
+            raise self._unreadable("A message's id") from None
+
+    async def _sent_before(
+        self, sender: Receiver, message_id: str
+    ) -> dict[int, Earlier]:
         ids = self._resends.of(sender.id)
         if ids.highest is None:
             highest = await self._store.highest_stored_id(sender.id)
@@ -235,6 +253,10 @@ class Hub:
             if name.key not in self._receivers and forgotten == self._forgotten:
                 self._remember(self._receiver(user))
         return receiver
+
+    def _unreadable(self, what: str) -> Unreadable:
+        self._log.failure("{what} cannot be looked up", what=what)
+        return Unreadable()
 
     def _receiver(self, user: User) -> Receiver:
         return Receiver(user, self._journal, self._limits, self._store.last_position)

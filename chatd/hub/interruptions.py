@@ -41,17 +41,22 @@ class Interruptions:
         self._clock = clock
         self._failed: dict[str, _Interruption] = {}
 
-    def check(self, target: Receiver, message_id: str | None) -> None:
+    def check(
+        self, target: Receiver, message_id: str | None, *, all_answered: bool
+    ) -> None:
         """See that a message would be in order. Raises `Refusal`: out-of-order.
 
-        The message that failed first, sent again, is; it ends the interruption.
+        The message that failed first, sent again, is; it ends the interruption. So
+        does time, but only once all was answered: who does not know yet that a message
+        failed has not given up.
         """
         interruption = self._failed.get(target.key)
         if interruption is None:
             return
         now = self._clock.seconds()
         again = message_id is not None and message_id == interruption.first
-        if again or now - interruption.refused >= FORGET_SECONDS:
+        given_up = all_answered and now - interruption.refused >= FORGET_SECONDS
+        if again or given_up:
             del self._failed[target.key]
             return
         interruption.refused = now
@@ -68,6 +73,12 @@ class Interruptions:
         if interruption is None or position < interruption.position:
             self._failed[target.key] = _Interruption(message_id, position, now)
         else:
+            interruption.refused = now
+
+    def answered(self) -> None:
+        """Take note that the sender is told of all that failed only now."""
+        now = self._clock.seconds()
+        for interruption in self._failed.values():
             interruption.refused = now
 
     def forgive(self) -> None:

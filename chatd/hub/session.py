@@ -155,7 +155,11 @@ class Session:
                 earlier.check(text_digest, message_id, target.name)
                 self._send_again(target, earlier, receipt)
                 return
-        self._interruptions.check(target, message_id if own_id else None)
+        self._interruptions.check(
+            target,
+            message_id if own_id else None,
+            all_answered=not self._pending_messages,
+        )
         size = len(text.encode())
         try:
             target.reserve(self.name, size)
@@ -278,6 +282,7 @@ class Session:
         if self.on_settled is not None:
             self.on_settled()
         if not self._pending_messages:
+            self._interruptions.answered()
             waiting, self._all_settled = self._all_settled, []
             for each in waiting:
                 each.callback(None)

@@ -29,6 +29,7 @@ from chatd.accounts import Origin
 from chatd.hub.hub import Hub
 from chatd.limits import Limits
 from chatd.server.form import Ended, Form
+from chatd.server.gauges import under_tls
 from chatd.server.lines import LinearLineReceiver
 from chatd.server.outlet import Outlet, Ticker, Traffic
 from chatd.server.pace import Pace
@@ -90,8 +91,7 @@ class Connection(LinearLineReceiver):
         self.outlet: Outlet
         self.origin: Origin
         self.alive = False
-        self.closed = False
-        """Whether the conversation is over, though bytes may still be on their way."""
+        self.closed = False  # the conversation is over, though bytes may still come
         self._peer_ended = False
         self._input_ended = False
         self._telnet = TelnetFilter()
@@ -119,7 +119,7 @@ class Connection(LinearLineReceiver):
             self.owner.traffic,
             lambda count: self.form.progress(count),
         )
-        tune(self.transport)
+        tune(under_tls(self.transport))
         self._login_deadline = self.owner.clock.callLater(
             self.owner.limits.login_time, self._login_too_late
         )

@@ -3,13 +3,15 @@
 Everything that a connection writes goes through its outlet, which counts. It tells two
 things apart. *Drained* means that this process holds nothing of what was written any
 more: time for the next page. *Acknowledged* means that the kernel at the other end has
-it: for a TCP connection on Linux ``TCP_INFO`` says how many bytes those are. Where
-there is no such count, for a Unix socket, under TLS or on another system, drained has
-to do for acknowledged, which is weaker: what is on its way is lost with the connection.
+it, as far as the connection's gauge can tell.
+
+While anything is awaited it also looks for life: a peer's machine that answers nothing
+at all is dead, however long the system would go on trying. One that only takes nothing
+answers, and is never cut off.
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
@@ -17,15 +19,26 @@ from twisted.internet.interfaces import (
     IPullProducer,
     IReactorTime,
 )
+from twisted.logger import Logger
 from zope.interface import implementer
 
-from chatd.server.tcp import Transport, bytes_acknowledged, tcp_socket
+from chatd.server.gauges import gauge_for, under_tls
+from chatd.server.tcp import TCPInfo, Transport, tcp_info, tcp_socket
 
 TICK_SECONDS: Final = 0.02
 """How often acknowledgements are looked for while any are awaited.
 
 A receiver that only listens delays its own by up to 40 ms, so looking more often gains
 little.
+"""
+
+SILENCE_SECONDS: Final = 50.0
+"""How long a machine may answer nothing while bytes to it are on their way."""
+
+UNANSWERED_PROBES: Final = 3
+"""How many questions a machine that took nothing may leave unanswered besides.
+
+The system asks at growing intervals, in the end every two minutes.
 """
 
 MAX_UNSENT: Final = 256 * 1024 * 1024
@@ -49,7 +62,7 @@ class Ticker:
     """Calls those who await something, `TICK_SECONDS` apart, and rests else."""
 
     def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
+        self.clock = clock
         self._waiting: dict[Outlet, None] = {}
         self._call: IDelayedCall | None = None
 
@@ -57,7 +70,7 @@ class Ticker:
         """Let an outlet look for acknowledgements at the next tick."""
         self._waiting[outlet] = None
         if self._call is None:
-            self._call = self._clock.callLater(TICK_SECONDS, self._tick)
+            self._call = self.clock.callLater(TICK_SECONDS, self._tick)
 
     def remove(self, outlet: "Outlet") -> None:
         """Leave an outlet alone."""
@@ -78,8 +91,10 @@ class Outlet:
     """Writes to one transport.
 
     `on_progress` is called with the number of bytes known to be acknowledged, whenever
-    that has grown.
+    that has grown. `silence` is after how many seconds a peer's machine is dead.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -87,19 +102,18 @@ class Outlet:
         ticker: Ticker,
         traffic: Traffic,
         on_progress: Callable[[int], None],
+        silence: float = SILENCE_SECONDS,
     ) -> None:
         self._transport = transport
+        self._gauge = gauge_for(transport)
+        # Under TLS the one above knows nothing of what the one below still holds.
+        self._producing = cast(Transport, under_tls(transport))
         self._ticker = ticker
         self._traffic = traffic
         self._on_progress = on_progress
-        self._socket = tcp_socket(transport)
-        self._base = 0
-        if self._socket is not None:
-            base = bytes_acknowledged(self._socket)
-            if base is None:
-                self._socket = None
-            else:
-                self._base = base
+        self._socket = tcp_socket(self._producing)
+        self._silence = silence
+        self._awaited_since = 0.0
         self._handed = 0
         self._acknowledged = 0
         self._awaiting_drain = False
@@ -127,16 +141,18 @@ class Outlet:
         """Write; after the connection is lost this does nothing."""
         if self._lost or not data:
             return
+        if not self.outstanding:
+            self._awaited_since = self._ticker.clock.seconds()
         self.written += len(data)
         self._traffic.unsent += len(data)
-        self._transport.write(data)
+        self._gauge.write(self._transport, data)
         if not self._awaiting_drain:
             self._awaiting_drain = True
             # A slow peer may take long to drain it, and acknowledges as it goes.
             self._ticker.add(self)
             self._registered = False
             # A pull producer is asked at once, and again when all is written.
-            self._transport.registerProducer(self, False)
+            self._producing.registerProducer(self, False)
             self._registered = True
 
     def drained(self) -> Deferred[None]:
@@ -152,7 +168,7 @@ class Outlet:
         if not self._registered:
             return
         self._awaiting_drain = False
-        self._transport.unregisterProducer()
+        self._producing.unregisterProducer()
         self._hand_over()
         # First: what `look` reports may lead to writing more.
         self._tell_drained()
@@ -165,17 +181,30 @@ class Outlet:
         """See what has been acknowledged, and go on looking if that is not all."""
         if self._lost:
             return
-        acknowledged = self._handed
-        if self._socket is not None:
-            count = bytes_acknowledged(self._socket)
-            if count is None:
-                return  # the socket has failed: what the peer has is not known
-            acknowledged = min(count - self._base, self.written)
+        acknowledged = self._gauge.acknowledged(self._handed)
+        if acknowledged is None:
+            return  # the socket has failed: what the peer has is not known
         if acknowledged < self.written:
             self._ticker.add(self)
         if acknowledged > self._acknowledged:
             self._acknowledged = acknowledged
+            self._awaited_since = self._ticker.clock.seconds()
             self._on_progress(acknowledged)
+        elif acknowledged < self.written:
+            self._look_for_life()
+
+    def _look_for_life(self) -> None:
+        silence = self._ticker.clock.seconds() - self._awaited_since
+        if silence < self._silence or self._socket is None:
+            return
+        info = tcp_info(self._socket)
+        if info is not None and _is_dead(info, self._silence):
+            self._log.info(
+                "{peer} has answered nothing for {silence:.0f} s: cut off",
+                peer=getattr(self._transport.getPeer(), "host", "a peer"),
+                silence=info.silence,
+            )
+            self._transport.abortConnection()
 
     def lost(self) -> None:
         """Let go of everything: the connection is lost."""
@@ -193,3 +222,13 @@ class Outlet:
         drained, self._drained = self._drained, []
         for each in drained:
             each.callback(None)
+
+
+def _is_dead(info: TCPInfo, silence: float) -> bool:
+    """Whether a machine to which bytes are on their way must be gone.
+
+    A living one acknowledges what is sent to it again, or answers that it takes
+    nothing.
+    """
+    unanswered = info.retransmitted > 0 or info.probes >= UNANSWERED_PROBES
+    return unanswered and info.silence >= silence

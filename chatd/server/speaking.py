@@ -13,14 +13,13 @@ from twisted.logger import Logger
 
 from chatd import background
 from chatd.hub.acceptance import Receipt
-from chatd.hub.hub import Hub, NameList
+from chatd.hub.hub import Hub, NameList, Unreadable
 from chatd.hub.receiver import Receiver
 from chatd.hub.resends import Earlier
 from chatd.hub.session import NOTHING_STORED, Session
 from chatd.limits import Limits
 from chatd.server.answers import Answers
 from chatd.server.connection import Connection
-from chatd.store.records import StoreFailure
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
 from chatd.wire.names import Name
@@ -252,8 +251,7 @@ class SpeakingForm:
                 if unknown_id:
                     stored = await self.hub.sent_before(session.receiver, message_id)
                 receivers = await self.hub.find(names, session.name)
-            except StoreFailure:
-                self._log.failure("A message's target could not be looked up")
+            except Unreadable:
                 for name in names:
                     refusal = session.unreadable(name, message_id if own_id else None)
                     receipt_for(name, None).refused(refusal)

@@ -4,34 +4,48 @@ import contextlib
 import socket
 import struct
 import sys
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from twisted.internet.interfaces import IAddress, ISystemHandle
 
 # Seconds of silence, seconds between probes, probes: a dead peer is found in a minute.
 KEEPALIVE: Final = (30, 10, 3)
 
-# struct tcp_info of linux/tcp.h: tcpi_bytes_acked is the u64 at this offset.
-_BYTES_ACKED: Final = struct.Struct("=120xQ")
+# struct tcp_info of linux/tcp.h: tcpi_retransmits and tcpi_probes, both u8 at 2 and 3;
+# tcpi_last_ack_recv, u32 at 56; tcpi_bytes_acked, u64 at 120.
+_TCP_INFO: Final = struct.Struct("=2xBB52xI60xQ")
 
 
-def bytes_acknowledged(connection: socket.socket) -> int | None:
-    """Return how many bytes the peer's TCP has acknowledged, None if unknown.
+class TCPInfo(NamedTuple):
+    """What Linux knows of a TCP connection.
 
-    The count has the connection's FIN in it, once that is acknowledged.
+    `retransmitted` is how often what is on its way was sent again without an answer,
+    `probes` how many questions to a peer that takes nothing were not answered;
+    `silence` is how long ago the last acknowledgement came, in seconds;
+    `acknowledged` how many bytes the peer's TCP has acknowledged, the connection's
+    FIN among them.
     """
+
+    retransmitted: int
+    probes: int
+    silence: float
+    acknowledged: int
+
+
+def tcp_info(connection: socket.socket) -> TCPInfo | None:
+    """Return what the system knows of a connection, None if it does not tell."""
     if sys.platform != "linux":
         return None
     try:
         info = connection.getsockopt(
-            socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED.size
+            socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size
         )
     except OSError:
         return None
-    if len(info) < _BYTES_ACKED.size:
+    if len(info) < _TCP_INFO.size:
         return None
-    acknowledged: int = _BYTES_ACKED.unpack(info)[0]
-    return acknowledged
+    retransmitted, probes, silence, acknowledged = _TCP_INFO.unpack(info)
+    return TCPInfo(retransmitted, probes, silence / 1000, acknowledged)
 
 
 class Transport(Protocol):
@@ -62,7 +76,7 @@ class Transport(Protocol):
         """Return the address of the other end."""
 
 
-def tune(transport: Transport) -> None:
+def tune(transport: object) -> None:
     """Send small answers at once, and find out when the peer has died.
 
     Does nothing to what is not a TCP connection of ours.
@@ -82,7 +96,7 @@ def tune(transport: Transport) -> None:
             connection.setsockopt(level, option, value)
 
 
-def tcp_socket(transport: Transport) -> socket.socket | None:
+def tcp_socket(transport: object) -> socket.socket | None:
     """Return the socket under a transport, if it is a TCP connection's own."""
     if not ISystemHandle.providedBy(transport):
         return None

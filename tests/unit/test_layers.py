@@ -57,6 +57,7 @@ LAYERS: Final = {
         "chatd.server.lines",
         "chatd.server.answers",
         "chatd.server.form",
+        "chatd.server.gauges",
         "chatd.server.outlet",
         "chatd.server.pace",
         "chatd.server.connection",

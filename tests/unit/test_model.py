@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -352,8 +353,9 @@ class Daemon(RuleBasedStateMachine):
             return
         gone.leaving = True  # nobody goes on with it twice
         answered = [line for line in gone.lines if line.awaited is None]
+        settled = takewhile(lambda line: line.is_settled, reversed(answered))
         lines = [
-            *([line for line in answered if line.is_settled][-again:] if again else []),
+            *reversed(list(islice(settled, again))),
             *(line for line in gone.lines if line.awaited is not None),
         ]
         self.connect(gone.name, program=True, receive=gone.receive, reading=True)
@@ -632,7 +634,8 @@ class Daemon(RuleBasedStateMachine):
         last: dict[Stream, int] = {}
         for text in texts:
             sent = self._sent[text, target]
-            assert last.get(sent.stream, 0) < sent.attempt, "out of order"
+            in_order = last.get(sent.stream, 0) < sent.attempt
+            assert in_order, f"{text} to {target} is out of order in {texts}"
             last[sent.stream] = sent.attempt
 
     def teardown(self) -> None:

@@ -404,6 +404,25 @@ def test_who_gave_up_on_a_message_is_not_refused_for_ever(
     ]
 
 
+def test_who_was_not_told_of_a_failure_has_not_given_up() -> None:
+    """Its answers wait for that to a message that bob was shown and has not."""
+    server = MemoryServer(Limits(unacknowledged=400))
+    bob, alice = Program(server, "bob"), Program(server, "alice")
+    server.store.lack = "disk full"
+    alice.send("m1", "1")
+    alice.send("m2", "2" * 400)
+    server.end_hold()
+    assert alice.fates() == []
+    server.clock.advance(2 * FORGET_SECONDS)
+    alice.send("m3", "3")
+    bob.ack(1)
+    server.settle()
+    assert alice.fates() == ["delivered", "not-stored", "out-of-order"]
+    server.clock.advance(FORGET_SECONDS - 1)
+    alice.send("m4", "4")
+    assert alice.fates() == ["out-of-order"]
+
+
 def test_another_connection_of_the_sender_is_not_refused(
     crowded: MemoryServer,
 ) -> None:
