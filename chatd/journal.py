@@ -239,7 +239,7 @@ class Journal:
             entry.under_way = True
 
         def committed(outcome: Outcome) -> None:
-            self._end_transaction(entries)
+            self._under_way = False
             self._retry_later = False
             if self._failing:
                 self._failing = False
@@ -248,22 +248,17 @@ class Journal:
             self._schedule()
 
         def failed(failure: Failure) -> None:
-            self._end_transaction(entries)
+            self._under_way = False
             self._report(failure)
             self._keep(removals)
             for _, arrived in arrivals:
                 arrived.errback(failure)
             self._refuse(entries, "disk error")
+            self._entries_under_way = ()
             self._schedule()
 
         done = self._store.commit(batch).addCallbacks(committed, failed)
         _ = done.addErrback(self._unexpected)
-
-    def _end_transaction(self, entries: Sequence[Entry]) -> None:
-        self._under_way = False
-        self._entries_under_way = ()
-        for entry in entries:
-            entry.under_way = False
 
     def _take_entries(self) -> list[Entry]:
         """Return what is to be written, without what need not or must not be."""
@@ -296,8 +291,12 @@ class Journal:
         if outcome.refused is not None:
             self._refuse(entries, outcome.refused)
         else:
+            # One after another: what follows from the first may be that another one,
+            # which is on disk as well, is delivered.
             for entry in entries:
+                entry.under_way = False
                 self._settle(entry, None)
+        self._entries_under_way = ()
         for (_, arrived), answer in zip(arrivals, outcome.arrived, strict=True):
             arrived.callback(answer)
 
@@ -308,6 +307,7 @@ class Journal:
         self._failed = True
         refused = 0
         for entry in entries:
+            entry.under_way = False
             if entry.shown and not entry.delivered:
                 self._kept.append(entry)
                 continue

@@ -1,12 +1,12 @@
-"""The core: what is typed goes to the server, what comes is kept and then shown.
+"""The core: what is typed is kept and sent, what comes is kept and then shown.
 
 It stands between a front end, a connection and a history, and knows of none of them
 how they do it. Nothing it hands to the front end has control characters.
 """
 
+import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatd.client import events
+from chatd.client import events, outbox, reception
 from chatd.client.events import (
     Accepted,
     Event,
@@ -27,18 +27,18 @@ from chatd.client.events import (
     Welcome,
 )
 from chatd.client.frontend import MAX_TYPED, FrontEnd, Kind, Line
+from chatd.client.greeting import greeting
+from chatd.client.historyfile import name_key
+from chatd.client.outbox import Outbox, Outgoing
+from chatd.client.reception import Reception
 from chatd.client.statuses import Status
 from chatd.wire import text
 from chatd.wire.answers import Refusal
 from chatd.wire.display import neutralise
 from chatd.wire.message import Message, new_id
-from chatd.wire.names import BadName, parse_name
 
 ROOM: Final = 256
-"""How many lines may await their answers before front ends should read no further."""
-
-MOST_UNKEPT: Final = 1000
-"""How many messages may wait for the disk before no more are received."""
+"""How many messages may await answers before front ends should read no further."""
 
 STORED_SECONDS: Final = 1.0
 """How long a stored message may take to be delivered before a person is told."""
@@ -58,9 +58,7 @@ COMMANDS: Final = {
 }
 """How each command is typed, and what it does."""
 
-_OWN_COMMANDS: Final = ("/help", "/quit")  # they need no server
-
-_EXCERPT: Final = 60
+_SERVERS_COMMANDS: Final = ("/who", "/users")
 
 
 class Link(Protocol):
@@ -85,14 +83,11 @@ class Link(Protocol):
         """Close the connection for good."""
 
 
-class Keeper(Protocol):
+class Keeper(outbox.Keeper, reception.Keeper, Protocol):
     """What the core needs of a history: `chatd.client.history.History` has it."""
 
-    def received(self, message: Message) -> Deferred[bool]:
-        """Keep a message; return whether it is to be shown."""
-
-    def sent(self, message: Message, status: str) -> Deferred[bool]:
-        """Keep a message that the server has accepted."""
+    def waiting(self) -> Deferred[list[Message]]:
+        """Return what an earlier run has kept and not sent."""
 
     def delivered(self, sender: str, message_id: str, receiver: str) -> Deferred[bool]:
         """Keep that a message sent was delivered."""
@@ -101,25 +96,12 @@ class Keeper(Protocol):
         """Fire when all that was to be kept is kept."""
 
 
-@dataclass(slots=True)
-class _Sent:
-    """A message on its way; `targets` has those without an answer, by their keys."""
-
-    id: str
-    typed: str
-    text: str
-    time: int
-    number: int
-    targets: dict[str, str]
-
-
 class ChatCore:
     """The core of one run of the client (`Core`, and the connection's `Listener`).
 
-    `interactive` says that somebody sits there: then there is a greeting, what is typed
-    without a connection is refused rather than kept waiting, and a connection that was
-    lost is waited for without end. `timeout` is how long the server may be out of
-    reach, in seconds.
+    `interactive` says that somebody sits there: then there is a greeting, and a
+    connection that was lost is waited for without end. `timeout` is how long the server
+    may be out of reach, or refuse what is to be sent, in seconds.
     """
 
     _log = Logger()
@@ -148,6 +130,7 @@ class ChatCore:
         self._ended: Deferred[int] = Deferred()
         self._ending = False
         self._leaving = False
+        self._given_up = False
         self._online = False
         self._been_online = False
         self._failed = False
@@ -155,11 +138,11 @@ class ChatCore:
         self._max_line = MAX_LINE
         self._max_message = MAX_MESSAGE
         self._number = 0
-        self._held: list[tuple[int, str]] = []
-        self._awaited: dict[str, _Sent] = {}
+        self._held: list[text.Command] = []
+        self._outbox = Outbox(history, clock, self)
+        self._reception = Reception(history, clock, self)
         self._late: dict[tuple[str, str], IDelayedCall] = {}
         self._names: dict[str, None] = {}
-        self._unkept = 0
         self._waiting: list[Deferred[None]] = []
         self._deadline: IDelayedCall | None = None
         self._reason = "it does not answer"
@@ -168,6 +151,7 @@ class ChatCore:
     async def run(self, link: Link) -> int:
         """Converse until the end; return the exit status."""
         self._link = link
+        await self._load()
         gone = self._front_end.start(self)
         _ = gone.addCallbacks(self._front_end_ended, self._front_end_failed)
         # One of its own: its end may come from within the callbacks of the other.
@@ -181,6 +165,8 @@ class ChatCore:
         await self._history.settled()
         self._front_end.stop()
         await finished
+        self._reception.finish()
+        await self._history.settled()
         if status == Status.OK and self._history_failed:
             return Status.HISTORY
         if status == Status.OK and self._failed:
@@ -196,14 +182,8 @@ class ChatCore:
     def enter(self, text: str) -> None:
         """Take a line that was typed."""
         self._number += 1
-        if self._leaving or self._ending:
-            return
-        if self._online or text.partition(" ")[0] in _OWN_COMMANDS:
+        if not (self._leaving or self._ending):
             self._take(self._number, text)
-        elif not self._been_online:
-            self._held.append((self._number, text))
-        elif text:
-            self._fail(f"Not connected. Not sent: {_excerpt(text)}", self._number)
 
     def end_of_input(self) -> None:
         """Leave when all is answered."""
@@ -211,11 +191,11 @@ class ChatCore:
             return
         self._leaving = True
         if self._online:
-            self._link.leave()
-        elif self._been_online:
-            self._end(Status.OK)
-        elif self._interactive and not self._held:
+            self._leave_when_possible()
+        elif self._interactive and not self._been_online:
             self._end(Status.UNREACHABLE)
+        elif self._interactive or (self._been_online and not self._outbox):
+            self._end_without_the_rest(Status.UNREACHABLE)
 
     def completions(self) -> tuple[list[str], list[str]]:
         """Return the names and the commands that can be completed to."""
@@ -246,10 +226,10 @@ class ChatCore:
 
     def logged_in(self, hello: Hello, welcome: Welcome) -> None:
         """Greet, and send what has waited."""
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
+        self._cancel_deadline()
         self._told_reason = None
         self._online = True
+        self._reception.connected()
         self.user = welcome.user
         self._max_line = hello.max_line or MAX_LINE
         self._max_message = hello.max_message or MAX_MESSAGE
@@ -257,20 +237,22 @@ class ChatCore:
         if self._been_online:
             self._notice(f"Connected to {self._server} again.")
         elif self._interactive:
-            self._greet(welcome)
+            for line in greeting(welcome):
+                self._notice(line)
         self._been_online = True
         held, self._held = self._held, []
-        for number, line in held:
-            self._take(number, line)
-        if self._leaving:
-            self._link.leave()
+        for command in held:
+            self._obey(command)
+        self._outbox.connected()
+        self._leave_when_possible()
         self._offer_room()
 
     def happened(self, event: Event) -> None:
         """Act on what the server says."""
         match event:
             case Incoming():
-                self._received(event)
+                self._remember(event.message.sender)
+                self._watch(self._reception.received(event))
             case Accepted():
                 self._accepted(event)
             case Refused():
@@ -285,8 +267,7 @@ class ChatCore:
             case Notice():
                 self._notice(event.text)
             case Goodbye() if self._leaving:
-                self._give_up_awaited("The server said goodbye without an answer")
-                self._end(Status.OK)
+                self._end_without_the_rest(Status.NOT_ACCEPTED)
             case _:
                 pass
 
@@ -298,12 +279,12 @@ class ChatCore:
             self._notice(f"Cannot reach {self._server} ({reason}); trying again.")
 
     def lost(self, reason: str) -> None:
-        """Say so, and what may be lost with it."""
+        """Say so; what had no answer is sent again."""
         self._online = False
         self._reason = self._told_reason = reason
-        self._give_up_awaited(f"The connection was lost ({reason}) before the answer")
-        if self._leaving:
-            self._end(Status.OK)
+        self._outbox.disconnected()
+        if self._leaving and (self._interactive or self._given_up or not self._outbox):
+            self._end_without_the_rest(Status.UNREACHABLE)
             return
         self._notice(
             f"The connection to {self._server} was lost ({reason}); trying again."
@@ -329,25 +310,36 @@ class ChatCore:
                 raise Refusal("not-utf8") from None
             parsed = text.parse_line(line, self._max_message)
             if isinstance(parsed, text.Send):
-                self._send(number, line, parsed)
+                self._send(number, parsed)
             elif parsed is not None:
                 self._obey(parsed)
         except Refusal as refusal:
             self._fail(refusal.text, number)
 
-    def _send(self, number: int, line: str, parsed: text.Send) -> None:
-        targets = {each.key: each.shown for each in parsed.targets}
+    def _send(self, number: int, parsed: text.Send) -> None:
+        targets = [each.shown for each in parsed.targets]
         message_id = new_id()
-        request = events.send(list(targets.values()), parsed.text, message_id)
+        request = events.send(targets, parsed.text, message_id)
         if len(request.encode()) > self._max_line:
             raise Refusal("too-long", limit=self._max_line)
         now = int(self._now() * 1000)
-        self._awaited[message_id] = _Sent(
-            message_id, line, parsed.text, now, number, targets
-        )
-        self._link.send(request)
+        messages = [
+            Message(0, message_id, self.user, target, parsed.text, now, 0)
+            for target in targets
+        ]
+        self._outbox.put(messages, number)
+        if self._interactive and not self._online:
+            self._answer(
+                f"Not connected yet: the message to {', '.join(targets)} is kept, and"
+                " sent when there is a connection."
+            )
 
     def _obey(self, command: text.Command) -> None:
+        if not self._online and command.name in _SERVERS_COMMANDS:
+            if self._been_online:
+                raise Refusal("not-logged-in")
+            self._held.append(command)
+            return
         match command.name:
             case "/who" | "/users":
                 self._link.send(events.listing(command.name[1:], command.argument))
@@ -367,17 +359,14 @@ class ChatCore:
     # What becomes of it.
 
     def _accepted(self, event: Accepted) -> None:
-        sent = self._answered(event.id, event.to)
         late = self._late.pop((event.id, event.to), None)
         if late is not None:
             late.cancel()
-        if sent is None:
+        if self._outbox.accepted(event, self.user) is None:
             if event.status == "delivered":
-                self._keep(self._history.delivered(self.user, event.id, event.to))
+                self.keep(self._history.delivered(self.user, event.id, event.to))
             return
         self._remember(event.to)
-        message = Message(0, sent.id, self.user, event.to, sent.text, sent.time, 0)
-        self._keep(self._history.sent(message, event.status))
         if self._interactive and event.status == "stored":
             self._late[event.id, event.to] = self._clock.callLater(
                 STORED_SECONDS, self._tell_stored, event.id, event.to
@@ -388,93 +377,82 @@ class ChatCore:
         self._answer(f"Stored for {to}.")
 
     def _refused(self, event: Refused) -> None:
-        if event.id is None:
+        about = self._outbox.find(event.id) if event.id is not None else []
+        if not about:
             self._fail(event.text)
+        elif refused := self._outbox.refused(event):
+            self._fail(event.text, refused[0].number)
+
+    # What the outbox calls (`Owner`).
+
+    def transmit(self, line: str) -> None:
+        """Send a line to the server."""
+        self._link.send(line)
+
+    def keep(self, keeping: Deferred[bool]) -> None:
+        """Take note that something is being kept."""
+        self._watch(keeping.addCallbacks(lambda _: None, self.keeping_failed))
+
+    def put_off(self, outgoing: Outgoing, reason: str) -> None:
+        """Say that a message will be sent again."""
+        self._notice(f"Trying again to send to {outgoing.message.target}: {reason}")
+
+    def outbox_changed(self) -> None:
+        """Let front ends read on, and leave if nothing is left to be done."""
+        self._offer_room()
+        self._leave_when_possible()
+
+    # What the reception calls (`Owner`).
+
+    def show_message(self, line: str) -> None:
+        """Show a line of a message."""
+        self._show(Kind.MESSAGE, line)
+
+    def acknowledge(self, line: str) -> None:
+        """Send an acknowledgement, if there still is a connection."""
+        if self._online:
+            self._link.send(line)
+
+    def hold(self, reason: str) -> None:
+        """Receive nothing for a reason."""
+        self._link.hold(reason)
+
+    def release(self, reason: str) -> None:
+        """Drop a reason."""
+        self._link.release(reason)
+
+    # What is kept.
+
+    async def _load(self) -> None:
+        """Show and send what an earlier run has left."""
+        try:
+            await self._reception.load()
+            kept = await self._history.waiting()
+        except sqlite3.Error:
+            self.keeping_failed(Failure())
             return
-        sent = self._awaited.get(event.id)
-        number = 0 if sent is None else sent.number
-        if event.to is not None:
-            self._answered(event.id, event.to)
-        elif sent is not None:
-            del self._awaited[event.id]
-            self._offer_room()
-        self._fail(event.text, number)
-
-    def _answered(self, message_id: str, to: str) -> _Sent | None:
-        """Return what was answered for the first time, if it was."""
-        sent = self._awaited.get(message_id)
-        if sent is None:
-            return None
-        if sent.targets.pop(_key(to), None) is None:
-            return None
-        if not sent.targets:
-            del self._awaited[message_id]
-            self._offer_room()
-        return sent
-
-    def _give_up_awaited(self, why: str) -> None:
-        awaited, self._awaited = self._awaited, {}
-        for sent in awaited.values():
-            whom = ", ".join(sent.targets.values())
-            self._fail(
-                f"{why}: it is not known whether {whom} gets"
-                f" this: {_excerpt(sent.typed)}",
-                sent.number,
-            )
-
-    # What comes.
-
-    def _received(self, event: Incoming) -> None:
-        self._remember(event.message.sender)
-        self._unkept += 1
-        if self._unkept == MOST_UNKEPT:
-            self._link.hold("history")
-
-        def show(wanted: bool) -> None:
-            if wanted:
-                for line in text.message_lines(event.message, queued=event.queued):
-                    self._show(Kind.MESSAGE, line)
-
-        def failed(failure: Failure) -> None:
-            # To lose it altogether would be worse.
-            show(True)
-            self._tell_history_failed(failure)
-
-        def kept(result: object) -> None:
-            self._unkept -= 1
-            if self._unkept == MOST_UNKEPT // 2:
-                self._link.release("history")
-
-        keeping = self._history.received(event.message).addCallbacks(show, failed)
-        self._watch(keeping.addBoth(kept))
-
-    def _keep(self, keeping: Deferred[bool]) -> None:
-        self._watch(keeping.addCallbacks(lambda _: None, self._tell_history_failed))
+        own = name_key(self.user)
+        waiting = [each for each in kept if name_key(each.sender) == own]
+        self._outbox.load(waiting)
+        if waiting:
+            self._notice(f"{_messages(len(waiting))} kept from before will be sent.")
 
     def _watch(self, work: Deferred[None]) -> None:
         _ = work.addErrback(
             lambda failure: self._log.failure("Keeping a message", failure=failure)
         )
 
-    def _tell_history_failed(self, failure: Failure) -> None:
+    def keeping_failed(self, failure: Failure) -> None:
+        """Say, once, that nothing is kept; messages are sent and shown all the same."""
         if not self._history_failed:
             self._history_failed = True
             self._show(
                 Kind.ERROR,
                 f"The history cannot be written ({failure.getErrorMessage()}):"
-                " messages are shown, and not kept.",
+                " messages are sent and shown, and not kept.",
             )
 
     # What is shown.
-
-    def _greet(self, welcome: Welcome) -> None:
-        more = text.more_listed_by
-        self._notice(text.welcome(welcome.user, new=welcome.new))
-        self._notice(text.book(welcome.users, more("/users", welcome.more_users)))
-        self._notice(text.online(welcome.online, more("/who", welcome.more_online)))
-        self._notice(text.HINT)
-        if welcome.queued:
-            self._notice(text.backlog(welcome.queued))
 
     def _answer(self, line: str) -> None:
         self._show(Kind.ANSWER, line)
@@ -502,23 +480,47 @@ class ChatCore:
     def _has_room(self) -> bool:
         if self._interactive or self._ending or self._leaving:
             return True
-        if not self._been_online:
-            return len(self._held) < ROOM
-        return self._online and len(self._awaited) < ROOM
+        return len(self._outbox) + len(self._held) < ROOM
 
     def _offer_room(self) -> None:
         while self._waiting and self._has_room:
             self._waiting.pop(0).callback(None)
 
+    def _leave_when_possible(self) -> None:
+        """Leave once nothing has to be sent, or could be sent for a long time."""
+        if not (self._leaving and self._online) or self._ending:
+            return
+        if not self._outbox:
+            self._cancel_deadline()
+            self._link.leave()
+        elif self._outbox.stuck and self._interactive:
+            self._link.leave()
+        elif self._deadline is None or not self._deadline.active():
+            self._deadline = self._clock.callLater(self._timeout, self._give_up)
+
+    def _give_up(self) -> None:
+        self._given_up = True
+        if self._online:
+            self._link.leave()
+
+    def _end_without_the_rest(self, status: Status) -> None:
+        """End; with this status if something was not sent."""
+        self._end(status if self._outbox else Status.OK)
+
     def _await_server(self) -> None:
+        self._cancel_deadline()
         self._deadline = self._clock.callLater(self._timeout, self._too_late)
 
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        self._deadline = None
+
     def _too_late(self) -> None:
-        unsent = " Nothing was sent." if self._held else ""
         self._show(
             Kind.ERROR,
             f"Could not reach {self._server} within {self._timeout:g} s"
-            f" ({self._reason}).{unsent}",
+            f" ({self._reason}).",
         )
         self._end(Status.UNREACHABLE)
 
@@ -538,19 +540,17 @@ class ChatCore:
         for (_, to), call in late.items():
             call.cancel()
             self._answer(f"Stored for {to}.")
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
+        self._cancel_deadline()
+        self._outbox.disconnected()
+        if self._outbox:
+            self._show(
+                Kind.ERROR,
+                f"{_messages(len(self._outbox))} not sent, and kept: chat sends what"
+                f" is kept when it runs again as {self.user}.",
+            )
         self._offer_room()
         self._ended.callback(status)
 
 
-def _key(name: str) -> str:
-    try:
-        return parse_name(name, reserved_too=True).key
-    except BadName:
-        return name
-
-
-def _excerpt(line: str) -> str:
-    line = neutralise(line)
-    return f"{line[:_EXCERPT]}..." if len(line) > _EXCERPT else line
+def _messages(count: int) -> str:
+    return "1 message" if count == 1 else f"{count} messages"

@@ -137,6 +137,11 @@ def send(targets: Sequence[str], text: str, message_id: str) -> str:
     return _line(type="send", to=to, text=text, id=message_id)
 
 
+def acknowledge(sequence: int) -> str:
+    """Return that everything up to a message's number is safe here."""
+    return _line(type="ack", seq=sequence)
+
+
 def listing(kind: str, prefix: str) -> str:
     """Return the request to list names: ``who`` is online, or all ``users``."""
     return _line(type=kind, prefix=prefix)

@@ -15,22 +15,38 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
-from chatd.client.historyfile import OpenedHistory, configure, timestamp
+from chatd.client.historyfile import (
+    OpenedHistory,
+    configure,
+    milliseconds,
+    timestamp,
+)
 from chatd.store.migrations import transaction
 from chatd.wire.message import Message
 
 _INSERT: Final = (
     "INSERT INTO messages"
-    " (sender, receiver, message, timestamp, server, id, direction, status)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (server, sender, id, receiver) DO "
+    " (sender, receiver, message, timestamp, server, id, direction, status, shown)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (server, sender, id, receiver) DO NOTHING"
 )
-_RECEIVED: Final = _INSERT + "NOTHING"
-# A message to oneself may have been received before it was said to be stored.
-_SENT: Final = _INSERT + "UPDATE SET status = excluded.status WHERE direction = 'sent'"
 _EARLIER: Final = (
-    "SELECT position, direction, message FROM messages"
+    "SELECT direction, message FROM messages"
     " WHERE server = ? AND sender = ? AND id = ? AND receiver = ?"
 )
+_WAITING: Final = (
+    "SELECT id, sender, receiver, message, timestamp FROM messages"
+    " WHERE status = 'waiting' AND server = ? ORDER BY position"
+)
+_SETTLE: Final = (
+    "UPDATE OR REPLACE messages SET status = ?, sender = ?, receiver = ?"
+    " WHERE server = ? AND id = ? AND receiver = ? AND status = 'waiting'"
+)
+_NOT_SHOWN: Final = (
+    "SELECT id, sender, receiver, message, timestamp FROM messages"
+    " WHERE shown = 0 AND server = ? ORDER BY position"
+)
+_SHOWN: Final = "UPDATE messages SET shown = 1 WHERE shown = 0 AND server = ?"
 _DELIVERED: Final = (
     "UPDATE messages SET status = 'delivered' WHERE server = ? AND sender = ?"
     " AND id = ? AND receiver = ? AND direction = 'sent'"
@@ -77,25 +93,56 @@ class History:
     def received(self, message: Message) -> Deferred[bool]:
         """Keep a message; return whether it is to be shown.
 
-        It is not if it came a second time since the history was opened. One that was
-        kept earlier may not have been shown then, and is.
+        It is not if it is kept already: then it was shown, or is at the next start.
         """
-        row = self._row(message, "received", "received")
+        row = self._row(message, "received", "received", shown=False)
         key = (self._server, message.sender, message.id, message.target)
 
         def keep(connection: sqlite3.Connection) -> bool:
-            if connection.execute(_RECEIVED, row).rowcount:
+            if connection.execute(_INSERT, row).rowcount:
                 return True
-            position, direction, text = connection.execute(_EARLIER, key).fetchone()
-            again = direction == "received" and text == message.text
-            return not (again and position > self._opened.last)
+            direction, text = connection.execute(_EARLIER, key).fetchone()
+            # One to oneself is kept as sent.
+            return not (direction == "received" and text == message.text)
 
         return self._do(keep)
 
-    def sent(self, message: Message, status: str) -> Deferred[bool]:
-        """Keep a message that the server has accepted; True."""
-        row = self._row(message, "sent", status)
-        return self._do(lambda connection: bool(connection.execute(_SENT, row)))
+    def shown(self) -> Deferred[bool]:
+        """Keep that all that was received so far has been shown; True."""
+        key = (self._server,)
+        return self._do(lambda connection: bool(connection.execute(_SHOWN, key)))
+
+    def not_shown(self) -> Deferred[list[Message]]:
+        """Return what was kept by an earlier run, and perhaps not shown by it."""
+        return self._find(_NOT_SHOWN)
+
+    def queue(self, message: Message) -> Deferred[bool]:
+        """Keep a message that is to be sent; True."""
+        row = self._row(message, "sent", "waiting")
+        return self._do(lambda connection: bool(connection.execute(_INSERT, row)))
+
+    def waiting(self) -> Deferred[list[Message]]:
+        """Return what is to be sent, in the order in which it was kept."""
+        return self._find(_WAITING)
+
+    def accepted(
+        self, message: Message, sender: str, receiver: str, status: str
+    ) -> Deferred[bool]:
+        """Keep that the server has accepted a message; True.
+
+        `sender` and `receiver` are the names as the server shows them.
+        """
+        return self._settle(message, status, sender, receiver)
+
+    def refused(self, message: Message) -> Deferred[bool]:
+        """Keep that the server has refused a message for good; True."""
+        return self._settle(message, "refused", message.sender, message.target)
+
+    def _settle(
+        self, message: Message, status: str, sender: str, receiver: str
+    ) -> Deferred[bool]:
+        row = (status, sender, receiver, self._server, message.id, message.target)
+        return self._do(lambda connection: bool(connection.execute(_SETTLE, row)))
 
     def delivered(self, sender: str, message_id: str, receiver: str) -> Deferred[bool]:
         """Keep that a message sent was delivered; True."""
@@ -116,7 +163,9 @@ class History:
         self._pool.close()
         self._opened.lock.release()
 
-    def _row(self, message: Message, direction: str, status: str) -> tuple[Any, ...]:
+    def _row(
+        self, message: Message, direction: str, status: str, *, shown: bool = True
+    ) -> tuple[Any, ...]:
         return (
             message.sender,
             message.target,
@@ -126,7 +175,20 @@ class History:
             message.id,
             direction,
             status,
+            shown,
         )
+
+    def _find(self, query: str) -> Deferred[list[Message]]:
+        def find(pooled: adbapi.Connection) -> list[Message]:
+            connection = cast(sqlite3.Connection, pooled)
+            rows = connection.execute(query, (self._server,)).fetchall()
+            return [
+                Message(0, id, sender, receiver, text, milliseconds(when), 0)
+                for id, sender, receiver, text, when in rows
+            ]
+
+        found = self._pool.runWithConnection(find)
+        return cast("Deferred[list[Message]]", found)
 
     def _do(self, make: Callable[[sqlite3.Connection], bool]) -> Deferred[bool]:
         change = _Change(make, Deferred())

@@ -48,13 +48,11 @@ class HistoryError(Exception):
 class OpenedHistory:
     """A history that is ready, and ours until its lock is released.
 
-    `last` is the position of the last message in it, or 0. `notes` are lines for the
-    person, on what was done to the file.
+    `notes` are lines for the person, on what was done to the file.
     """
 
     path: Path
     lock: Lock
-    last: int
     notes: list[str]
 
 
@@ -147,6 +145,12 @@ def timestamp(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime(_TIME)
 
 
+def milliseconds(text: str) -> int:
+    """Return a time of the history in milliseconds since 1970-01-01 UTC."""
+    moment = datetime.strptime(text, _TIME).replace(tzinfo=UTC)
+    return int(moment.timestamp()) * 1000
+
+
 def _open(
     path: Path, lock: Lock, user: Name, migrations: Sequence[Migration]
 ) -> OpenedHistory:
@@ -174,11 +178,8 @@ def _open(
                 f"{path} cannot have a write-ahead log where it lies."
                 " Name a file on a local disk with --history."
             )
-        (last,) = connection.execute(
-            "SELECT COALESCE(MAX(position), 0) FROM messages"
-        ).fetchone()
     os.utime(path)  # used now: see `histories`
-    return OpenedHistory(path, lock, last, [neutralise(note) for note in notes])
+    return OpenedHistory(path, lock, [neutralise(note) for note in notes])
 
 
 def _apply(connection: sqlite3.Connection, migration: Migration) -> None:

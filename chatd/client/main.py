@@ -63,10 +63,10 @@ standard output, errors and news of the connection to standard error.
 _EPILOG: Final = """\b
 Exit status:
   0  every line was accepted
-  1  some line was refused, or not sent, or its answer was lost
+  1  some line was refused, or is refused for the time being and was kept
   2  the command line is wrong
   3  the server refused the login
-  4  the server could not be reached within --timeout
+  4  the server could not be reached within --timeout; what was read is kept
   5  what answered is no chatd of this version
   6  the history is in use by another chat, or cannot be used
   128 and its number after a signal

@@ -4,9 +4,12 @@ import sqlite3
 import unicodedata
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Final
 
 from chatd.client.historyfile import name_key
 from chatd.wire.display import neutralise
+
+_NOT_DELIVERED: Final = ("waiting", "stored", "refused")
 
 
 def find(
@@ -31,8 +34,9 @@ def find(
     for word in (words or "").split():
         wanted.append(r"folded(message) LIKE ? ESCAPE '\'")
         values.append(f"%{_escaped(_folded(word))}%")
+    status = "status" if _has_status(connection) else "''"
     cursor = connection.execute(
-        "SELECT sender, receiver, message, timestamp FROM messages"
+        f"SELECT sender, receiver, message, timestamp, {status} FROM messages"
         f" WHERE {' AND '.join(wanted)} ORDER BY rowid DESC LIMIT ?",
         (*values, last),
     )
@@ -41,9 +45,18 @@ def find(
     return [line for row in reversed(found) for line in _lines(*map(_text, row))]
 
 
-def _lines(sender: str, receiver: str, message: str, time: str) -> Iterator[str]:
+def _has_status(connection: sqlite3.Connection) -> bool:
+    """Whether it is known what became of messages: the original program kept none."""
+    query = "SELECT 1 FROM pragma_table_info('messages') WHERE name = 'status'"
+    return connection.execute(query).fetchone() is not None
+
+
+def _lines(
+    sender: str, receiver: str, message: str, time: str, status: str
+) -> Iterator[str]:
+    state = f" ({status})" if status in _NOT_DELIVERED else ""
     for part in message.split("\n"):
-        yield neutralise(f"{time}  {sender} -> {receiver}: {part}")
+        yield neutralise(f"{time}  {sender} -> {receiver}{state}: {part}")
 
 
 def _text(value: object) -> str:

@@ -24,6 +24,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from chatd import background
+from chatd.hub.patience import Patience
 from chatd.hub.receiver import Accepted, Receiver
 from chatd.hub.unconfirmed import Unconfirmed
 from chatd.store.records import StoreFailure
@@ -31,6 +32,9 @@ from chatd.wire.message import Message
 
 STALL_SECONDS = 10.0
 RETRY_SECONDS = 1.0
+
+ACKNOWLEDGE_SECONDS = 1.0
+"""How long a program that leaves may take for each of its last acknowledgements."""
 
 PAGE_BYTES = 256 * 1024
 CROWDED_BYTES = 16 * 1024
@@ -118,6 +122,7 @@ class Delivery:
         self._begun: Deferred[None] | None = None
         self._news: Deferred[None] | None = None
         self._finishing = False
+        self._patience = Patience(clock, ACKNOWLEDGE_SECONDS, self._tell_done)
         self._told_missed = False
         self._overtaken = 0
         self._done: list[Deferred[None]] = []
@@ -187,6 +192,7 @@ class Delivery:
     def acknowledged(self, mark: int) -> None:
         """Take note that the peer has everything up to a mark."""
         position = self._unconfirmed.confirm(mark)
+        self._patience.go_on()
         if position:
             self._receiver.confirm(position)
             self._tell_news()
@@ -221,13 +227,16 @@ class Delivery:
         if self.state is State.WAITING and not self.must_wait:
             self._take_over()
 
-    def finish(self, *, queued: bool) -> Deferred[None]:
+    def finish(self, *, queued: bool, listening: bool = True) -> Deferred[None]:
         """Deliver no more than what is written, and what was `queued` at login.
 
-        Fires when the peer has all that, as far as its machine tells, or is gone. A
-        program that acknowledges by itself is not waited for.
+        Fires when the peer has all that, or is gone. A program that should acknowledge
+        and does not is not waited for, nor one to which nobody is `listening` any more.
         """
         self._finishing = True
+        if self._peer.acknowledges:
+            self._patience.lost = not listening
+            self._patience.begin()
         if not queued:
             self._queued_upto = self._position
         done: Deferred[None] = Deferred()
@@ -247,10 +256,11 @@ class Delivery:
 
     def _tell_done(self) -> None:
         open_ = self.state is not State.CLOSED
-        awaited = len(self._unconfirmed) > 0 and not self._peer.acknowledges
+        awaited = len(self._unconfirmed) > 0 and not self._patience.lost
         if open_ and (awaited or self._position < self._queued_upto):
             return
         done, self._done = self._done, []
+        self._patience.end()
         for each in done:
             each.callback(None)
 
@@ -265,6 +275,7 @@ class Delivery:
             self._unconfirmed.add(mark, message.position, message.weight)
         self._position = messages[-1].position
         self._receiver.shown = max(self._receiver.shown, self._position)
+        self._patience.go_on()
 
     def _write_unsettled(self, entry: Accepted) -> bool:
         """Write a message from memory, if there is room; return whether there was."""

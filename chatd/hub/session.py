@@ -238,14 +238,14 @@ class Session:
             done.callback(None)
         return done
 
-    def finish(self, *, queued: bool) -> Deferred[None]:
+    def finish(self, *, queued: bool, listening: bool = True) -> Deferred[None]:
         """Deliver no more than what is written, and what was `queued` at login.
 
-        Fires when the peer has all that, as far as its machine tells, or is gone.
+        Fires when the peer has all that, or is gone; see `Delivery.finish`.
         """
         if self.delivery is None:
             return succeed(None)
-        return self.delivery.finish(queued=queued)
+        return self.delivery.finish(queued=queued, listening=listening)
 
     def stop_receiving(self) -> None:
         """Deliver nothing more; what the peer may not have stays in the queue."""

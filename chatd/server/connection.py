@@ -93,7 +93,7 @@ class Connection(LinearLineReceiver):
         self.alive = False
         self.closed = False  # the conversation is over, though bytes may still come
         self._peer_ended = False
-        self._input_ended = False
+        self.input_ended = False
         self._telnet = TelnetFilter()
         self._head: bytes | None = b""
         self._first_line = True
@@ -356,15 +356,15 @@ class Connection(LinearLineReceiver):
         self.dismiss(Refusal("login-timeout", limit=self.owner.limits.login_time))
 
     def _end_input(self) -> None:
-        if not self._input_ended:
-            self._input_ended = True
+        if not self.input_ended:
+            self.input_ended = True
             self._settle()
 
     def _settle(self) -> None:
         """Go on to what follows the last line, if all are processed."""
         if self.closed or self._holds or self.lines_waiting:
             return
-        if self._input_ended:
+        if self.input_ended:
             if self._head:
                 head, self._head = self._head, None
                 super().dataReceived(head)
@@ -382,7 +382,7 @@ class Connection(LinearLineReceiver):
         if not self.alive:
             self._conclude()
             self.owner.left(self)
-        elif self._input_ended:
+        elif self.input_ended:
             self.form.end()
 
     def _tell_processed(self) -> None:

@@ -268,7 +268,8 @@ class SpeakingForm:
 
     async def _leave(self) -> None:
         if self.session is not None:
-            await self.session.finish(queued=True)
+            listening = not self.connection.input_ended
+            await self.session.finish(queued=True, listening=listening)
             await self.session.all_settled()
         await self.answers.all_given()
         if not self.connection.closed:
@@ -281,7 +282,7 @@ class SpeakingForm:
         await self.answers.all_given()
         if self.session is not None:
             # What was written and acknowledged need not come again at the next login.
-            written = self.session.finish(queued=False)
+            written = self.session.finish(queued=False, listening=False)
             with contextlib.suppress(TimeoutError):
                 await written.addTimeout(STOP_SECONDS, self.connection.owner.clock)
         self.answers.say(self.refusal_line(Refusal("shutting-down")))

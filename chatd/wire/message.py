@@ -5,6 +5,8 @@ import time
 import uuid
 from dataclasses import dataclass
 
+_last = 0
+
 
 @dataclass(slots=True)
 class Message:
@@ -37,10 +39,16 @@ class Message:
 def new_id() -> str:
     """Return a new id: a UUID of version 7 (RFC 9562, section 5.7).
 
-    Ids made later sort later, to the millisecond.
+    Each is higher than all that this process has made before, whatever the clock does;
+    ids of others that are made later are higher to the millisecond.
     """
+    global _last
     milliseconds = time.time_ns() // 1_000_000
     value = (milliseconds & (1 << 48) - 1) << 80 | secrets.randbits(80)
     value = value & ~(0xF << 76) | 7 << 76  # the version
     value = value & ~(0x3 << 62) | 2 << 62  # the variant
+    if value <= _last:
+        # Section 6.2, method 2: the random part counts.
+        value = _last + 1 + secrets.randbits(32)
+    _last = value
     return str(uuid.UUID(int=value))

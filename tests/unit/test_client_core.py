@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from chatd.client import core as core_module
+from chatd.client import reception
 from chatd.client.core import COMMANDS, ROOM, ChatCore
 from chatd.client.events import (
     Accepted,
@@ -22,6 +23,7 @@ from chatd.client.events import (
     Welcome,
 )
 from chatd.client.frontend import MAX_TYPED, Core, Kind, Line
+from chatd.client.outbox import FIRST_PAUSE_SECONDS
 from chatd.client.statuses import Status
 from chatd.wire.message import Message
 
@@ -116,6 +118,9 @@ class Book:
     def __init__(self) -> None:
         self.kept: list[tuple[Any, ...]] = []
         self.known: set[str] = set()
+        self.left_waiting: list[Message] = []
+        self.left_unshown: list[Message] = []
+        self.marked = 0
         self.slow = False
         self.broken = False
         self._waiting: list[tuple[Deferred[bool], bool]] = []
@@ -138,9 +143,29 @@ class Book:
         self.kept.append(("received", message.sender, message.text))
         return self._answer(message.id not in self.known)
 
-    def sent(self, message: Message, status: str) -> Deferred[bool]:
-        row = ("sent", message.sender, message.target, message.text, message.time)
-        self.kept.append((*row, status))
+    def queue(self, message: Message) -> Deferred[bool]:
+        row = ("waiting", message.sender, message.target, message.text, message.time)
+        self.kept.append(row)
+        return self._answer(True)
+
+    def accepted(
+        self, message: Message, sender: str, receiver: str, status: str
+    ) -> Deferred[bool]:
+        self.kept.append((status, sender, receiver))
+        return self._answer(True)
+
+    def refused(self, message: Message) -> Deferred[bool]:
+        self.kept.append(("refused", message.target))
+        return self._answer(True)
+
+    def waiting(self) -> Deferred[list[Message]]:
+        return succeed(self.left_waiting)
+
+    def not_shown(self) -> Deferred[list[Message]]:
+        return succeed(self.left_unshown)
+
+    def shown(self) -> Deferred[bool]:
+        self.marked += 1
         return self._answer(True)
 
     def delivered(self, sender: str, message_id: str, receiver: str) -> Deferred[bool]:
@@ -158,10 +183,16 @@ class Book:
 class Run:
     """One run of the core, at the login or before it."""
 
-    def __init__(self, *, interactive: bool = False, online: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        interactive: bool = False,
+        online: bool = True,
+        book: Book | None = None,
+    ) -> None:
         self.clock = Clock()
         self.screen = Screen()
-        self.book = Book()
+        self.book = book or Book()
         self.link = Connection()
         self.core = ChatCore(
             self.screen,
@@ -297,7 +328,8 @@ def test_a_message_that_cannot_be_kept_is_shown_and_that_is_told_once(
     run.core.happened(incoming("two"))
     assert run.screen.take() == [
         "bob: one",
-        "The history cannot be written (disk full): messages are shown, and not kept.",
+        "The history cannot be written (disk full):"
+        " messages are sent and shown, and not kept.",
         "bob: two",
     ]
     run.core.end_of_input()
@@ -307,7 +339,7 @@ def test_a_message_that_cannot_be_kept_is_shown_and_that_is_told_once(
 
 def test_no_more_is_received_than_the_disk_can_keep_up_with(run: Run) -> None:
     run.book.slow = True
-    for _ in range(core_module.MOST_UNKEPT - 1):
+    for _ in range(reception.MOST_UNKEPT - 1):
         run.core.happened(incoming("Hi"))
     assert not run.link.holds
     run.core.happened(incoming("Hi"))
@@ -332,26 +364,31 @@ def test_a_sign_of_life_is_not_shown(run: Run) -> None:
 
 def test_a_line_is_sent_with_an_id_of_its_own(run: Run) -> None:
     run.type("bob-Hi - there", " bob , Carol-Hi")
-    first, second = run.link.sent
+    first, second, third = run.link.sent
     assert first | {"id": "x"} == {
         "type": "send",
         "to": "bob",
         "text": "Hi - there",
         "id": "x",
     }
-    assert second["to"] == ["bob", "Carol"]
-    assert first["id"] != second["id"]
+    assert (second["to"], third["to"]) == ("bob", "Carol")
+    assert second["id"] == third["id"]
+    assert first["id"] < second["id"]
 
 
-def test_a_message_is_in_the_history_once_it_is_accepted_and_not_before(
+def test_a_message_is_in_the_history_before_it_is_sent_and_what_became_of_it(
     run: Run,
 ) -> None:
-    message_id = run.send("bob-Hi")
-    assert run.book.kept == []
-    run.core.happened(Accepted(message_id, "Bob", "stored"))
-    assert run.book.kept == [("sent", "Alice", "Bob", "Hi", int(NOW * 1000), "stored")]
-    run.core.happened(Accepted(message_id, "Bob", "delivered"))
-    assert run.book.kept[1:] == [("delivered", "Alice", "Bob")]
+    run.book.slow = True
+    run.type("bob-Hi")
+    assert run.book.kept == [("waiting", "Alice", "bob", "Hi", int(NOW * 1000))]
+    assert run.link.sent == []
+    run.book.catch_up()
+    (sent,) = run.link.sent
+    run.core.happened(Accepted(sent["id"], "Bob", "stored"))
+    assert run.book.kept[1:] == [("stored", "Alice", "Bob")]
+    run.core.happened(Accepted(sent["id"], "Bob", "delivered"))
+    assert run.book.kept[2:] == [("delivered", "Alice", "Bob")]
 
 
 def test_each_target_has_its_own_answer(run: Run) -> None:
@@ -359,7 +396,11 @@ def test_each_target_has_its_own_answer(run: Run) -> None:
     run.core.happened(Accepted(message_id, "carol", "delivered"))
     run.core.happened(refusal(id=message_id, to="zed"))
     run.core.happened(Accepted(message_id, "bob", "stored"))
-    assert [row[2] for row in run.book.kept] == ["carol", "bob"]
+    assert run.book.kept[3:] == [
+        ("delivered", "Alice", "carol"),
+        ("refused", "zed"),
+        ("stored", "Alice", "bob"),
+    ]
     assert run.screen.take() == ["line 1: User 'zed' not found."]
 
 
@@ -397,7 +438,7 @@ def test_answers_to_what_was_not_asked_change_nothing(run: Run) -> None:
     run.core.happened(Accepted("no-such-id", "bob", "stored"))
     message_id = run.send("bob-Hi")
     run.core.happened(Accepted(message_id, "carol", "stored"))
-    assert run.book.kept == []
+    assert len(run.book.kept) == 1
 
 
 @pytest.mark.parametrize(
@@ -517,9 +558,13 @@ def test_a_server_that_cannot_be_reached_in_time_has_its_own_status(
     assert run.screen.lines == [
         Line(
             Kind.ERROR,
-            "Could not reach host:5555 within 30 s (connection refused)."
-            " Nothing was sent.",
-        )
+            "Could not reach host:5555 within 30 s (connection refused).",
+        ),
+        Line(
+            Kind.ERROR,
+            "1 message not sent, and kept:"
+            " chat sends what is kept when it runs again as alice.",
+        ),
     ]
     assert run.link.stopped is not None
 
@@ -535,38 +580,212 @@ def test_loss_and_return_are_said(person: Run) -> None:
     ]
 
 
-def test_what_is_typed_without_a_connection_is_not_sent_and_that_is_said(
+def test_what_is_typed_without_a_connection_is_kept_and_sent_when_there_is_one(
     person: Run,
 ) -> None:
     person.core.lost("it broke")
     person.screen.take()
-    person.type("bob-Hi \x1b", "", "/who", "x" * 100)
-    assert person.screen.take(Kind.ERROR) == [
-        "Not connected. Not sent: bob-Hi \ufffd",
-        "Not connected. Not sent: /who",
-        f"Not connected. Not sent: {'x' * 60}...",
+    person.type("bob,carol-Hi", "", "bob-Ho")
+    kept = "is kept, and sent when there is a connection."
+    assert person.screen.take() == [
+        f"Not connected yet: the message to bob, carol {kept}",
+        f"Not connected yet: the message to bob {kept}",
     ]
+    assert person.link.sent == []
+    person.core.logged_in(HELLO, welcome())
+    sent = [(each["to"], each["text"]) for each in person.link.sent]
+    assert sent == [("bob", "Hi"), ("carol", "Hi"), ("bob", "Ho")]
+
+
+def test_what_only_the_server_knows_cannot_be_asked_without_a_connection(
+    person: Run,
+) -> None:
+    person.core.lost("it broke")
+    person.screen.take()
+    person.type("/who")
+    assert person.screen.take(Kind.ERROR) == ["Log in first. Nothing was sent."]
     person.core.logged_in(HELLO, welcome())
     assert person.link.sent == []
-    person.type("/quit")
-    person.core.happened(Goodbye())
-    assert person.status == Status.NOT_ACCEPTED
 
 
-def test_what_had_no_answer_before_the_loss_is_said_to_be_unknown(run: Run) -> None:
-    answered = run.send("bob,carol-Hi")
-    run.send("zed-" + "x" * 100)
-    run.core.happened(Accepted(answered, "bob", "stored"))
+def test_what_had_no_answer_before_the_loss_is_sent_again_under_its_id(
+    run: Run,
+) -> None:
+    first = run.send("bob,carol-1")
+    second = run.send("zed-2")
+    run.core.happened(Accepted(first, "bob", "stored"))
     run.core.lost("it broke")
-    unknown = "The connection was lost (it broke) before the answer: it is not known"
-    assert run.screen.take(Kind.ERROR) == [
-        f"line 1: {unknown} whether carol gets this: bob,carol-Hi",
-        f"line 2: {unknown} whether zed gets this: zed-{'x' * 56}...",
-    ]
+    before = len(run.link.sent)
+    run.type("carol-3")
+    assert len(run.link.sent) == before
     run.core.logged_in(HELLO, welcome())
+    again = [(each["to"], each["text"], each["id"]) for each in run.link.sent[before:]]
+    assert again[:2] == [("carol", "1", first), ("zed", "2", second)]
+    assert [each[:2] for each in again[2:]] == [("carol", "3")]
+    for to, _, message_id in again:
+        run.core.happened(Accepted(message_id, to, "stored"))
     run.core.end_of_input()
     run.core.happened(Goodbye())
+    assert run.status == Status.OK
+
+
+def left_by_an_earlier_run(
+    book: Book, *texts: str, sender: str = "alice", start: int = 0
+) -> None:
+    for number, each in enumerate(texts, start):
+        book.left_waiting.append(
+            Message(0, f"old{number}", sender, "bob", each, 1_000, 0)
+        )
+
+
+def test_what_an_earlier_run_left_is_sent_before_what_is_typed() -> None:
+    book = Book()
+    left_by_an_earlier_run(book, "1", "2")
+    left_by_an_earlier_run(book, "of another user", sender="mallory", start=2)
+    run = Run(online=False, book=book)
+    assert run.screen.take() == ["2 messages kept from before will be sent."]
+    run.type("bob-3")
+    run.core.logged_in(HELLO, welcome())
+    sent = [(each["text"], each["id"]) for each in run.link.sent]
+    assert sent[:2] == [("1", "old0"), ("2", "old1")]
+    assert sent[2][0] == "3"
+    assert len(sent) == 3
+
+
+def test_what_was_kept_and_perhaps_not_shown_is_shown_at_the_start() -> None:
+    book = Book()
+    book.left_unshown.append(Message(0, "id", "bob", "Alice", "Hi", 1_000, 0))
+    run = Run(online=False, book=book)
+    assert run.screen.take() == ["bob: Hi (1970-01-01 00:00:01 UTC)"]
+    assert book.marked == 0
+    run.clock.advance(reception.SHOWN_SECONDS)
+    assert book.marked == 1
+
+
+# Refused for a time ------------------------------------------------------------------
+
+
+def full(message_id: str, to: str = "bob", code: str = "queue-full") -> Refused:
+    return refusal(code, text="Full.", temporary=True, id=message_id, to=to)
+
+
+def test_what_is_refused_for_a_time_is_sent_again_in_its_order(run: Run) -> None:
+    first, second, third = run.send("bob-1"), run.send("bob-2"), run.send("carol-3")
+    run.core.happened(full(first))
+    assert run.screen.take() == ["Trying again to send to bob: Full."]
+    run.clock.advance(FIRST_PAUSE_SECONDS)
+    assert len(run.link.sent) == 3  # the second has no answer yet
+    run.core.happened(full(second, code="out-of-order"))
+    assert [each["id"] for each in run.link.sent[3:]] == [first, second]
+    assert run.screen.take() == []
+    run.core.happened(Accepted(third, "carol", "stored"))
+    run.core.happened(Accepted(first, "bob", "stored"))
+    run.core.happened(Accepted(second, "bob", "stored"))
+    run.core.end_of_input()
+    run.core.happened(Goodbye())
+    assert run.status == Status.OK
+
+
+def test_others_get_theirs_while_one_is_refused_for_a_time(run: Run) -> None:
+    first = run.send("bob-1")
+    run.core.happened(full(first))
+    run.type("bob-2", "carol-3")
+    assert [each["text"] for each in run.link.sent] == ["1", "3"]
+
+
+def test_the_pauses_grow_and_begin_anew_after_a_success(run: Run) -> None:
+    first = run.send("bob-1")
+    pauses = []
+    for _ in range(8):
+        before = run.clock.seconds()
+        sent = len(run.link.sent)
+        run.core.happened(full(first))
+        while len(run.link.sent) == sent:
+            run.clock.advance(0.5)
+        pauses.append(run.clock.seconds() - before)
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    run.core.happened(Accepted(first, "bob", "stored"))
+    second = run.send("bob-2")
+    run.core.happened(full(second))
+    run.clock.advance(FIRST_PAUSE_SECONDS)
+    assert run.link.sent[-1]["id"] == second
+
+
+def test_a_pipe_that_has_ended_gives_up_after_a_while_and_says_what_it_keeps(
+    run: Run,
+) -> None:
+    first = run.send("bob-1")
+    run.core.happened(full(first))
+    run.core.end_of_input()
+    run.screen.take()
+    assert run.link.left == 0
+    run.core.happened(full(first))
+    run.clock.pump([1] * int(TIMEOUT + 1))
+    assert run.link.left == 1
+    run.core.happened(Goodbye())
+    assert run.screen.take(Kind.ERROR) == [
+        "1 message not sent, and kept: chat sends what is kept when it runs again as"
+        " Alice."
+    ]
     assert run.status == Status.NOT_ACCEPTED
+
+
+def test_a_person_who_leaves_does_not_wait_for_what_is_refused_for_a_time(
+    person: Run,
+) -> None:
+    first = person.send("bob-1")
+    second = person.send("carol-2")
+    person.core.happened(full(first))
+    person.type("/quit")
+    assert person.link.left == 0
+    person.core.happened(Accepted(second, "carol", "delivered"))
+    assert person.link.left == 1
+
+
+# Acknowledging -----------------------------------------------------------------------
+
+
+def numbered(sequence: int, text: str = "Hi") -> Incoming:
+    return Incoming(
+        Message(sequence, f"id-{sequence}", "bob", "Alice", text, 1_000, 0), False
+    )
+
+
+def acks(run: Run) -> list[int]:
+    run.clock.advance(0)
+    return [each["seq"] for each in run.link.sent if each["type"] == "ack"]
+
+
+def test_what_is_kept_is_acknowledged_and_not_before(run: Run) -> None:
+    run.book.slow = True
+    run.core.happened(numbered(1))
+    run.core.happened(numbered(2))
+    assert acks(run) == []
+    run.book.catch_up()
+    assert acks(run) == [2]
+
+
+def test_what_cannot_be_kept_is_not_acknowledged_nor_what_follows_it(run: Run) -> None:
+    run.core.happened(numbered(1))
+    run.book.broken = True
+    run.core.happened(numbered(2))
+    run.book.broken = False
+    run.core.happened(numbered(3))
+    assert acks(run) == [1]
+
+
+def test_what_came_on_an_earlier_connection_is_not_acknowledged_on_a_later_one(
+    run: Run,
+) -> None:
+    run.book.slow = True
+    run.core.happened(numbered(1))
+    run.core.lost("it broke")
+    run.core.logged_in(HELLO, welcome())
+    run.book.catch_up()
+    assert acks(run) == []
+    run.book.slow = False
+    run.core.happened(numbered(1))
+    assert acks(run) == [1]
 
 
 def test_a_person_waits_for_a_lost_server_without_end(person: Run) -> None:
@@ -588,11 +807,15 @@ def test_a_pipe_waits_for_a_lost_server_as_long_as_at_first(run: Run) -> None:
 
 
 @pytest.mark.parametrize("status", [Status.REFUSED, Status.NOT_CHATD])
-def test_what_ends_the_connection_for_good_ends_all_in_one_line(status: Status) -> None:
+def test_what_ends_the_connection_for_good_ends_all(status: Status) -> None:
     run = Run(online=False)
     run.type("bob-Hi")
     run.core.ended(status, "alice cannot log in: no\x1b.")
-    assert run.screen.lines == [Line(Kind.ERROR, "alice cannot log in: no\ufffd.")]
+    assert run.screen.take() == [
+        "alice cannot log in: no\ufffd.",
+        "1 message not sent, and kept:"
+        " chat sends what is kept when it runs again as alice.",
+    ]
     assert run.status == status
     assert run.screen.stopped
 
@@ -611,17 +834,21 @@ def test_a_pipe_is_read_no_faster_than_it_is_answered(run: Run) -> None:
 
 
 def test_a_refusal_makes_room_too(run: Run) -> None:
-    ids = [run.send("bob,carol-Hi") for _ in range(ROOM)]
+    ids = [run.send("bob,carol-Hi") for _ in range(ROOM // 2)]
     room = run.core.when_room()
+    assert not room.called
     run.core.happened(refusal(id=ids[0]))
     assert room.called
 
 
-def test_a_pipe_is_not_read_without_a_connection(run: Run) -> None:
+def test_a_pipe_is_read_to_a_bound_without_a_connection(run: Run) -> None:
     run.core.lost("it broke")
+    run.type(*["bob-Hi"] * ROOM)
     room = run.core.when_room()
     assert not room.called
     run.core.logged_in(HELLO, welcome())
+    assert not room.called
+    run.core.happened(Accepted(run.link.sent[0]["id"], "bob", "stored"))
     assert room.called
 
 
@@ -659,9 +886,9 @@ def test_after_the_input_it_ends_when_all_is_answered_and_said_goodbye(
     message_id = run.send("bob-Hi")
     run.core.end_of_input()
     run.core.end_of_input()
-    assert run.link.left == 1
-    assert not run.result.called
+    assert run.link.left == 0
     run.core.happened(Accepted(message_id, "bob", "stored"))
+    assert run.link.left == 1
     assert not run.result.called
     run.core.happened(Goodbye())
     assert run.status == Status.OK
@@ -669,26 +896,30 @@ def test_after_the_input_it_ends_when_all_is_answered_and_said_goodbye(
     assert not run.clock.getDelayedCalls()
 
 
-def test_what_the_server_left_unanswered_at_its_goodbye_is_unknown(run: Run) -> None:
-    run.send("bob-Hi")
-    run.core.end_of_input()
-    run.core.happened(Goodbye())
-    assert run.screen.take() == [
-        "line 1: The server said goodbye without an answer: it is not known whether"
-        " bob gets this: bob-Hi"
-    ]
-    assert run.status == Status.NOT_ACCEPTED
-
-
-@pytest.mark.parametrize("sent", [False, True])
-def test_a_connection_lost_while_leaving_is_not_made_again(
-    run: Run, sent: bool
+def test_a_connection_lost_while_leaving_is_made_again_while_something_is_not_sent(
+    run: Run,
 ) -> None:
-    if sent:
-        run.send("bob-Hi")
+    message_id = run.send("bob-Hi")
     run.core.end_of_input()
     run.core.lost("it broke")
-    assert run.status == (Status.NOT_ACCEPTED if sent else Status.OK)
+    assert not run.result.called
+    run.core.logged_in(HELLO, welcome())
+    assert run.link.sent[-1]["id"] == message_id
+    run.core.happened(Accepted(message_id, "bob", "stored"))
+    run.core.lost("it broke")
+    assert run.status == Status.OK
+
+
+def test_who_leaves_without_a_connection_is_told_what_is_kept(person: Run) -> None:
+    person.send("bob-Hi")
+    person.core.lost("it broke")
+    person.screen.take()
+    person.type("/quit")
+    assert person.screen.take() == [
+        "1 message not sent, and kept: chat sends what is kept when it runs again as"
+        " Alice."
+    ]
+    assert person.status == Status.UNREACHABLE
 
 
 def test_quit_leaves_and_what_follows_it_is_not_sent(run: Run) -> None:
@@ -705,7 +936,9 @@ def test_an_input_that_ends_before_the_login_waits_for_it() -> None:
     run.core.end_of_input()
     assert not run.result.called
     run.core.logged_in(HELLO, welcome())
-    assert len(run.link.sent) == 1
+    (sent,) = run.link.sent
+    assert run.link.left == 0
+    run.core.happened(Accepted(sent["id"], "bob", "stored"))
     assert run.link.left == 1
 
 
@@ -723,7 +956,9 @@ def test_a_quit_before_the_login_leaves_at_the_login() -> None:
     run = Run(online=False)
     run.type("bob-1", "/quit", "bob-2")
     run.core.logged_in(HELLO, welcome())
-    assert [each["text"] for each in run.link.sent] == ["1"]
+    (sent,) = run.link.sent
+    assert sent["text"] == "1"
+    run.core.happened(Accepted(sent["id"], "bob", "stored"))
     assert run.link.left >= 1
 
 
@@ -764,6 +999,8 @@ def test_what_was_received_is_kept_and_shown_before_the_end(run: Run) -> None:
     assert not run.screen.stopped
     run.book.catch_up()
     assert run.screen.take() == ["bob: Hi"]
+    assert not run.result.called  # that it was shown is kept, too
+    run.book.catch_up()
     assert run.status == Status.OK
 
 
@@ -784,7 +1021,10 @@ def test_an_interrupt_ends_it_with_its_status_whatever_is_under_way(run: Run) ->
     assert run.status == 143
     run.core.attempt_failed("late")
     run.type("bob-late")
-    assert run.screen.take() == []
+    assert run.screen.take() == [
+        "1 message not sent, and kept: chat sends what is kept when it runs again as"
+        " Alice."
+    ]
 
 
 def test_an_output_that_is_lost_ends_it_with_a_status(run: Run) -> None:

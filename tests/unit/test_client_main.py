@@ -53,7 +53,7 @@ def keep(home: Path, user: str, *texts: str) -> None:
         for number, text in enumerate(texts):
             connection.execute(
                 "INSERT INTO messages VALUES (?, 'bob', ?, '2026-11-22 18:42:53',"
-                " NULL, '', ?, 'sent', 'stored')",
+                " NULL, '', ?, 'sent', 'delivered', 1)",
                 (user, text, str(number)),
             )
         connection.commit()

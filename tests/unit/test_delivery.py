@@ -165,11 +165,11 @@ class House:
         screen.session.close()
         self.settle()
 
-    def send(self, *texts: str, held: bool = False) -> list[Receipt]:
-        """Send from alice to bob; what is held is written, unless it stays `held`."""
+    def send(self, *texts: str, held: bool = False, to: str = "bob") -> list[Receipt]:
+        """Send from alice; what is held is written, unless it stays `held`."""
         receivers: list[object] = []
         found = Deferred.fromCoroutine(
-            self.server.hub.find([parse_name("bob")], self._alice.name)
+            self.server.hub.find([parse_name(to)], self._alice.name)
         )
         found.addCallback(receivers.extend)
         receipts = [Receipt() for _ in texts]
@@ -1037,3 +1037,28 @@ def test_a_connection_can_leave_while_its_queue_cannot_be_read(
     close(house, bob)
     assert house.queue == ["a", "later"]
     logged_errors.flush()
+
+
+def test_what_is_acknowledged_while_others_of_its_commit_are_answered_leaves_the_queue(
+    house: House,
+) -> None:
+    """The first answer lets lines be taken that waited, and one acknowledges."""
+    bob = house.enter()
+    house.store.slow = True
+    house.send("under way", to="alice")
+    (first,) = house.send("a", to="alice")
+    house.send("b")
+    house.store.catch_up()
+    house.settle()
+    answer = first.stored
+
+    def stored(*, may_be_delivered: bool) -> None:
+        answer(may_be_delivered=may_be_delivered)
+        bob.acknowledge()
+
+    first.stored = stored  # type: ignore[method-assign]
+    house.store.slow = False
+    house.store.catch_up()
+    house.settle()
+    assert house.queue == []
+    house.server.check_figures()

@@ -291,11 +291,15 @@ def test_a_look_up_that_fails_sends_nothing_and_the_next_line_is_taken(
     alice, carol = server.log_in("alice"), server.log_in("carol")
     server.store.unreadable = True
     alice.send("zed,carol-1", "carol-2")
+    refused = NOT_STORED.replace("disk full", "disk error")
     assert alice.lines() == [
-        "Something went wrong in the server, and was logged."
-        " This was not done; please tell the administrator."
+        refused.replace("bob", "zed"),
+        refused.replace("bob", "carol"),
+        "Nothing was sent to 'carol': an earlier message to 'carol' failed."
+        " Send that one again first, then this one.",
     ]
-    assert messages(carol) == ["2"]
+    alice.send("carol-3")
+    assert messages(carol) == ["3"]
     assert len(logged_errors.flush()) == 1
 
 

@@ -1,0 +1,245 @@
+"""The outbox: what was typed, until the server has answered for it.
+
+A message is on disk before it is sent. It is sent again, under its id, until the server
+has accepted or refused it: after a lost connection, after a temporary refusal, and when
+the client is started again. The messages to one target are sent in the order in which
+they were typed, whatever happened to each.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from chatd.client import events
+from chatd.client.events import Accepted, Refused
+from chatd.client.historyfile import name_key
+from chatd.wire.message import Message
+
+WINDOW: Final = 256
+"""How many messages may be without an answer at once."""
+
+FIRST_PAUSE_SECONDS: Final = 1.0
+LONGEST_PAUSE_SECONDS: Final = 60.0
+"""How long a target that was refused for a time is left alone: longer each time."""
+
+
+class Keeper(Protocol):
+    """What the outbox needs of a history: `chatd.client.history.History` has it."""
+
+    def queue(self, message: Message) -> Deferred[bool]:
+        """Keep a message that is to be sent."""
+
+    def accepted(
+        self, message: Message, sender: str, receiver: str, status: str
+    ) -> Deferred[bool]:
+        """Keep that the server has accepted a message."""
+
+    def refused(self, message: Message) -> Deferred[bool]:
+        """Keep that the server has refused a message for good."""
+
+
+class Owner(Protocol):
+    """Who is told what becomes of the messages."""
+
+    def transmit(self, line: str) -> None:
+        """Send a line to the server."""
+
+    def keep(self, keeping: Deferred[bool]) -> None:
+        """Take note that something is being kept, which may fail."""
+
+    def keeping_failed(self, failure: Failure) -> None:
+        """Take note that a message could not be kept; it is sent all the same."""
+
+    def put_off(self, outgoing: "Outgoing", reason: str) -> None:
+        """Take note that a message will be sent again, some time."""
+
+    def outbox_changed(self) -> None:
+        """Take note that an answer came, or that something can be sent."""
+
+
+@dataclass(slots=True, eq=False)
+class Outgoing:
+    """A message to one target; `number` is that of the line it was typed in, or 0.
+
+    `kept` is whether it is on disk, `under_way` whether it was sent on this connection
+    and has no answer yet.
+    """
+
+    message: Message
+    number: int
+    kept: bool = False
+    under_way: bool = False
+    key: tuple[str, str] = field(init=False)
+    """What the server's answer names it by: the id, and the target in any spelling."""
+
+    def __post_init__(self) -> None:
+        self.key = (self.message.id, name_key(self.message.target))
+
+
+@dataclass(slots=True)
+class _Target:
+    """What is known of one target.
+
+    It is `failing` from a temporary refusal on until it is time to try again and all
+    that went to it before has its answer: one of those may have been accepted.
+    """
+
+    under_way: int = 0
+    failing: bool = False
+    timer: IDelayedCall | None = None
+    pause: float = FIRST_PAUSE_SECONDS
+
+    def try_again(self) -> bool:
+        """Whether it is failing no longer."""
+        if self.failing and self.timer is None and not self.under_way:
+            self.failing = False
+        return not self.failing
+
+
+class Outbox:
+    """The messages that have no final answer."""
+
+    def __init__(self, keeper: Keeper, clock: IReactorTime, owner: Owner) -> None:
+        self._keeper = keeper
+        self._clock = clock
+        self._owner = owner
+        self._online = False
+        self._entries: dict[tuple[str, str], Outgoing] = {}
+        self._targets: dict[str, _Target] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether all that is left waits for a target that was refused for a time."""
+        return all(
+            each.kept and not each.under_way and self._target(each).failing
+            for each in self._entries.values()
+        )
+
+    def find(self, message_id: str) -> list[Outgoing]:
+        """Return what was sent under an id and has no answer."""
+        return [each for key, each in self._entries.items() if key[0] == message_id]
+
+    def load(self, messages: Iterable[Message]) -> None:
+        """Take what was kept by an earlier run; before anything is put."""
+        for message in messages:
+            outgoing = Outgoing(message, 0, kept=True)
+            self._entries[outgoing.key] = outgoing
+
+    def put(self, messages: Sequence[Message], number: int) -> None:
+        """Keep messages, and send them."""
+        for message in messages:
+            outgoing = Outgoing(message, number)
+            self._entries[outgoing.key] = outgoing
+            # In the order of the calls: what is kept has nothing before it that is not.
+            keeping = self._keeper.queue(message).addErrback(self._not_kept)
+            _ = keeping.addCallback(self._kept, outgoing)
+
+    def connected(self) -> None:
+        """Send all there is, the earliest first."""
+        self._online = True
+        self._send_what_can_be()
+
+    def disconnected(self) -> None:
+        """Wait: what had no answer is to be sent again."""
+        self._online = False
+        for outgoing in self._entries.values():
+            outgoing.under_way = False
+        targets, self._targets = self._targets, {}
+        for target in targets.values():
+            if target.timer is not None:
+                target.timer.cancel()
+
+    def accepted(self, event: Accepted, user: str) -> Outgoing | None:
+        """Take an answer; return what it is about, if that was not known before.
+
+        `user` is the sender's name as the server shows it.
+        """
+        outgoing = self._entries.pop((event.id, name_key(event.to)), None)
+        if outgoing is None:
+            return None
+        message = outgoing.message
+        self._owner.keep(self._keeper.accepted(message, user, event.to, event.status))
+        target = self._target(outgoing)
+        if not target.failing:
+            target.pause = FIRST_PAUSE_SECONDS
+        self._answered(outgoing)
+        return outgoing
+
+    def refused(self, event: Refused) -> list[Outgoing]:
+        """Take an error; return what it answers for good."""
+        if event.id is None:
+            return []
+        if event.to is None:
+            found = self.find(event.id)
+        else:
+            one = self._entries.get((event.id, name_key(event.to)))
+            found = [] if one is None else [one]
+        if event.temporary:
+            for outgoing in found:
+                self._put_off(outgoing, event)
+            return []
+        for outgoing in found:
+            del self._entries[outgoing.key]
+            self._owner.keep(self._keeper.refused(outgoing.message))
+            self._answered(outgoing)
+        return found
+
+    def _kept(self, result: object, outgoing: Outgoing) -> None:
+        outgoing.kept = True
+        self._send_what_can_be()
+        self._owner.outbox_changed()
+
+    def _not_kept(self, failure: Failure) -> None:
+        self._owner.keeping_failed(failure)
+
+    def _put_off(self, outgoing: Outgoing, event: Refused) -> None:
+        target = self._target(outgoing)
+        if not target.failing:
+            if target.pause == FIRST_PAUSE_SECONDS:
+                self._owner.put_off(outgoing, event.text)
+            target.failing = True
+            target.timer = self._clock.callLater(
+                target.pause, self._pause_is_over, target
+            )
+            target.pause = min(2 * target.pause, LONGEST_PAUSE_SECONDS)
+        self._answered(outgoing)
+
+    def _pause_is_over(self, target: _Target) -> None:
+        target.timer = None
+        self._send_what_can_be()
+
+    def _answered(self, outgoing: Outgoing) -> None:
+        if outgoing.under_way:
+            outgoing.under_way = False
+            self._target(outgoing).under_way -= 1
+        self._send_what_can_be()
+        self._owner.outbox_changed()
+
+    def _target(self, outgoing: Outgoing) -> _Target:
+        return self._targets.setdefault(outgoing.key[1], _Target())
+
+    def _send_what_can_be(self) -> None:
+        if not self._online:
+            return
+        room = WINDOW - sum(each.under_way for each in self._targets.values())
+        for outgoing in list(self._entries.values()):
+            if room <= 0 or not outgoing.kept:
+                break
+            target = self._target(outgoing)
+            if not outgoing.under_way and target.try_again():
+                outgoing.under_way = True
+                target.under_way += 1
+                room -= 1
+                message = outgoing.message
+                self._owner.transmit(
+                    events.send([message.target], message.text, message.id)
+                )
+        if not self._entries:
+            self._targets.clear()
