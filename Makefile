@@ -1,6 +1,6 @@
 # Short names for what one does here; `run` and `test` are the README's two commands.
 
-.PHONY: help run test check bench coverage clean
+.PHONY: help run test check bench torture coverage clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\): ## /  make \1\t/p' Makefile
@@ -19,6 +19,9 @@ check: ## lint, format and types
 
 bench: ## measure; run `make test` once before
 	for script in bench/*.py; do .venv/bin/python "$$script" || exit 1; done
+
+torture: ## break things under load for ten minutes; run `make test` once before
+	.venv/bin/python -m torture --seconds 600
 
 coverage: ## show the last test run's coverage, line by line, in build/coverage
 	.venv/bin/coverage html -d build/coverage
