@@ -540,11 +540,11 @@ def test_a_machine_that_took_nothing_and_then_answers_nothing_is_found_dead() ->
 
 @linux
 def test_a_machine_that_takes_nothing_but_answers_is_never_cut_off() -> None:
-    said = in_a_network_of_its_own("stuck", "alive", "5")
+    said = in_a_network_of_its_own("stuck", "alive", "3")
     assert said[:2] == ["takes nothing", "there, 0 probes unanswered"]
 
 
 @linux
 def test_a_machine_that_was_silent_for_long_has_its_time_to_answer() -> None:
-    said = in_a_network_of_its_own("reads", "alive", "3")
+    said = in_a_network_of_its_own("reads", "alive", "2")
     assert said[0] == "there, 0 probes unanswered"

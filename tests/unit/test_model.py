@@ -727,7 +727,7 @@ def test_whatever_happens_what_was_accepted_arrives_once_and_in_order(
         run_state_machine_as_test(
             Daemon,
             settings=settings(
-                max_examples=100,
+                max_examples=60,
                 stateful_step_count=50,
                 suppress_health_check=list(HealthCheck),
             ),
