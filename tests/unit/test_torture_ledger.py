@@ -135,6 +135,14 @@ def test_without_a_goodbye_as_many_must_come_as_were_stored() -> None:
     assert counts(history, joined("b.1"), received("b.1", 1, 2)) == {}
 
 
+def test_what_is_safe_for_two_reasons_is_accepted_once() -> None:
+    ledger = Ledger()
+    history: list[Event] = [Stored("a.history", key(1)), Stored("a.history", key(2))]
+    for event in (*sent(1, 2, 3), *LOOSE_GOODBYE, *history):
+        ledger.add(event)
+    assert judge(ledger).accepted == 3
+
+
 # Doubled ----------------------------------------------------------------------------
 
 
