@@ -72,7 +72,7 @@ class Entry(Protocol):
     def reconsider(self) -> Refusal | None:
         """Say whether the message must be refused after all.
 
-        Asked after a commit failed, before the next takes the message with it.
+        Asked in the turn in which a message was refused that was accepted before it.
         """
 
     def settle(self, refusal: Refusal | None) -> None:
@@ -97,7 +97,6 @@ class Journal:
         self._under_way = False
         self._entries_under_way: Sequence[Entry] = ()
         self._scheduled = False
-        self._failed = False
         self._failing = False
         self._retry_later = False
         # By their receivers; the last are those held since the last tick.
@@ -213,7 +212,8 @@ class Journal:
 
     def _begin(self) -> None:
         self._scheduled = False
-        entries = self._take_entries()
+        entries = [entry for entry in self._entries if not entry.delivered]
+        self._entries = []
         arrivals, self._arrivals = self._arrivals, []
         departures, self._departures = self._departures, {}
         removals: dict[int, tuple[int, OnRemoved]] = {}
@@ -250,32 +250,15 @@ class Journal:
         def failed(failure: Failure) -> None:
             self._under_way = False
             self._report(failure)
+            self._refuse(entries, "disk error")
+            self._entries_under_way = ()
             self._keep(removals)
             for _, arrived in arrivals:
                 arrived.errback(failure)
-            self._refuse(entries, "disk error")
-            self._entries_under_way = ()
             self._schedule()
 
         done = self._store.commit(batch).addCallbacks(committed, failed)
         _ = done.addErrback(self._unexpected)
-
-    def _take_entries(self) -> list[Entry]:
-        """Return what is to be written, without what need not or must not be."""
-        entries = [entry for entry in self._entries if not entry.delivered]
-        self._entries = []
-        if not self._failed:
-            return entries
-        self._failed = False
-        taken = []
-        for entry in entries:
-            refusal = None if entry.shown else entry.reconsider()
-            if refusal is None:
-                taken.append(entry)
-            else:
-                self.refused += 1
-                self._settle(entry, refusal)
-        return taken
 
     def _finish(
         self,
@@ -304,7 +287,6 @@ class Journal:
         """Refuse what nobody has seen, and keep the rest for the next transaction."""
         if not entries:
             return
-        self._failed = True
         refused = 0
         for entry in entries:
             entry.under_way = False
@@ -319,8 +301,25 @@ class Journal:
             self._log.error(
                 "Refused {count} messages: {reason}", count=refused, reason=reason
             )
+        self._reconsider_waiting()
         if self._kept:
             self._retry_in_a_while()
+
+    def _reconsider_waiting(self) -> None:
+        """Refuse what would overtake a message that was just refused.
+
+        In the same turn: in the next one somebody may be shown it.
+        """
+        waiting, self._entries = self._entries, []
+        remaining = []
+        for entry in waiting:
+            refusal = None if entry.shown else entry.reconsider()
+            if refusal is None:
+                remaining.append(entry)
+            else:
+                self.refused += 1
+                self._settle(entry, refusal)
+        self._entries[:0] = remaining
 
     def _settle(self, entry: Entry, refusal: Refusal | None) -> None:
         try:

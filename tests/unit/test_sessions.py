@@ -55,6 +55,39 @@ def paused(client: Client) -> bool:
     return client.transport.producerState == "paused"
 
 
+# Failures ---------------------------------------------------------------------------
+
+
+def test_what_is_behind_a_refused_message_is_shown_to_nobody(
+    server: MemoryServer,
+) -> None:
+    alice, bob = server.log_in("alice"), server.connect()
+    alice.send("bob-0")
+    alice.lines()
+    server.store.slow = server.store.slow_reads = True
+    bob.send("bob")
+    server.store.answer_reads()  # whether the name is known
+    server.settle()
+    server.store.catch_up()  # the login is recorded
+    server.settle()
+    alice.send("bob-1")
+    server.settle()
+    alice.send("bob-2")
+    server.settle()
+    server.store.lack = "disk full"
+    # In one turn: bob's queue is read to its end just after the first is refused.
+    server.store.catch_up()
+    server.store.answer_reads()
+    server.store.slow = server.store.slow_reads = False
+    server.settle()
+    server.store.catch_up()
+    server.store.answer_reads()
+    assert kinds(alice) == [DISK_FULL, OUT_OF_ORDER]
+    assert [each for each in bob.lines() if each.startswith("alice: ")] == [
+        "alice: 0 (2026-11-18 11:06:40 UTC)"
+    ]
+
+
 # Back pressure ----------------------------------------------------------------------
 
 
