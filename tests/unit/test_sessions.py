@@ -70,6 +70,8 @@ def test_what_is_behind_a_refused_message_is_shown_to_nobody(
     server.settle()
     server.store.catch_up()  # the login is recorded
     server.settle()
+    server.store.answer_reads()  # the page with the first message
+    server.settle()
     alice.send("bob-1")
     server.settle()
     alice.send("bob-2")
