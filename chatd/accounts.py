@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from chatd.clock import WallClock
 from chatd.limits import HourlyTally, Limits, Tally
 from chatd.store.records import Arrival, StoreFailure, User
 from chatd.wire.answers import Refusal
@@ -62,12 +63,18 @@ class Accounts:
     _log = Logger()
 
     def __init__(
-        self, users: Users, register: Register, limits: Limits, clock: IReactorTime
+        self,
+        users: Users,
+        register: Register,
+        limits: Limits,
+        clock: IReactorTime,
+        now: WallClock,
     ) -> None:
         self._users = users
         self._register = register
         self._limits = limits
         self._clock = clock
+        self._now = now
         self._new_names = HourlyTally()
         self._registering = Tally()
 
@@ -81,9 +88,7 @@ class Accounts:
         if user is None:
             self._check_new_names(origin)
             self._registering.add(origin.host)
-        arrival = Arrival(
-            name.key, name.shown, origin.host, origin.port, self._milliseconds()
-        )
+        arrival = Arrival(name.key, name.shown, origin.host, origin.port, self._now())
         try:
             admitted = await self._register.arrive(arrival)
         except StoreFailure:
@@ -102,13 +107,10 @@ class Accounts:
 
     def depart(self, user: int) -> None:
         """Remember that a user was seen until now."""
-        self._register.depart(user, self._milliseconds())
+        self._register.depart(user, self._now())
 
     def _check_new_names(self, origin: Origin) -> None:
         limit = self._limits.new_names
         count = self._new_names.count(origin.host, self._clock.seconds())
         if not origin.exempt and count + self._registering[origin.host] >= limit:
             raise Refusal("too-many-names", limit=limit)
-
-    def _milliseconds(self) -> int:
-        return int(self._clock.seconds() * 1000)

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 
 from chatd import __version__
 from chatd.accounts import Accounts, Origin
+from chatd.clock import wall_clock
 from chatd.hub.hub import Hub
 from chatd.journal import Journal
 from chatd.limits import HOUR, Limits
@@ -111,8 +112,8 @@ class ChatService(Service):
             opened, reactor, max_bytes=limits.database, min_free=limits.free_disk
         )
         self._journal = Journal(self._store, reactor)
-        accounts = Accounts(self._store, self._journal, limits, reactor)
-        hub = Hub(self._store, self._journal, accounts, limits, reactor)
+        accounts = Accounts(self._store, self._journal, limits, reactor, wall_clock)
+        hub = Hub(self._store, self._journal, accounts, limits, reactor, wall_clock)
         self._factory.hub = hub
         self._hourly = LoopingCall(self._tidy, hub)
         self._hourly.clock = reactor

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final
 from twisted.application.service import IService
 from twisted.python import usage
 
+from chatd.clock import run_evenly
 from chatd.limits import GIB, KIB, MIB, Limits
 from chatd.listening import DEFAULT_PORT, endpoints
 from chatd.service import ChatService
@@ -147,6 +148,7 @@ def makeService(options: Options) -> IService:
     """Return the daemon as a service. Raises `SystemExit` in words."""
     from twisted.internet import reactor
 
+    run_evenly(reactor)
     try:
         listening = [
             endpoint

@@ -316,14 +316,28 @@ class MemoryServer:
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1_795_000_000)
+        self.jump = 0
         self.limits = limits or Limits()
         self.store = store or MemoryStore()
         self.journal = Journal(self.store, self.clock)
-        accounts = Accounts(self.store, self.journal, self.limits, self.clock)
-        self.hub = Hub(self.store, self.journal, accounts, self.limits, self.clock)  # type: ignore[arg-type]
+        accounts = Accounts(
+            self.store, self.journal, self.limits, self.clock, self.date
+        )
+        self.hub = Hub(
+            self.store,  # type: ignore[arg-type]
+            self.journal,
+            accounts,
+            self.limits,
+            self.clock,
+            self.date,
+        )
         self.factory = ChatFactory(self.limits, self.clock)
         self.factory.hub = self.hub
         self._ports = count(40_000)
+
+    def date(self) -> int:
+        """Return the date, which jumps whenever a test sets `jump`, in milliseconds."""
+        return int((self.clock.seconds() + self.jump) * 1000)
 
     def check_figures(self) -> None:
         """Assert that the figures kept of the queues are those of their rows.

@@ -7,14 +7,14 @@ how they do it. Nothing it hands to the front end has control characters.
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatd.client import events, outbox, reception
+from chatd.client import events
 from chatd.client.events import (
     Accepted,
     Event,
@@ -29,6 +29,7 @@ from chatd.client.events import (
 from chatd.client.frontend import MAX_TYPED, FrontEnd, Kind, Line
 from chatd.client.greeting import greeting
 from chatd.client.historyfile import name_key
+from chatd.client.neighbours import Keeper, Link
 from chatd.client.outbox import Outbox, Outgoing
 from chatd.client.reception import Reception
 from chatd.client.statuses import Status
@@ -59,41 +60,6 @@ COMMANDS: Final = {
 """How each command is typed, and what it does."""
 
 _SERVERS_COMMANDS: Final = ("/who", "/users")
-
-
-class Link(Protocol):
-    """What the core needs of a connection: `chatd.client.connection.Link` has it."""
-
-    def start(self) -> None:
-        """Connect, and tell the core what comes of it."""
-
-    def send(self, line: str) -> None:
-        """Send a line; only while logged in."""
-
-    def leave(self) -> None:
-        """Say that nothing follows; only while logged in."""
-
-    def hold(self, reason: str) -> None:
-        """Read nothing for a reason."""
-
-    def release(self, reason: str) -> None:
-        """Drop a reason."""
-
-    def stop(self) -> Deferred[None]:
-        """Close the connection for good."""
-
-
-class Keeper(outbox.Keeper, reception.Keeper, Protocol):
-    """What the core needs of a history: `chatd.client.history.History` has it."""
-
-    def waiting(self) -> Deferred[list[Message]]:
-        """Return what an earlier run has kept and not sent."""
-
-    def delivered(self, sender: str, message_id: str, receiver: str) -> Deferred[bool]:
-        """Keep that a message sent was delivered."""
-
-    def settled(self) -> Deferred[None]:
-        """Fire when all that was to be kept is kept."""
 
 
 class ChatCore:
@@ -163,6 +129,7 @@ class ChatCore:
         status = await self._ended
         await link.stop()
         await self._history.settled()
+        self._tell_what_is_left()
         self._front_end.stop()
         await finished
         self._reception.finish()
@@ -542,14 +509,19 @@ class ChatCore:
             self._answer(f"Stored for {to}.")
         self._cancel_deadline()
         self._outbox.disconnected()
-        if self._outbox:
-            self._show(
-                Kind.ERROR,
-                f"{_messages(len(self._outbox))} not sent, and kept: chat sends what"
-                f" is kept when it runs again as {self.user}.",
-            )
         self._offer_room()
         self._ended.callback(status)
+
+    def _tell_what_is_left(self) -> None:
+        kept = self._outbox.kept
+        if lost := len(self._outbox) - kept:
+            self._show(Kind.ERROR, f"{_messages(lost)} not sent, and not kept either.")
+        if kept:
+            self._show(
+                Kind.ERROR,
+                f"{_messages(kept)} not sent, and kept: chat sends what is kept when"
+                f" it runs again as {self.user}.",
+            )
 
 
 def _messages(count: int) -> str:

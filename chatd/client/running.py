@@ -24,6 +24,7 @@ from chatd.client.frontend import FrontEnd, Kind, Line
 from chatd.client.history import History
 from chatd.client.historyfile import OpenedHistory
 from chatd.client.statuses import Status
+from chatd.clock import run_evenly
 from chatd.wire.display import neutralise
 
 ATTEMPT_SECONDS: Final = 10.0
@@ -90,6 +91,7 @@ def run(
     def begin() -> None:
         _ = Deferred.fromCoroutine(converse()).addBoth(ended)
 
+    run_evenly(reactor)
     reactor.callWhenRunning(begin)
     reactor.run()
     return statuses[0] if statuses else Status.NOT_ACCEPTED

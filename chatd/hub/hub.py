@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from chatd.accounts import Accounts, Origin
+from chatd.clock import WallClock
 from chatd.hub.delivery import Delivery, Peer
 from chatd.hub.receiver import Receiver
 from chatd.hub.resends import Earlier, Resends
@@ -52,12 +53,14 @@ class Hub:
         accounts: Accounts,
         limits: Limits,
         clock: IReactorTime,
+        now: WallClock,
     ) -> None:
         self._store = store
         self._journal = journal
         self._accounts = accounts
         self._limits = limits
         self._clock = clock
+        self._now = now
         self._receivers: dict[str, Receiver] = {}
         self._most_receivers = IDLE_RECEIVERS
         # Whoever reads a user and then finds none in memory must know whether there was
@@ -107,6 +110,7 @@ class Hub:
             journal=self._journal,
             allot=self._store.allot,
             clock=self._clock,
+            now=self._now,
             limits=self._limits,
             pending=self.pending,
             resends=self._resends,
@@ -193,7 +197,7 @@ class Hub:
 
     async def forget_ids(self) -> None:
         """Forget the ids of messages that were stored more than a week ago."""
-        now = int(self._clock.seconds() * 1000)
+        now = self._now()
         await self._store.forget_stored_ids(now - WEEK, now + WEEK)
 
     def online(self, most: int, besides: str) -> NameList:
@@ -233,7 +237,7 @@ class Hub:
 
     async def expire(self, age: float) -> None:
         """Drop the queues of names that nobody used for `age` seconds."""
-        before = int((self._clock.seconds() - age) * 1000)
+        before = self._now() - int(age * 1000)
         for key in await self._store.unused_queues(before, EXPIRE_AT_ONCE):
             receiver = await self._receiver_of(Name(key, key))
             if receiver is not None and not receiver.connections:

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
+from chatd.clock import WallClock
 from chatd.hub.acceptance import Acceptance, Receipt
 from chatd.hub.delivery import Delivery
 from chatd.hub.interruptions import Interruptions
@@ -76,6 +77,7 @@ class Session:
         journal: Journal,
         allot: Callable[[], int],
         clock: IReactorTime,
+        now: WallClock,
         limits: Limits,
         pending: Pending,
         resends: Resends,
@@ -87,7 +89,7 @@ class Session:
         """Called whenever one of this session's messages was settled."""
         self._journal = journal
         self._allot = allot
-        self._clock = clock
+        self._now = now
         self._limits = limits
         self._all_pending = pending
         self._resends = resends
@@ -173,7 +175,7 @@ class Session:
             self.name,
             target.name,
             text,
-            int(self._clock.seconds() * 1000),
+            self._now(),
             size,
         )
         acceptance = Acceptance(self, target, message, receipt)

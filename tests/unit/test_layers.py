@@ -14,6 +14,7 @@ ROOT: Final = Path(__file__).parents[2]
 
 LAYERS: Final = {
     "package": ["chatd"],
+    "time": ["chatd.clock"],
     "wire": [
         "chatd.wire",
         "chatd.wire.answers",
@@ -87,6 +88,7 @@ LAYERS: Final = {
         "chatd.client.greeting",
         "chatd.client.outbox",
         "chatd.client.reception",
+        "chatd.client.neighbours",
         "chatd.client.core",
         "chatd.client.running",
         "chatd.client.main",
@@ -98,13 +100,14 @@ LAYERS: Final = {
 ORDER: Final = [module for modules in LAYERS.values() for module in modules]
 
 MAY_KNOW: Final = {
+    "time": {"time"},
     "wire": {"wire"},
     "store": {"wire", "store"},
-    "between": {"wire", "store", "between"},
-    "hub": {"wire", "store", "between", "hub"},
+    "between": {"time", "wire", "store", "between"},
+    "hub": {"time", "wire", "store", "between", "hub"},
     "server": {"package", "wire", "between", "hub", "server"},
-    "outside": {"package", "store", "between", "hub", "server", "outside"},
-    "client": {"package", "wire", "store", "client"},
+    "outside": {"package", "time", "store", "between", "hub", "server", "outside"},
+    "client": {"package", "time", "wire", "store", "client"},
 }
 
 HUB_KNOWS_OF_THE_WIRE: Final = {

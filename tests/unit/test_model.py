@@ -501,8 +501,11 @@ class Daemon(RuleBasedStateMachine):
         store = self.server.store
         store.lack, store.broken, store.unreadable = lack, broken, unreadable
 
-    @rule(seconds=st.sampled_from([0.1, 1, 10]))
-    def time_passes(self, seconds: float) -> None:
+    @rule(
+        seconds=st.sampled_from([0.1, 1, 10]), jump=st.sampled_from([0, 0, -3600, 3600])
+    )
+    def time_passes(self, seconds: float, jump: int) -> None:
+        self.server.jump += jump
         self.server.clock.advance(seconds)
         self.server.settle()
 

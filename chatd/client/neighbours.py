@@ -1,0 +1,43 @@
+"""What the core of the client needs of a connection and of a history."""
+
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from chatd.client import outbox, reception
+from chatd.wire.message import Message
+
+
+class Link(Protocol):
+    """What the core needs of a connection: `chatd.client.connection.Link` has it."""
+
+    def start(self) -> None:
+        """Connect, and tell the core what comes of it."""
+
+    def send(self, line: str) -> None:
+        """Send a line; only while logged in."""
+
+    def leave(self) -> None:
+        """Say that nothing follows; only while logged in."""
+
+    def hold(self, reason: str) -> None:
+        """Read nothing for a reason."""
+
+    def release(self, reason: str) -> None:
+        """Drop a reason."""
+
+    def stop(self) -> Deferred[None]:
+        """Close the connection for good."""
+
+
+class Keeper(outbox.Keeper, reception.Keeper, Protocol):
+    """What the core needs of a history: `chatd.client.history.History` has it."""
+
+    def waiting(self) -> Deferred[list[Message]]:
+        """Return what an earlier run has kept and not sent."""
+
+    def delivered(self, sender: str, message_id: str, receiver: str) -> Deferred[bool]:
+        """Keep that a message sent was delivered."""
+
+    def settled(self) -> Deferred[None]:
+        """Fire when all that was to be kept is kept."""
