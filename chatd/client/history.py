@@ -8,7 +8,7 @@ order of the calls.
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from twisted.enterprise import adbapi
 from twisted.internet.defer import Deferred
@@ -24,6 +24,8 @@ from chatd.client.historyfile import (
 from chatd.store.migrations import transaction
 from chatd.wire.message import Message
 
+T = TypeVar("T")
+
 _INSERT: Final = (
     "INSERT INTO messages"
     " (sender, receiver, message, timestamp, server, id, direction, status, shown)"
@@ -31,11 +33,11 @@ _INSERT: Final = (
     " ON CONFLICT (server, sender, id, receiver) DO NOTHING"
 )
 _EARLIER: Final = (
-    "SELECT direction, message FROM messages"
+    "SELECT position, direction, message FROM messages"
     " WHERE server = ? AND sender = ? AND id = ? AND receiver = ?"
 )
 _WAITING: Final = (
-    "SELECT id, sender, receiver, message, timestamp FROM messages"
+    "SELECT position, id, sender, receiver, message, timestamp FROM messages"
     " WHERE status = 'waiting' AND server = ? ORDER BY position"
 )
 _SETTLE: Final = (
@@ -43,10 +45,12 @@ _SETTLE: Final = (
     " WHERE server = ? AND id = ? AND receiver = ? AND status = 'waiting'"
 )
 _NOT_SHOWN: Final = (
-    "SELECT id, sender, receiver, message, timestamp FROM messages"
+    "SELECT position, id, sender, receiver, message, timestamp FROM messages"
     " WHERE shown = 0 AND server = ? ORDER BY position"
 )
-_SHOWN: Final = "UPDATE messages SET shown = 1 WHERE shown = 0 AND server = ?"
+_SHOWN: Final = (
+    "UPDATE messages SET shown = 1 WHERE shown = 0 AND server = ? AND position <= ?"
+)
 _DELIVERED: Final = (
     "UPDATE messages SET status = 'delivered' WHERE server = ? AND sender = ?"
     " AND id = ? AND receiver = ? AND direction = 'sent'"
@@ -57,8 +61,8 @@ _DELIVERED: Final = (
 class _Change:
     """Something to be done in the next transaction, and who waits for it."""
 
-    make: Callable[[sqlite3.Connection], bool]
-    done: Deferred[bool]
+    make: Callable[[sqlite3.Connection], Any]
+    done: Deferred[Any]
 
 
 class History:
@@ -90,30 +94,37 @@ class History:
         )
         self._pool.start()
 
-    def received(self, message: Message) -> Deferred[bool]:
-        """Keep a message; return whether it is to be shown.
+    def received(self, message: Message) -> Deferred[int]:
+        """Keep a message; return its place in the history, 0 if it is not to be shown.
 
         It is not if it is kept already: then it was shown, or is at the next start.
+        Places rise in the order of the calls.
         """
         row = self._row(message, "received", "received", shown=False)
         key = (self._server, message.sender, message.id, message.target)
 
-        def keep(connection: sqlite3.Connection) -> bool:
-            if connection.execute(_INSERT, row).rowcount:
-                return True
-            direction, text = connection.execute(_EARLIER, key).fetchone()
+        def keep(connection: sqlite3.Connection) -> int:
+            inserted = connection.execute(_INSERT, row)
+            if inserted.rowcount:
+                return inserted.lastrowid or 0
+            earlier = connection.execute(_EARLIER, key).fetchone()
+            place, direction, text = cast(tuple[int, str, str], earlier)
             # One to oneself is kept as sent.
-            return not (direction == "received" and text == message.text)
+            again = direction == "received" and text == message.text
+            return 0 if again else place
 
         return self._do(keep)
 
-    def shown(self) -> Deferred[bool]:
-        """Keep that all that was received so far has been shown; True."""
-        key = (self._server,)
+    def shown(self, upto: int) -> Deferred[bool]:
+        """Keep that what was received up to a place has been shown; True."""
+        key = (self._server, upto)
         return self._do(lambda connection: bool(connection.execute(_SHOWN, key)))
 
     def not_shown(self) -> Deferred[list[Message]]:
-        """Return what was kept by an earlier run, and perhaps not shown by it."""
+        """Return what was kept by an earlier run, and perhaps not shown by it.
+
+        The positions of messages are their places in the history.
+        """
         return self._find(_NOT_SHOWN)
 
     def queue(self, message: Message) -> Deferred[bool]:
@@ -183,18 +194,18 @@ class History:
             connection = cast(sqlite3.Connection, pooled)
             rows = connection.execute(query, (self._server,)).fetchall()
             return [
-                Message(0, id, sender, receiver, text, milliseconds(when), 0)
-                for id, sender, receiver, text, when in rows
+                Message(place, id, sender, receiver, text, milliseconds(when), 0)
+                for place, id, sender, receiver, text, when in rows
             ]
 
         found = self._pool.runWithConnection(find)
         return cast("Deferred[list[Message]]", found)
 
-    def _do(self, make: Callable[[sqlite3.Connection], bool]) -> Deferred[bool]:
-        change = _Change(make, Deferred())
-        self._next.append(change)
+    def _do(self, make: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+        done: Deferred[T] = Deferred()
+        self._next.append(_Change(make, done))
         self._write()
-        return change.done
+        return done
 
     def _write(self) -> None:
         if self._writing:
@@ -208,7 +219,7 @@ class History:
         self.commits += 1
         changes, self._next = self._next, []
 
-        def written(results: list[bool]) -> None:
+        def written(results: list[Any]) -> None:
             for change, result in zip(changes, results, strict=True):
                 change.done.callback(result)
 
@@ -221,12 +232,12 @@ class History:
             self._write()
 
         outcome = cast(
-            "Deferred[list[bool]]", self._pool.runWithConnection(_make, changes)
+            "Deferred[list[Any]]", self._pool.runWithConnection(_make, changes)
         )
         _ = outcome.addCallbacks(written, failed).addBoth(go_on)
 
 
-def _make(pooled: adbapi.Connection, changes: list[_Change]) -> list[bool]:
+def _make(pooled: adbapi.Connection, changes: list[_Change]) -> list[Any]:
     # Runs in the thread that writes.
     connection = cast(sqlite3.Connection, pooled)
     with transaction(connection):

@@ -65,12 +65,13 @@ class Owner(Protocol):
 class Outgoing:
     """A message to one target; `number` is that of the line it was typed in, or 0.
 
-    `kept` is whether it is on disk, `under_way` whether it was sent on this connection
-    and has no answer yet.
+    `ready` is whether it may be sent: it is `kept`, on disk, or could not be.
+    `under_way` is whether it was sent on this connection and has no answer yet.
     """
 
     message: Message
     number: int
+    ready: bool = False
     kept: bool = False
     under_way: bool = False
     key: tuple[str, str] = field(init=False)
@@ -115,10 +116,15 @@ class Outbox:
         return len(self._entries)
 
     @property
+    def kept(self) -> int:
+        """How many of them are on disk, and are there when the client starts again."""
+        return sum(each.kept for each in self._entries.values())
+
+    @property
     def stuck(self) -> bool:
         """Whether all that is left waits for a target that was refused for a time."""
         return all(
-            each.kept and not each.under_way and self._target(each).failing
+            each.ready and not each.under_way and self._target(each).failing
             for each in self._entries.values()
         )
 
@@ -129,7 +135,7 @@ class Outbox:
     def load(self, messages: Iterable[Message]) -> None:
         """Take what was kept by an earlier run; before anything is put."""
         for message in messages:
-            outgoing = Outgoing(message, 0, kept=True)
+            outgoing = Outgoing(message, 0, ready=True, kept=True)
             self._entries[outgoing.key] = outgoing
 
     def put(self, messages: Sequence[Message], number: int) -> None:
@@ -138,8 +144,10 @@ class Outbox:
             outgoing = Outgoing(message, number)
             self._entries[outgoing.key] = outgoing
             # In the order of the calls: what is kept has nothing before it that is not.
-            keeping = self._keeper.queue(message).addErrback(self._not_kept)
-            _ = keeping.addCallback(self._kept, outgoing)
+            keeping = self._keeper.queue(message)
+            _ = keeping.addCallbacks(
+                self._kept, self._not_kept, (outgoing,), {}, (outgoing,), {}
+            )
 
     def connected(self) -> None:
         """Send all there is, the earliest first."""
@@ -193,11 +201,16 @@ class Outbox:
 
     def _kept(self, result: object, outgoing: Outgoing) -> None:
         outgoing.kept = True
+        self._is_ready(outgoing)
+
+    def _not_kept(self, failure: Failure, outgoing: Outgoing) -> None:
+        self._owner.keeping_failed(failure)
+        self._is_ready(outgoing)
+
+    def _is_ready(self, outgoing: Outgoing) -> None:
+        outgoing.ready = True
         self._send_what_can_be()
         self._owner.outbox_changed()
-
-    def _not_kept(self, failure: Failure) -> None:
-        self._owner.keeping_failed(failure)
 
     def _put_off(self, outgoing: Outgoing, event: Refused) -> None:
         target = self._target(outgoing)
@@ -230,7 +243,7 @@ class Outbox:
             return
         room = WINDOW - sum(each.under_way for each in self._targets.values())
         for outgoing in list(self._entries.values()):
-            if room <= 0 or not outgoing.kept:
+            if room <= 0 or not outgoing.ready:
                 break
             target = self._target(outgoing)
             if not outgoing.under_way and target.try_again():

@@ -26,14 +26,20 @@ SHOWN_SECONDS: Final = 1.0
 class Keeper(Protocol):
     """What the reception needs of a history: `chatd.client.history.History` has it."""
 
-    def received(self, message: Message) -> Deferred[bool]:
-        """Keep a message; return whether it is to be shown."""
+    def received(self, message: Message) -> Deferred[int]:
+        """Keep a message; return its place in the history, 0 if it is not to be shown.
 
-    def shown(self) -> Deferred[bool]:
-        """Keep that all that was received so far has been shown."""
+        Places rise in the order of the calls.
+        """
+
+    def shown(self, upto: int) -> Deferred[bool]:
+        """Keep that what was received up to a place has been shown."""
 
     def not_shown(self) -> Deferred[list[Message]]:
-        """Return what was kept by an earlier run, and perhaps not shown by it."""
+        """Return what was kept by an earlier run, and perhaps not shown by it.
+
+        The positions of messages are their places in the history.
+        """
 
 
 class Owner(Protocol):
@@ -69,12 +75,14 @@ class Reception:
         self._kept_upto = 0
         self._acknowledging = False
         self._unkept = 0
+        # The place of the last message given to the front end.
+        self._given_upto = 0
         self._marking: IDelayedCall | None = None
 
     async def load(self) -> None:
         """Show what an earlier run has kept and perhaps not shown."""
         for message in await self._keeper.not_shown():
-            self._show(message, queued=True)
+            self._show(message, message.position, queued=True)
 
     def connected(self) -> None:
         """Begin to count anew: the messages of each connection have their numbers."""
@@ -88,9 +96,9 @@ class Reception:
         if self._unkept == MOST_UNKEPT:
             self._owner.hold("history")
 
-        def show(wanted: bool) -> None:
-            if wanted:
-                self._show(event.message, queued=event.queued)
+        def show(place: int) -> None:
+            if place:
+                self._show(event.message, place, queued=event.queued)
 
         def safe(result: None) -> None:
             # One that was not kept must come again, and with it those after it.
@@ -100,7 +108,7 @@ class Reception:
 
         def failed(failure: Failure) -> None:
             # To lose it altogether would be worse.
-            show(True)
+            self._show(event.message, 0, queued=event.queued)
             self._owner.keeping_failed(failure)
 
         def kept(result: object) -> None:
@@ -115,17 +123,28 @@ class Reception:
         """Take note that all that was given to the front end has been shown."""
         if self._marking is not None:
             self._marking.cancel()
-            self._mark_shown()
+            self._marking = None
+            self._owner.keep(self._keeper.shown(self._given_upto))
 
-    def _show(self, message: Message, *, queued: bool) -> None:
+    def _show(self, message: Message, place: int, *, queued: bool) -> None:
         for line in text.message_lines(message, queued=queued):
             self._owner.show_message(line)
-        if self._marking is None:
-            self._marking = self._clock.callLater(SHOWN_SECONDS, self._mark_shown)
+        if place:
+            self._given_upto = max(self._given_upto, place)
+            if self._marking is None:
+                self._mark_later()
 
-    def _mark_shown(self) -> None:
+    def _mark_later(self) -> None:
+        self._marking = self._clock.callLater(
+            SHOWN_SECONDS, self._mark_shown, self._given_upto
+        )
+
+    def _mark_shown(self, upto: int) -> None:
+        """Mark what can be read by now, but nothing that was given out since."""
         self._marking = None
-        self._owner.keep(self._keeper.shown())
+        self._owner.keep(self._keeper.shown(upto))
+        if upto < self._given_upto:
+            self._mark_later()
 
     def _acknowledge_soon(self) -> None:
         # Once for all that one transaction has kept.

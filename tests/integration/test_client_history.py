@@ -176,8 +176,8 @@ async def test_what_was_kept_and_not_said_to_be_shown_is_there_at_the_next_start
     await history.received(message("2", "id-2"))
     history = book()
     assert [each.text for each in await history.not_shown()] == ["1", "2"]
-    await history.shown()
     await history.received(message("3", "id-3"))
+    await history.shown(2)
     assert [each.text for each in await book().not_shown()] == ["3"]
 
 

@@ -1,7 +1,7 @@
 """The core: what is typed, what becomes of it, what is shown, and how it ends."""
 
 import json
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
@@ -26,6 +26,8 @@ from chatd.client.frontend import MAX_TYPED, Core, Kind, Line
 from chatd.client.outbox import FIRST_PAUSE_SECONDS
 from chatd.client.statuses import Status
 from chatd.wire.message import Message
+
+T = TypeVar("T")
 
 TIMEOUT = 30.0
 NOW = 1_795_000_000.5
@@ -120,17 +122,17 @@ class Book:
         self.known: set[str] = set()
         self.left_waiting: list[Message] = []
         self.left_unshown: list[Message] = []
-        self.marked = 0
+        self.marked: list[int] = []
         self.slow = False
         self.broken = False
-        self._waiting: list[tuple[Deferred[bool], bool]] = []
+        self._waiting: list[tuple[Deferred[Any], Any]] = []
 
-    def _answer(self, wanted: bool) -> Deferred[bool]:
+    def _answer(self, wanted: T) -> Deferred[T]:
         if self.broken:
             return fail(Failure(OSError("disk full")))
         if not self.slow:
             return succeed(wanted)
-        waiting: Deferred[bool] = Deferred()
+        waiting: Deferred[T] = Deferred()
         self._waiting.append((waiting, wanted))
         return waiting
 
@@ -139,9 +141,9 @@ class Book:
         for each, wanted in waiting:
             each.callback(wanted)
 
-    def received(self, message: Message) -> Deferred[bool]:
+    def received(self, message: Message) -> Deferred[int]:
         self.kept.append(("received", message.sender, message.text))
-        return self._answer(message.id not in self.known)
+        return self._answer(0 if message.id in self.known else len(self.kept))
 
     def queue(self, message: Message) -> Deferred[bool]:
         row = ("waiting", message.sender, message.target, message.text, message.time)
@@ -164,8 +166,8 @@ class Book:
     def not_shown(self) -> Deferred[list[Message]]:
         return succeed(self.left_unshown)
 
-    def shown(self) -> Deferred[bool]:
-        self.marked += 1
+    def shown(self, upto: int) -> Deferred[bool]:
+        self.marked.append(upto)
         return self._answer(True)
 
     def delivered(self, sender: str, message_id: str, receiver: str) -> Deferred[bool]:
@@ -654,12 +656,41 @@ def test_what_an_earlier_run_left_is_sent_before_what_is_typed() -> None:
 
 def test_what_was_kept_and_perhaps_not_shown_is_shown_at_the_start() -> None:
     book = Book()
-    book.left_unshown.append(Message(0, "id", "bob", "Alice", "Hi", 1_000, 0))
+    book.left_unshown.append(Message(7, "id", "bob", "Alice", "Hi", 1_000, 0))
     run = Run(online=False, book=book)
     assert run.screen.take() == ["bob: Hi (1970-01-01 00:00:01 UTC)"]
-    assert book.marked == 0
+    assert book.marked == []
     run.clock.advance(reception.SHOWN_SECONDS)
-    assert book.marked == 1
+    assert book.marked == [7]
+
+
+def test_only_what_could_be_read_for_a_while_is_marked_as_shown(run: Run) -> None:
+    run.core.happened(incoming("one"))
+    run.clock.advance(reception.SHOWN_SECONDS / 2)
+    run.core.happened(incoming("two"))
+    run.book.slow = True
+    run.core.happened(incoming("three"))
+    run.clock.advance(reception.SHOWN_SECONDS / 2)
+    assert run.book.marked == [1]
+    run.clock.advance(reception.SHOWN_SECONDS)
+    assert run.book.marked == [1, 2]  # the third is not on the screen yet
+    run.book.catch_up()
+    run.clock.advance(reception.SHOWN_SECONDS)
+    assert run.book.marked == [1, 2, 3]
+
+
+def test_what_could_not_be_kept_is_not_said_to_be_kept_at_the_end(run: Run) -> None:
+    run.core.enter("bob-one")
+    run.book.broken = True
+    run.core.enter("bob-two")
+    run.core.interrupt(130)
+    assert run.screen.take(Kind.ERROR) == [
+        "The history cannot be written (disk full):"
+        " messages are sent and shown, and not kept.",
+        "1 message not sent, and not kept either.",
+        "1 message not sent, and kept: chat sends what is kept when it runs again as"
+        " Alice.",
+    ]
 
 
 # Refused for a time ------------------------------------------------------------------
