@@ -17,16 +17,17 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from twisted.internet import task
 from twisted.logger import LogEvent, globalLogBeginner, globalLogPublisher
 from twisted.python.failure import Failure
 
 INTEGRATION = Path(__file__).parent / "integration"
 
-# "everyday", or one named by CHATD_HYPOTHESIS: "thorough" is for a night, and
-# hypothesis' own "ci" gives one commit the same examples in every run. None has
-# deadlines: a busy machine is no bug.
+# "everyday", or one named by CHATD_HYPOTHESIS: "thorough" is for a night, "hunt" only
+# says whether there is anything, the same each time, and hypothesis' own "ci" gives
+# one commit the same examples in every run. None has deadlines: a busy machine is no
+# bug.
 settings.register_profile(
     "everyday",
     deadline=None,
@@ -35,6 +36,14 @@ settings.register_profile(
 )
 settings.register_profile(
     "thorough", settings.get_profile("everyday"), max_examples=5_000
+)
+settings.register_profile(
+    "hunt",
+    settings.get_profile("everyday"),
+    phases=[Phase.generate],
+    derandomize=True,
+    database=None,
+    print_blob=False,
 )
 settings.load_profile(os.environ.get("CHATD_HYPOTHESIS", "everyday"))
 

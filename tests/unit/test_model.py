@@ -10,6 +10,7 @@ refused is seen by nobody; and in the end nobody waits for an answer.
 
 import gc
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -730,7 +731,7 @@ def test_whatever_happens_what_was_accepted_arrives_once_and_in_order(
         run_state_machine_as_test(
             Daemon,
             settings=settings(
-                max_examples=60,
+                max_examples=int(os.environ.get("CHATD_MODEL_EXAMPLES", "60")),
                 stateful_step_count=50,
                 suppress_health_check=list(HealthCheck),
             ),
