@@ -104,8 +104,11 @@ class Sent:
     attempt: int = 0
     unsure: bool = False
     """Whether it was sent before and not answered: then a refusal says nothing."""
+    behind: bool = False
+    """Whether it was sent behind one to this target that failed for a time."""
 
     def send(self) -> None:
+        self.behind = False
         self.unsure |= self.attempt > 0 and self.accepted is not False
         self.stream.attempts += 1
         self.attempt = self.stream.attempts
@@ -260,8 +263,14 @@ class Connection:
         sent = line.awaited
         assert sent is not None
         assert sent.target == target, "an answer out of order"
+        assert not (accepted and sent.behind and not sent.unsure), (
+            f"m{sent.number} to {target} would overtake one that failed"
+        )
         sent.accepted = accepted
         sent.temporary = temporary
+        if temporary:
+            for later in (each for line in self.lines for each in line.sent):
+                later.behind |= later.target == target and later.accepted is None
 
     def _line_failed(self) -> None:
         line = self.awaited
