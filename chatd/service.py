@@ -238,7 +238,7 @@ class ChatService(Service):
         )
         if self.unsaved:
             self._log.critical(
-                "{count} lines could not be brought to disk", count=self.unsaved
+                "Lines that could not be brought to disk: {count}", count=self.unsaved
             )
         if self.unsaved or not in_time:
             _exit_with(1)

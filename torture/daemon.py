@@ -18,7 +18,7 @@ from torture.stage import PATIENCE
 TWISTD: Final = Path(sysconfig.get_path("scripts"), "twistd")
 
 _READY: Final = b"is ready"
-_NOT_SAVED: Final = re.compile(rb"(\d+) lines could not be brought to disk")
+_NOT_SAVED: Final = re.compile(rb"Lines that could not be brought to disk: (\d+)")
 _TROUBLE: Final = re.compile(rb".*(?:Traceback|Unhandled|#critical).*")
 
 

@@ -37,6 +37,7 @@ PACKAGES: Final = {
     "ncat": "ncat",
     "plink": "putty-tools",
     "socat": "socat",
+    "strace": "strace",
     "telnet": "telnet",
 }
 """The Debian package of each program that tests may ask for."""
