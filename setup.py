@@ -80,6 +80,7 @@ setup(
             "pytest>=8.3",
             "pytest-timeout>=2.3",
             "pytest-twisted>=1.14.3",
+            "pytest-xdist>=3.6",
         ],
         "tls": ["twisted[tls]"],
         "lint": ["mypy>=1.15", "mypy-zope>=1.0.9", "ruff>=0.9"],

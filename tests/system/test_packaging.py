@@ -17,7 +17,11 @@ import pytest
 
 import chatd
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("port 5555"),
+]
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = "twisted/plugins/chatd_plugin.py"

@@ -27,7 +27,11 @@ from chatd.listening import DEFAULT_PORT
 if TYPE_CHECKING:
     from tests.system.conftest import Connect, Daemon, SitAt, StartDaemon, TextClient
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("port 5555"),
+]
 
 ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = ROOT / "docs"
