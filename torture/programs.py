@@ -13,7 +13,7 @@ from typing import Final
 
 from torture.ledger import Delivered, Goodbye, Joined, Key, Received, Sent, Stored
 from torture.lines import PROMPT, SenderEar
-from torture.stage import Stage, either, patiently
+from torture.stage import LONG_PATIENCE, Stage, either, patiently
 from torture.talkers import Load
 from torture.texts import origin_of, text_of
 
@@ -195,11 +195,12 @@ class ClientSender(Client):
 
     async def play(self) -> None:
         """Send until all is sent, then once more what was left behind."""
-        with self._stage.expecting(f"the end of the chat of {self.name}"):
+        what = f"the end of the chat of {self.name}"
+        with self._stage.expecting(what, LONG_PATIENCE):
             while self._number < self._load.count and not self._stage.ending.is_set():
                 await self._feed()
             process = await self.start()
-            await patiently(process.communicate(b""))
+            await patiently(process.communicate(b""), LONG_PATIENCE)
         await self.kill()
 
     async def _feed(self) -> None:

@@ -17,6 +17,9 @@ PATIENCE: Final = 45.0
 A stop may take 40 s by its promise.
 """
 
+LONG_PATIENCE: Final = 4 * PATIENCE
+"""The same, where a small queue that somebody empties slowly is to take everything."""
+
 _RETRY_SECONDS: Final = 0.03
 
 
@@ -70,12 +73,12 @@ class Stage:
         self.ledger.add(Trouble(what))
 
     @contextmanager
-    def expecting(self, what: str) -> Iterator[None]:
+    def expecting(self, what: str, seconds: float = PATIENCE) -> Iterator[None]:
         """Write down that something did not happen if it takes too long."""
         try:
             yield
         except TimeoutError:
-            self.trouble(f"not within {PATIENCE:.0f} s: {what}")
+            self.trouble(f"not within {seconds:.0f} s: {what}")
 
 
 class Player(Protocol):
@@ -102,7 +105,7 @@ def weighted(dice: Random, choices: dict[str, int]) -> str:
     return dice.choices(list(choices), list(choices.values()))[0]
 
 
-async def patiently(work: Awaitable[T]) -> T:
+async def patiently(work: Awaitable[T], seconds: float = PATIENCE) -> T:
     """Wait, but not for ever. Raises `TimeoutError`."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(seconds):
         return await work
