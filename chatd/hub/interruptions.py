@@ -40,6 +40,7 @@ class Interruptions:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._failed: dict[str, _Interruption] = {}
+        self._stopped: float | None = None
 
     def check(
         self, target: Receiver, message_id: str | None, *, all_answered: bool
@@ -47,15 +48,16 @@ class Interruptions:
         """See that a message would be in order. Raises `Refusal`: out-of-order.
 
         The message that failed first, sent again, is; it ends the interruption. So
-        does time, but only once all was answered: who does not know yet that a message
-        failed has not given up.
+        does time, but only once all was answered, and without the time in which the
+        clock stood: who does not know yet that a message failed has not given up.
         """
         interruption = self._failed.get(target.key)
         if interruption is None:
             return
         now = self._clock.seconds()
         again = message_id is not None and message_id == interruption.first
-        given_up = all_answered and now - interruption.refused >= FORGET_SECONDS
+        quiet = (now if self._stopped is None else self._stopped) - interruption.refused
+        given_up = all_answered and quiet >= FORGET_SECONDS
         if again or given_up:
             del self._failed[target.key]
             return
@@ -80,6 +82,20 @@ class Interruptions:
         now = self._clock.seconds()
         for interruption in self._failed.values():
             interruption.refused = now
+
+    def stop_clock(self) -> None:
+        """Count no time towards a sender's giving up, until `start_clock`."""
+        if self._stopped is None:
+            self._stopped = self._clock.seconds()
+
+    def start_clock(self) -> None:
+        """Count time again."""
+        if self._stopped is None:
+            return
+        now = self._clock.seconds()
+        stood, self._stopped = now - self._stopped, None
+        for interruption in self._failed.values():
+            interruption.refused = min(interruption.refused + stood, now)
 
     def forgive(self) -> None:
         """Take messages again that come without ids: those under way were refused."""

@@ -225,6 +225,16 @@ class Session:
         """
         self._interruptions.forgive()
 
+    def sender_is_told(self, told: bool) -> None:
+        """Take note whether what comes was sent with knowledge of what failed.
+
+        It may not have been while answers are not read, or lines are held.
+        """
+        if told:
+            self._interruptions.start_clock()
+        else:
+            self._interruptions.stop_clock()
+
     def all_settled(self) -> Deferred[None]:
         """Fire when each message sent is on disk, delivered or refused.
 

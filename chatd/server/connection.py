@@ -260,6 +260,7 @@ class Connection(LinearLineReceiver):
             return
         if not self._holds:
             self.pauseProducing()
+            self.form.held()
         self._holds.add(reason)
 
     def release(self, reason: str) -> None:
@@ -267,6 +268,7 @@ class Connection(LinearLineReceiver):
         self._holds.discard(reason)
         if self._holds or not self.paused:
             return
+        self.form.released()
         if self._rushing:
             self.paused = False
             self.deliver_lines()
@@ -289,10 +291,8 @@ class Connection(LinearLineReceiver):
             return  # and still reads: the end of its input has to be seen
         self._rushing = True
         self.transport.pauseProducing()
-        self._holds &= {"line"}
-        if not self._holds:
-            self.paused = False
-            self.deliver_lines()
+        for reason in self._holds - {"line"}:
+            self.release(reason)
         if self._holds or self.lines_waiting:
             processed: Deferred[None] = Deferred()
             self._processed.append(processed)
@@ -394,7 +394,5 @@ class Connection(LinearLineReceiver):
         if isinstance(failure.value, Refusal):
             self.refuse(failure.value)
             return
-        self._log.failure(
-            "A line from {origin} failed", failure=failure, origin=self.origin
-        )
+        self._log.failure("A line from {origin} failed", failure, origin=self.origin)
         self.form.refuse(Refusal("internal"))

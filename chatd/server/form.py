@@ -25,6 +25,12 @@ class Form(Protocol):
     def idle(self) -> None:
         """Take note that all lines read so far are processed."""
 
+    def held(self) -> None:
+        """Take note that no lines are taken for a while."""
+
+    def released(self) -> None:
+        """Take note that lines are taken again; those that waited come first."""
+
     def stop(self) -> Deferred[None]:
         """Say that the server stops; fire when everything sent is answered."""
 
@@ -52,6 +58,12 @@ class Ended:
         """Nothing depends on it."""
 
     def idle(self) -> None:
+        """Nothing depends on it."""
+
+    def held(self) -> None:
+        """Nothing depends on it."""
+
+    def released(self) -> None:
         """Nothing depends on it."""
 
     def stop(self) -> Deferred[None]:

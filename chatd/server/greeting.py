@@ -82,6 +82,12 @@ class Greeting:
     def idle(self) -> None:
         """Nothing depends on it."""
 
+    def held(self) -> None:
+        """Nothing depends on it."""
+
+    def released(self) -> None:
+        """Nothing depends on it."""
+
     def stop(self) -> Deferred[None]:
         """Say that the server stops."""
         self._write(f"\n{Refusal('shutting-down').text}\n")

@@ -58,6 +58,7 @@ class SpeakingForm:
         self.answers = Answers(self._write_answers, self._hold_answers)
         self.session: Session | None = None
         self._unread_answers = 0
+        self._held = False
         self._waiting_for_room = False
         self._leaving = False
 
@@ -105,6 +106,16 @@ class SpeakingForm:
         """Forget that messages failed: all that were under way are refused."""
         if self.session is not None:
             self.session.forgive()
+
+    def held(self) -> None:
+        """Take what comes meanwhile for sent without knowledge of what failed."""
+        self._held = True
+        self._judge_what_is_known()
+
+    def released(self) -> None:
+        """Take lines again; those that waited were sent some time ago."""
+        self._held = False
+        self._judge_what_is_known()
 
     def stop(self) -> Deferred[None]:
         """Say that the server stops, after everything sent is answered."""
@@ -312,6 +323,7 @@ class SpeakingForm:
         first = not self._unread_answers
         self._unread_answers += self.write_lines(lines)
         if first:
+            self._judge_what_is_known()
             _ = self.drained().addCallback(lambda _: self._answers_read())
         self._hold_answers(0)
 
@@ -324,7 +336,13 @@ class SpeakingForm:
 
     def _answers_read(self) -> None:
         self._unread_answers = 0
+        self._judge_what_is_known()
         self.connection.release("answers")
+
+    def _judge_what_is_known(self) -> None:
+        if self.session is not None:
+            told = not (self._held or self._unread_answers)
+            self.session.sender_is_told(told)
 
     def write_lines(self, lines: Sequence[str]) -> int:
         """Write lines; return how many bytes they are."""

@@ -404,6 +404,46 @@ def test_who_gave_up_on_a_message_is_not_refused_for_ever(
     ]
 
 
+def test_who_has_not_read_that_a_message_failed_has_not_given_up(
+    crowded: MemoryServer,
+) -> None:
+    alice = Program(crowded, "alice")
+    alice.client.transport.reading = False
+    for number in range(1, 4):
+        alice.send(f"m{number}", str(number))
+    make_room(crowded)
+    crowded.clock.advance(2 * FORGET_SECONDS)
+    alice.send("m4", "4")
+    alice.client.resume_reading()
+    crowded.clock.advance(FORGET_SECONDS - 1)
+    alice.send("m5", "5")
+    crowded.clock.advance(FORGET_SECONDS)
+    alice.send("m6", "6")
+    assert alice.fates() == [
+        "stored",
+        "stored",
+        "queue-full",
+        "out-of-order",
+        "out-of-order",
+        "stored",
+    ]
+
+
+def test_what_waited_to_be_taken_was_sent_before_its_sender_gave_up(
+    crowded: MemoryServer,
+) -> None:
+    alice = Program(crowded, "alice")
+    for number in range(1, 4):
+        alice.send(f"m{number}", str(number))
+    make_room(crowded)
+    connection = alice.client.protocol
+    connection.hold("a test")
+    alice.send("m4", "4")
+    crowded.clock.advance(2 * FORGET_SECONDS)
+    connection.release("a test")
+    assert alice.fates() == ["stored", "stored", "queue-full", "out-of-order"]
+
+
 def test_who_was_not_told_of_a_failure_has_not_given_up() -> None:
     """Its answers wait for that to a message that bob was shown and has not."""
     server = MemoryServer(Limits(unacknowledged=400))
