@@ -86,6 +86,8 @@ class Stream:
     """
 
     attempts: int = 0
+    again: list[tuple[str, int]] = field(default_factory=list)
+    """Target and attempt of each message that had failed for a time."""
 
 
 @dataclass(eq=False)
@@ -112,7 +114,9 @@ class Sent:
         self.unsure |= self.attempt > 0 and self.accepted is not False
         self.stream.attempts += 1
         self.attempt = self.stream.attempts
-        self.accepted = None
+        if self.temporary:
+            self.stream.again.append((self.target, self.attempt))
+        self.accepted, self.temporary = None, False
 
 
 @dataclass(eq=False)
@@ -269,8 +273,16 @@ class Connection:
         sent.accepted = accepted
         sent.temporary = temporary
         if temporary:
+            # Once a failed one was sent again, its sender has taken note of that.
+            again = (
+                attempt
+                for to, attempt in self.stream.again
+                if to == target and attempt > sent.attempt
+            )
+            until = next(again, self.stream.attempts + 1)
             for later in (each for line in self.lines for each in line.sent):
-                later.behind |= later.target == target and later.accepted is None
+                if later.target == target and sent.attempt < later.attempt < until:
+                    later.behind |= later.accepted is None
 
     def _line_failed(self) -> None:
         line = self.awaited
