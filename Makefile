@@ -1,6 +1,6 @@
 # Short names for what one does here; `run` and `test` are the README's two commands.
 
-.PHONY: help run test check bench torture coverage clean
+.PHONY: help run test check bench torture sabotage coverage clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\): ## /  make \1\t/p' Makefile
@@ -22,6 +22,9 @@ bench: ## measure; run `make test` once before
 
 torture: ## break things under load for ten minutes; run `make test` once before
 	.venv/bin/python -m torture --seconds 600
+
+sabotage: ## break each promise on purpose, and see that it is found; takes an hour
+	.venv/bin/python -m torture.sabotage
 
 coverage: ## show the last test run's coverage, line by line, in build/coverage
 	.venv/bin/coverage html -d build/coverage
