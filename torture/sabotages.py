@@ -174,13 +174,13 @@ SABOTAGES: Final = (
         ),
     ),
     Sabotage(
-        "kept ones last",
+        "kept ones later",
         "what was shown and could not be written goes before all that is newer",
         (
             Change(
                 "chatd/journal.py",
-                "            entries[:0] = [entry for entry in kept",
-                "            entries += [entry for entry in kept",
+                "        if not self._retry_later or entries or arrivals:\n",
+                "        if not self._retry_later:\n",
             ),
         ),
     ),
@@ -239,6 +239,12 @@ SABOTAGES: Final = (
                 "        if self._pending_messages:\n"
                 "            self._all_settled.append(done)\n",
                 "        if False:\n            self._all_settled.append(done)\n",
+            ),
+            Change(
+                "chatd/server/speaking.py",
+                "        await self.answers.all_given()\n"
+                "        if not self.connection.closed:\n",
+                "        if not self.connection.closed:\n",
             ),
         ),
     ),

@@ -420,11 +420,25 @@ class Daemon(RuleBasedStateMachine):
         name=st.sampled_from(NAMES),
         program=st.booleans(),
         steps=st.lists(st.sampled_from(STEPS), min_size=2, max_size=6),
+        behind=st.integers(0, 2),
+        fails=st.booleans(),
+        at_once=st.booleans(),
     )
     def a_login_and_a_message_meet(
-        self, which: int, name: str, program: bool, steps: list[str]
+        self,
+        which: int,
+        name: str,
+        program: bool,
+        steps: list[str],
+        behind: int = 0,
+        fails: bool = False,
+        at_once: bool = False,
     ) -> None:
-        """The queue is read while a message to it is written; either may be first."""
+        """The queue is read while a message to it is written; either may be first.
+
+        Others may wait `behind` it, and it may be refused, in the very turn in which
+        what was read arrives.
+        """
         store = self.server.store
         sender = self._pick(which)
         for connection in list(self.open):
@@ -438,9 +452,57 @@ class Daemon(RuleBasedStateMachine):
         self._step("answer_reads")  # whether the name is known
         self._step("answer_reads")  # who there is
         store.slow = True
-        self.send(self.open.index(sender), [name], 1)
+        for _ in range(1 + behind):
+            self.send(self.open.index(sender), [name], 1)
+        store.broken = fails
         for step in steps:
-            self._step(step)
+            getattr(store, step)()
+            if not at_once:
+                self.server.settle()
+        self.server.settle()
+        store.broken = False
+
+    @precondition(lambda self: self.open)
+    @rule(which=WHICH, name=st.sampled_from(NAMES), goes=st.booleans())
+    def what_was_shown_cannot_be_written(
+        self, which: int, name: str, goes: bool
+    ) -> None:
+        """What comes next can, and somebody new comes for both."""
+        self._mend()
+        sender = self._pick(which)
+        self.server.store.broken = True
+        self.send(self.open.index(sender), [name], 2)
+        self.server.clock.advance(0.2)
+        self.server.settle()
+        for connection in list(self.open):
+            if goes and connection.name == name and connection is not sender:
+                connection.client.vanish()
+                self._is_gone(connection)
+        self.server.store.broken = False
+        self.send(self.open.index(sender), [name], 1)
+        self.connect(name, program=True, receive=True, reading=True)
+
+    @rule(name=st.sampled_from(NAMES), programs=st.tuples(st.booleans(), st.booleans()))
+    def two_come_at_once(self, name: str, programs: tuple[bool, bool]) -> None:
+        """What waits goes to one of them, not to both."""
+        self._mend()
+        for connection in list(self.open):
+            if connection.name == name:
+                connection.client.vanish()
+                self._is_gone(connection)
+        waiting = set(self.server.store.queued(name))
+        for program in programs:
+            self.connect(name, program, receive=True, reading=True)
+        both = self.open[-2:]
+        self._let_time_pass(1)
+        for _ in waiting:
+            for connection in both:
+                connection.read()
+        if any(each.failed for each in both):
+            return  # earlier ones still have lines to be processed
+        first, second = (waiting & set(each.texts) for each in both)
+        assert not first & second, "both get what waited"
+        assert first | second == waiting, "nobody gets what waited"
 
     @precondition(lambda self: self.open)
     @rule(which=WHICH, to=st.sampled_from(NAMES), count=st.integers(1, 20))
