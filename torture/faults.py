@@ -224,8 +224,14 @@ class Fsync(Fault):
                 ),
                 stderr=subprocess.DEVNULL,
             )
-            await asyncio.sleep(self.dice.uniform(0.2, 0.8))
-            if self.dice.random() < 0.3:
+            killed = self.dice.random() < 0.5
+            seconds = self.dice.uniform(0.2, 0.8)
+            if killed and self.dice.random() < 0.6:
+                # Before anything else is written: what was refused must stay away.
+                await victims.stage.refusal(seconds)
+            else:
+                await asyncio.sleep(seconds)
+            if killed:
                 await victims.daemon.kill()
                 await victims.daemon.start()
             with suppress(ProcessLookupError):

@@ -104,7 +104,7 @@ def _sender_kinds(dice: Random, fault: str, *, nc: bool) -> list[Kind]:
     found = [*kinds, *dice.choices(kinds, k=dice.randint(0, 4))]
     if nc and dice.random() < 0.3:
         found.append("nc")
-    if fault == "client-kill" or dice.random() < 0.15:
+    if fault == "client-kill" or dice.random() < 0.3:
         found.append("chat")
     return found
 

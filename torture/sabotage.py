@@ -77,7 +77,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--examples", type=int, default=5000, help="of the model, at most (5000)"
     )
-    parser.add_argument("--rounds", type=int, default=12, help="of the torture (12)")
+    parser.add_argument("--rounds", type=int, default=60, help="of the torture (60)")
     parser.add_argument("--seed", default="5ab0", help="of the torture (5ab0)")
     return parser.parse_args()
 

@@ -296,6 +296,15 @@ SABOTAGES: Final = (
                 "        self._acknowledge()\n"
                 "        self._unkept += 1\n        if",
             ),
+            Change(
+                "chatd/client/reception.py",
+                "        keeping = self._keeper.received(event.message)"
+                ".addCallback(show)\n",
+                "        from twisted.internet.task import deferLater\n\n"
+                "        keeping = deferLater(\n"
+                "            self._clock, 0.1, self._keeper.received, event.message\n"
+                "        ).addCallback(show)\n",
+            ),
         ),
         "client-kill",
     ),
@@ -310,7 +319,11 @@ SABOTAGES: Final = (
                 "                    events.send([message.target],"
                 " message.text, message.id)\n                )\n"
                 "                del self._entries[outgoing.key]\n"
-                "                target.under_way -= 1\n",
+                "                target.under_way -= 1\n"
+                "                kept = self._keeper.accepted(\n"
+                "                    message, message.sender, message.target, 'stored'"
+                "\n                )\n"
+                "                self._owner.keep(kept)\n",
             ),
         ),
         "kill",

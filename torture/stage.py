@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from random import Random
 from typing import Final, Protocol, TypeVar
 
-from torture.ledger import Ledger, Trouble
+from torture.ledger import Ledger, Refused, Trouble
 from torture.link import Address, Link
 
 T = TypeVar("T")
@@ -67,6 +68,16 @@ class Stage:
             len(self.ledger) < wanted and asyncio.get_running_loop().time() < deadline
         ):
             await asyncio.sleep(0.002)
+
+    async def refusal(self, seconds: float) -> None:
+        """Wait until somebody is told that a message was not stored, or for so long."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        seen = len(self.ledger)
+        while asyncio.get_running_loop().time() < deadline:
+            news = islice(self.ledger, seen, None)
+            if any(isinstance(each, Refused) for each in news):
+                return
+            await asyncio.sleep(0.001)
 
     def trouble(self, what: str) -> None:
         """Write down what must not be."""

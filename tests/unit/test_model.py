@@ -40,6 +40,8 @@ from chatd.store.records import StoreFailure
 if TYPE_CHECKING:
     from conftest import LoggedErrors
 
+EXAMPLES = int(os.environ.get("CHATD_MODEL_EXAMPLES", "60"))
+
 NAMES = ("ann", "bob", "cleo")
 WHICH = st.integers(0, 9)
 
@@ -806,7 +808,7 @@ class Daemon(RuleBasedStateMachine):
         assert server.clock.getDelayedCalls() == [], "something is left to be done"
 
 
-@pytest.mark.timeout(600)  # a failure takes a while to be made small
+@pytest.mark.timeout(600 + EXAMPLES)  # a failure takes a while to be made small
 def test_whatever_happens_what_was_accepted_arrives_once_and_in_order(
     logged_errors: "LoggedErrors",
 ) -> None:
@@ -814,7 +816,7 @@ def test_whatever_happens_what_was_accepted_arrives_once_and_in_order(
         run_state_machine_as_test(
             Daemon,
             settings=settings(
-                max_examples=int(os.environ.get("CHATD_MODEL_EXAMPLES", "60")),
+                max_examples=EXAMPLES,
                 stateful_step_count=50,
                 suppress_health_check=list(HealthCheck),
             ),
