@@ -16,7 +16,8 @@ from pathlib import Path
 from chatd.store.records import Amount, Arrival, Batch, Outcome, Removed, User
 from chatd.wire.message import Message
 
-PAGE_MESSAGES = 1_000
+PAGE_MESSAGES = 250
+"""Few, since nobody else has a turn while they are written."""
 
 
 @cache
