@@ -86,11 +86,13 @@ class _Target:
     """What is known of one target.
 
     It is `failing` from a temporary refusal on until it is time to try again and all
-    that went to it before has its answer: one of those may have been accepted.
+    that went to it before has its answer: one of those may have been accepted. `told`
+    is whether the user knows that something is put off.
     """
 
     under_way: int = 0
     failing: bool = False
+    told: bool = False
     timer: IDelayedCall | None = None
     pause: float = FIRST_PAUSE_SECONDS
 
@@ -215,7 +217,8 @@ class Outbox:
     def _put_off(self, outgoing: Outgoing, event: Refused) -> None:
         target = self._target(outgoing)
         if not target.failing:
-            if target.pause == FIRST_PAUSE_SECONDS:
+            if not target.told:
+                target.told = True
                 self._owner.put_off(outgoing, event.text)
             target.failing = True
             target.timer = self._clock.callLater(

@@ -717,6 +717,26 @@ def test_what_is_refused_for_a_time_is_sent_again_in_its_order(run: Run) -> None
     assert run.status == Status.OK
 
 
+def test_that_a_queue_is_full_is_said_once_while_anything_waits_for_it(
+    run: Run,
+) -> None:
+    told = ["Trying again to send to bob: Full."]
+    first, second = run.send("bob-1"), run.send("bob-2")
+    run.core.happened(full(first))
+    run.core.happened(full(second, code="out-of-order"))
+    assert run.screen.take() == told
+    run.clock.advance(FIRST_PAUSE_SECONDS)
+    # Room for one, and no more: so it goes on, message by message.
+    run.core.happened(Accepted(first, "bob", "stored"))
+    run.core.happened(full(second))
+    assert run.screen.take() == []
+    run.clock.advance(FIRST_PAUSE_SECONDS)
+    run.core.happened(Accepted(second, "bob", "stored"))
+    third = run.send("bob-3")
+    run.core.happened(full(third))
+    assert run.screen.take() == told
+
+
 def test_others_get_theirs_while_one_is_refused_for_a_time(run: Run) -> None:
     first = run.send("bob-1")
     run.core.happened(full(first))
