@@ -214,13 +214,13 @@ class ClientSender(Client):
                     for _ in range(self._dice.randint(1, self._load.burst))
                 ]
                 process.stdin.write("".join(lines).encode())
-                await patiently(process.stdin.drain())
+                await patiently(process.stdin.drain(), LONG_PATIENCE)
                 await either(self._dice.random() * self._load.pause, self._stage.ending)
         except (BrokenPipeError, ConnectionResetError):
             pass  # it was killed
         with suppress(BrokenPipeError, ConnectionResetError):
             process.stdin.close()
-        status = await patiently(process.wait())
+        status = await patiently(process.wait(), LONG_PATIENCE)
         if status == 0:
             self._stage.ledger.add(Goodbye(connection, answered=False))
         elif status not in (1, -signal.SIGKILL):
