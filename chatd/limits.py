@@ -65,6 +65,8 @@ class Limits:
     pending_bytes: int = MIB
     all_pending_bytes: int = 64 * MIB  # of all connections
     unread_answers: int = 256 * KIB  # bytes written to a connection and not read
+    recent_bytes: int = MIB  # of one queue, on disk and in memory
+    all_recent_bytes: int = 64 * MIB  # of all queues
 
     @classmethod
     def options(cls) -> list[tuple[str, str, int, str]]:

@@ -90,8 +90,19 @@ SABOTAGES: Final = (
         (
             Change(
                 "chatd/hub/delivery.py",
-                "in receiver.unsettled_after(self._position):",
-                "in ():",
+                "self._write_unsettled(receiver.unsettled_after(self._position)):",
+                "self._write_unsettled([]):",
+            ),
+        ),
+    ),
+    Sabotage(
+        "memory with a gap",
+        "what is in memory follows on what was written, with nothing between",
+        (
+            Change(
+                "chatd/hub/recent.py",
+                "        if after < self._after:\n",
+                "        if False:\n",
             ),
         ),
     ),

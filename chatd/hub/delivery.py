@@ -25,6 +25,7 @@ from twisted.logger import Logger
 
 from chatd import background
 from chatd.hub.patience import Patience
+from chatd.hub.peer import Peer
 from chatd.hub.receiver import Accepted, Receiver
 from chatd.hub.unconfirmed import Unconfirmed
 from chatd.store.records import StoreFailure
@@ -44,33 +45,6 @@ MAX_UNCONFIRMED = 10_000
 """How many messages a live peer may not have acknowledged, however short."""
 
 MISSED = "Some messages went only to another connection of yours."
-
-
-class Peer(Protocol):
-    """A connection that receives, as the hub sees it."""
-
-    acknowledges: bool
-    """Whether the peer's program says what it has; else its machine does."""
-
-    @property
-    def outstanding(self) -> int:
-        """How many bytes written the other end's machine has not acknowledged."""
-
-    @property
-    def crowded(self) -> bool:
-        """Whether all connections together hold too much that was not read."""
-
-    def deliver(self, messages: Sequence[Message], *, queued: bool) -> Sequence[int]:
-        """Write messages, in order; `queued` ones waited when the user logged in.
-
-        Returns the mark of each, by which `acknowledged` will be told of it.
-        """
-
-    def notice(self, text: str) -> None:
-        """Write a line for the person."""
-
-    def drained(self) -> Deferred[None]:
-        """Fire when what was written has left this process, or the connection."""
 
 
 class Pages(Protocol):
@@ -186,7 +160,7 @@ class Delivery:
         """Write a message that was just accepted, if this delivery is live."""
         if self.state is not State.LIVE or self._finishing:
             return
-        if not self._write_unsettled(entry):
+        if not self._write_unsettled([entry]):
             self._catch_up()
 
     def acknowledged(self, mark: int) -> None:
@@ -277,19 +251,32 @@ class Delivery:
         self._receiver.shown = max(self._receiver.shown, self._position)
         self._patience.go_on()
 
-    def _write_unsettled(self, entry: Accepted) -> bool:
-        """Write a message from memory, if there is room; return whether there was."""
-        message = entry.message
+    def _write_unsettled(self, entries: Sequence[Accepted]) -> bool:
+        """Write messages from memory, while there is room; return whether for all."""
+        fitting = self._fitting(entries)
+        for entry in fitting:
+            entry.shown = True
+        if fitting:
+            self._write([entry.message for entry in fitting])
+        return len(fitting) == len(entries)
+
+    def _fitting(self, entries: Sequence[Accepted]) -> Sequence[Accepted]:
+        """Return the first of them: as many as there is room for."""
         bound = CROWDED_BYTES if self._peer.crowded else self._max_outstanding
-        behind = max(self._peer.outstanding, self._unconfirmed.weight)
-        if behind + message.weight > bound or len(self._unconfirmed) >= MAX_UNCONFIRMED:
-            return False
-        entry.shown = True
-        self._write([message])
-        return True
+        room = bound - max(self._peer.outstanding, self._unconfirmed.weight)
+        places = MAX_UNCONFIRMED - len(self._unconfirmed)
+        last = self._position
+        for count, entry in enumerate(entries):
+            room -= entry.message.weight
+            finished = self._finishing and last >= self._queued_upto
+            if room < 0 or count >= places or finished:
+                return entries[:count]
+            last = entry.message.position
+        return entries
 
     def _catch_up(self) -> None:
         self.state = State.CATCHING_UP
+        self._receiver.keep_recent(self._position)
         background.start(
             self._write_pages(), self._log, f"Delivery to {self._receiver.name} failed"
         )
@@ -306,17 +293,12 @@ class Delivery:
                 self._skip_to(receiver.delivered)
             committed = receiver.committed
             self._overtaken = 0
-            try:
-                page = await self._pages.page(
-                    receiver.id,
-                    receiver.name,
-                    self._position,
-                    CROWDED_BYTES if self._peer.crowded else PAGE_BYTES,
-                )
-            except StoreFailure:
-                self._log.failure(
-                    "The queue of {name} cannot be read", name=receiver.name
-                )
+            most = CROWDED_BYTES if self._peer.crowded else PAGE_BYTES
+            page = receiver.recent_page(self._position, most)
+            in_memory = page is not None
+            if page is None:
+                page = await self._read_page(most)
+            if page is None:
                 self._tell_begun()
                 await _pause(self._clock, RETRY_SECONDS)
                 continue
@@ -339,6 +321,22 @@ class Delivery:
                 if not self._finished:
                     self._news = Deferred()
                     await self._news
+            elif not in_memory:
+                continue
+            # Others have their turn; and more may be stored in this one.
+            await _pause(self._clock, 0)
+
+    async def _read_page(self, most: int) -> list[Message] | None:
+        """Return the next messages in the store; None if it fails."""
+        receiver = self._receiver
+        receiver.keep_recent(self._position)
+        try:
+            return await self._pages.page(
+                receiver.id, receiver.name, self._position, most
+            )
+        except StoreFailure:
+            self._log.failure("The queue of {name} cannot be read", name=receiver.name)
+            return None
 
     def _turn_live(self) -> bool:
         """Write what is accepted and not on disk; return whether that was all of it.
@@ -349,11 +347,11 @@ class Delivery:
         receiver = self._receiver
         if self._position < receiver.delivered:
             self._skip_to(receiver.delivered)
-        for entry in receiver.unsettled_after(self._position):
-            if self._finished or not self._write_unsettled(entry):
-                return False
+        if not self._write_unsettled(receiver.unsettled_after(self._position)):
+            return False
         self.state = State.LIVE
         self._told_missed = False
+        receiver.caught_up()
         return True
 
     @property

@@ -9,8 +9,10 @@ from twisted.logger import Logger
 
 from chatd.accounts import Accounts, Origin
 from chatd.clock import WallClock
-from chatd.hub.delivery import Delivery, Peer
+from chatd.hub.delivery import Delivery
+from chatd.hub.peer import Peer
 from chatd.hub.receiver import Receiver
+from chatd.hub.recent import Room
 from chatd.hub.resends import Earlier, Resends
 from chatd.hub.session import Pending, Session
 from chatd.journal import Journal
@@ -70,6 +72,7 @@ class Hub:
         self._online: dict[str, Receiver] = {}
         self._online_keys: list[str] = []
         self.pending = Pending(limits.all_pending_bytes)
+        self.recent_room = Room(limits.all_recent_bytes)
         self._resends = Resends()
 
     async def login(
@@ -263,7 +266,13 @@ class Hub:
         return Unreadable()
 
     def _receiver(self, user: User) -> Receiver:
-        return Receiver(user, self._journal, self._limits, self._store.last_position)
+        return Receiver(
+            user,
+            self._journal,
+            self._limits,
+            self.recent_room,
+            self._store.last_position,
+        )
 
     async def _look_up_share(self, receiver: Receiver, sender: str) -> None:
         if not receiver.backlog.knows(sender):

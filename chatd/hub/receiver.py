@@ -8,10 +8,11 @@ connection that receives.
 
 from bisect import insort
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from chatd.backlog import Backlog
+from chatd.hub.recent import Recent, Room
 from chatd.limits import Limits
 from chatd.store.records import Amount, Removed, User
 from chatd.wire.message import Message
@@ -90,7 +91,7 @@ class Receiver:
     """
 
     def __init__(
-        self, user: User, removals: Removals, limits: Limits, now: int
+        self, user: User, removals: Removals, limits: Limits, room: Room, now: int
     ) -> None:
         self.id = user.id
         self.key = user.key
@@ -108,6 +109,9 @@ class Receiver:
         self.lookers = 0
         """Senders that are about to send to it, and still look something up."""
         self._removals = removals
+        self._recent: Recent | None = None
+        self._recent_bytes = limits.recent_bytes
+        self._room = room
         self._pending = 0
         self._removing = False
         self._unsettled: dict[int, Accepted] = {}
@@ -147,14 +151,12 @@ class Receiver:
         for delivery in self.deliveries:
             delivery.offer(entry)
 
-    def unsettled_after(self, position: int) -> Iterator[Accepted]:
+    def unsettled_after(self, position: int) -> list[Accepted]:
         """Return what is accepted, and not known to be on disk or delivered.
 
         In the order of acceptance, from behind a position on.
         """
-        for each, entry in list(self._unsettled.items()):
-            if each > position:
-                yield entry
+        return [each for at, each in self._unsettled.items() if at > position]
 
     def unstored(self, message: Message) -> None:
         """Give back the place of a message that will not be on disk."""
@@ -168,8 +170,36 @@ class Receiver:
         self._pending -= 1
         self.backlog.stored += 1
         self.committed = message.position
+        if self._recent is not None and not self._recent.add(message):
+            self._forget_recent()
         for delivery in self.deliveries:
             delivery.more_stored()
+
+    def keep_recent(self, after: int) -> None:
+        """Keep what is stored from now on in memory too, as far as there is room.
+
+        Up to the position `after` a connection has been given everything.
+        """
+        if self._recent is None:
+            after = max(after, self.committed)
+            self._recent = Recent(after, self._recent_bytes, self._room)
+
+    def recent_page(self, after: int, max_bytes: int) -> list[Message] | None:
+        """Return the next messages behind a position, None if only the store has them.
+
+        In order, and empty if there are none.
+        """
+        return None if self._recent is None else self._recent.page(after, max_bytes)
+
+    def caught_up(self) -> None:
+        """Take note that a delivery needs nothing more of what is in the queue."""
+        if all(each.live or not each.draining for each in self.deliveries):
+            self._forget_recent()
+
+    def _forget_recent(self) -> None:
+        if self._recent is not None:
+            self._recent.clear()
+            self._recent = None
 
     def confirm(self, position: int) -> None:
         """Take note that a connection has every message up to a position.
@@ -226,6 +256,7 @@ class Receiver:
     def left(self, delivery: Connection) -> None:
         """Take a connection away; another may have to go on where it stopped."""
         self.deliveries.remove(delivery)
+        self.caught_up()
         if not self.deliveries:
             self._watches.clear()
         for other in list(self.deliveries):

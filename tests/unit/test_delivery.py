@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from chatd.accounts import Origin
 from chatd.hub.delivery import MISSED, RETRY_SECONDS, STALL_SECONDS, Delivery, State
+from chatd.hub.recent import AT_ONCE
 from chatd.hub.session import Session
 from chatd.journal import HOLD_SECONDS
 from chatd.limits import MIB, Limits
@@ -468,9 +469,8 @@ def test_messages_sent_while_the_queue_is_read_come_after_it(house: House) -> No
     assert bob.take() == ["[a]", "b"]
 
 
-def test_a_message_stored_between_a_read_and_its_answer_is_not_lost(
-    house: House,
-) -> None:
+def test_a_message_stored_between_a_read_and_its_answer_is_not_lost() -> None:
+    house = House(Limits(recent_bytes=0))
     house.send("a")
     bob = house.arrive()
     house.store.slow_reads = True
@@ -576,6 +576,67 @@ def test_a_receiver_that_falls_behind_is_offered_nothing_out_of_turn(
     bob.drain()
     house.settle()
     assert bob.take() == ["12", "3", "4"]
+
+
+def test_what_is_stored_while_a_receiver_is_behind_comes_to_it_from_memory() -> None:
+    house = House(Limits(unacknowledged=10))
+    bob = house.enter()
+    bob.full = True
+    house.send("123456789", "12", "3", "4")
+    house.store.unreadable = True
+    bob.drain()
+    house.settle()
+    assert bob.take() == ["123456789", "12", "3", "4"]
+    assert bob.state is State.LIVE
+    bob.acknowledge()
+    house.settle()
+    assert house.queue == []
+
+
+def test_what_finds_no_room_in_memory_comes_from_the_store_in_order() -> None:
+    house = House(Limits(unacknowledged=10, recent_bytes=5))
+    bob = house.enter()
+    bob.full = True
+    texts = ["123456789", *"abcdefghijklm"]
+    for each in texts:
+        house.send(each)
+    bob.drain()
+    house.settle()
+    bob.acknowledge()
+    house.settle()
+    assert bob.take() == texts
+    assert bob.state is State.LIVE
+
+
+def test_what_all_queues_have_in_memory_is_bounded() -> None:
+    house = House(Limits(unacknowledged=10, all_recent_bytes=5))
+    bob = house.enter()
+    bob.full = True
+    house.send("123456789", "12", "34", "5")
+    house.store.unreadable = True
+    assert house.server.hub.recent_room.left == 0
+    house.send("7")
+    assert house.server.hub.recent_room.left == 5
+    house.store.unreadable = False
+    bob.drain()
+    house.settle()
+    bob.acknowledge()
+    house.settle()
+    assert bob.take() == ["123456789", "12", "34", "5", "7"]
+    assert house.server.hub.recent_room.left == 5
+
+
+def test_a_queue_comes_from_memory_in_turns_with_all_else() -> None:
+    house = House(Limits(unacknowledged=10))
+    bob = house.enter()
+    bob.full = True
+    house.send("1234567890", *map(str, range(3 * AT_ONCE)))
+    house.store.unreadable = True
+    assert bob.take() == ["1234567890"]
+    bob.drain()
+    assert len(bob.take()) == AT_ONCE
+    house.settle()
+    assert len(bob.take()) == 2 * AT_ONCE
 
 
 def test_a_message_to_a_slow_receiver_is_stored_and_delivered_when_it_catches_up() -> (
@@ -787,7 +848,7 @@ def test_who_fell_behind_and_missed_nothing_is_told_nothing() -> None:
 
 def behind_with_a_slow_read() -> tuple[House, Screen, Screen]:
     """Two connections, both live but for this: the second's next page is asked for."""
-    house = House(Limits(unacknowledged=10))
+    house = House(Limits(unacknowledged=10, recent_bytes=0))
     first, second = house.enter(), house.enter()
     second.full = True
     house.send("123456789")

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 
 import chatd
-from chatd.hub import delivery, hub
+from chatd.hub import delivery, hub, recent
 from chatd.limits import GIB, KIB, MIB, Limits
 from chatd.listening import DEFAULT_PORT
 from chatd.server import connection, greeting, outlet, speaking, tcp, textform
@@ -272,6 +272,9 @@ ARCHITECTURE_FIGURES: Final[list[tuple[object, object, str]]] = [
     (delivery.CROWDED_BYTES, 16 * KIB, "256 MiB, then 16 KiB each"),
     (delivery.PAGE_BYTES, 256 * KIB, "256 KiB or 250 messages"),
     (transactions.PAGE_MESSAGES, 250, "256 KiB or 250 messages"),
+    (recent.AT_ONCE, 250, "256 KiB or 250 messages"),
+    (LIMITS.recent_bytes, MIB, "what is stored while one catches up | 1 MiB | 64 MiB"),
+    (LIMITS.all_recent_bytes, 64 * MIB, "while one catches up | 1 MiB | 64 MiB"),
     (LIMITS.connections, 10_000, "So 10,000 connections"),
     (hub.IDLE_RECEIVERS, 10_000, "at most 10,000 idle receivers"),
     (outlet.TICK_SECONDS, 0.02, "asks the kernel every 20 ms"),

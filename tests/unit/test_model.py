@@ -57,6 +57,8 @@ LIMITS = Limits(
     pending_bytes=40,
     all_pending_bytes=14,
     unread_answers=150,
+    recent_bytes=12,
+    all_recent_bytes=20,
     connections_by_user=4,
 )
 

@@ -1,0 +1,35 @@
+"""A peer: a connection that receives, as the hub sees it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from chatd.wire.message import Message
+
+
+class Peer(Protocol):
+    """What a delivery needs of the connection to which it delivers."""
+
+    acknowledges: bool
+    """Whether the peer's program says what it has; else its machine does."""
+
+    @property
+    def outstanding(self) -> int:
+        """How many bytes written the other end's machine has not acknowledged."""
+
+    @property
+    def crowded(self) -> bool:
+        """Whether all connections together hold too much that was not read."""
+
+    def deliver(self, messages: Sequence[Message], *, queued: bool) -> Sequence[int]:
+        """Write messages, in order; `queued` ones waited when the user logged in.
+
+        Returns the mark of each, by which `acknowledged` will be told of it.
+        """
+
+    def notice(self, text: str) -> None:
+        """Write a line for the person."""
+
+    def drained(self) -> Deferred[None]:
+        """Fire when what was written has left this process, or the connection."""
