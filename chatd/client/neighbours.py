@@ -9,7 +9,7 @@ from chatd.wire.message import Message
 
 
 class Link(Protocol):
-    """What the core needs of a connection: `chatd.client.connection.Link` has it."""
+    """What the core needs of a connection: `chatd.client.link.Link` has it."""
 
     def start(self) -> None:
         """Connect, and tell the core what comes of it."""

@@ -18,11 +18,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chatd.client.address import Address
-from chatd.client.connection import Link
 from chatd.client.core import ChatCore
 from chatd.client.frontend import FrontEnd, Kind, Line
 from chatd.client.history import History
 from chatd.client.historyfile import OpenedHistory
+from chatd.client.link import Link
 from chatd.client.statuses import Status
 from chatd.clock import run_evenly
 from chatd.wire.display import neutralise

@@ -86,7 +86,9 @@ LAYERS: Final = {
         "chatd.client.historyfile",
         "chatd.client.history",
         "chatd.client.search",
+        "chatd.client.reasons",
         "chatd.client.connection",
+        "chatd.client.link",
         "chatd.client.greeting",
         "chatd.client.outbox",
         "chatd.client.reception",
@@ -133,7 +135,7 @@ SQL_OUTSIDE_THE_STORE: Final = {
 }
 
 LONGEST: Final = 400
-LONGER: Final = {"chatd.client.connection": 450, "chatd.client.core": 560}
+LONGER: Final = {"chatd.client.core": 560}
 """Those that are one idea all the same."""
 
 PURE: Final = [
