@@ -3,6 +3,10 @@
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
+
+MOST_NAMES: Final = 10_000
+"""How many names are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +69,20 @@ def _common_start(words: list[str]) -> str:
 def _key(word: str) -> str:
     """Return the form that words are compared in."""
     return unicodedata.normalize("NFC", word).casefold()
+
+
+class Names:
+    """The names that can be completed to: what the server has told, to a bound."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, None] = {}
+
+    def remember(self, *names: str) -> None:
+        """Add names; some may be known."""
+        for name in names:
+            if len(self._names) < MOST_NAMES:
+                self._names[name] = None
+
+    def known(self) -> list[str]:
+        """Return them in order."""
+        return sorted(self._names)

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from chatd.client import events
 from chatd.client.events import Incoming
+from chatd.client.output import Output
 from chatd.wire import text
 from chatd.wire.message import Message
 
@@ -45,9 +46,6 @@ class Keeper(Protocol):
 class Owner(Protocol):
     """For whom messages are received."""
 
-    def show_message(self, line: str) -> None:
-        """Show a line of a message."""
-
     def acknowledge(self, line: str) -> None:
         """Send an acknowledgement, if there still is a connection."""
 
@@ -67,9 +65,12 @@ class Owner(Protocol):
 class Reception:
     """Receives the messages of one connection after another."""
 
-    def __init__(self, keeper: Keeper, clock: IReactorTime, owner: Owner) -> None:
+    def __init__(
+        self, keeper: Keeper, clock: IReactorTime, output: Output, owner: Owner
+    ) -> None:
         self._keeper = keeper
         self._clock = clock
+        self._output = output
         self._owner = owner
         self._connections = 0
         self._kept_upto = 0
@@ -128,7 +129,7 @@ class Reception:
 
     def _show(self, message: Message, place: int, *, queued: bool) -> None:
         for line in text.message_lines(message, queued=queued):
-            self._owner.show_message(line)
+            self._output.message(line)
         if place:
             self._given_upto = max(self._given_upto, place)
             if self._marking is None:

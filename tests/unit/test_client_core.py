@@ -8,9 +8,9 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from chatd.client import core as core_module
 from chatd.client import reception
-from chatd.client.core import COMMANDS, ROOM, ChatCore
+from chatd.client.completion import MOST_NAMES
+from chatd.client.core import ROOM, ChatCore
 from chatd.client.events import (
     Accepted,
     Goodbye,
@@ -23,7 +23,9 @@ from chatd.client.events import (
     Welcome,
 )
 from chatd.client.frontend import MAX_TYPED, Core, Kind, Line
+from chatd.client.input import COMMANDS
 from chatd.client.outbox import FIRST_PAUSE_SECONDS
+from chatd.client.receipts import STORED_SECONDS
 from chatd.client.statuses import Status
 from chatd.wire.message import Message
 
@@ -421,7 +423,7 @@ def test_a_person_is_told_of_what_is_stored_and_not_delivered_soon(
     person.core.happened(Accepted(second, "carol", "stored"))
     person.core.happened(Accepted(second, "carol", "delivered"))
     assert person.screen.take() == []
-    person.clock.advance(core_module.STORED_SECONDS)
+    person.clock.advance(STORED_SECONDS)
     assert person.screen.lines == [Line(Kind.ANSWER, "Stored for bob.")]
     person.core.happened(Accepted(first, "bob", "delivered"))
     assert person.book.kept[-1] == ("delivered", "Alice", "bob")
@@ -527,9 +529,9 @@ def test_names_and_commands_can_be_completed_to(run: Run) -> None:
 
 
 def test_names_are_not_gathered_without_end(run: Run) -> None:
-    many = tuple(f"u{number}" for number in range(core_module.MOST_NAMES + 5))
+    many = tuple(f"u{number}" for number in range(MOST_NAMES + 5))
     run.core.happened(Listing("users", many, 0))
-    assert len(run.core.completions()[0]) == core_module.MOST_NAMES
+    assert len(run.core.completions()[0]) == MOST_NAMES
 
 
 # The connection ----------------------------------------------------------------------

@@ -1,0 +1,45 @@
+"""What is shown: lines of each kind, without control characters."""
+
+from chatd.client.frontend import FrontEnd, Kind, Line
+from chatd.wire.display import neutralise
+
+
+class Output:
+    """Shows lines; `failed` once one of them, or the lack of a reader, is a failure.
+
+    The exit status tells of that: some line that was typed had no effect.
+    """
+
+    def __init__(self, front_end: FrontEnd, *, interactive: bool) -> None:
+        self.failed = False
+        self._front_end = front_end
+        self._interactive = interactive
+
+    def message(self, line: str) -> None:
+        """Show a line of a message."""
+        self._show(Kind.MESSAGE, line)
+
+    def answer(self, line: str) -> None:
+        """Answer what was typed."""
+        self._show(Kind.ANSWER, line)
+
+    def notice(self, line: str) -> None:
+        """Tell about the connection, or what the server tells people."""
+        self._show(Kind.NOTICE, line)
+
+    def error(self, line: str) -> None:
+        """Show an error that has a status of its own, or none."""
+        self._show(Kind.ERROR, line)
+
+    def fail(self, line: str, number: int = 0) -> None:
+        """Show an error; with the number of its line, where nobody has typed it."""
+        self.failed = True
+        where = f"line {number}: " if number and not self._interactive else ""
+        self.error(where + line)
+
+    def lost(self) -> None:
+        """Take note that nothing can be shown any more."""
+        self.failed = True
+
+    def _show(self, kind: Kind, line: str) -> None:
+        self._front_end.show(Line(kind, neutralise(line)))
