@@ -2,12 +2,14 @@
 
 For a TCP connection on Linux ``TCP_INFO`` tells. Under TLS it counts ciphertext, so the
 bytes that go down to TCP are counted too, and each of our writes marked with that
-count. On a Unix socket ``SIOCOUTQ`` is 0 once the peer's *program* has read everything.
+count. On a Unix socket ``SIOCOUTQ`` is 0 once the peer's *program* has read everything,
+or has ended with something unread, which is an error of the socket.
 Where nobody tells, what has left this process has to do for it, which is weaker: what
 is on its way is lost with the connection.
 """
 
 import fcntl
+import select
 import socket
 import sys
 from collections import deque
@@ -84,11 +86,18 @@ class UnixGauge:
         """Return what the peer's program was last seen to have read, all of it."""
         try:
             unread = fcntl.ioctl(self._connection, _SIOCOUTQ, b"\0\0\0\0")
+            # Asked after it: the system reports the error before it drops anything.
+            if not any(unread) and not self._has_failed():
+                self._read = handed
         except OSError:
             return None
-        if not any(unread):
-            self._read = handed
         return self._read
+
+    def _has_failed(self) -> bool:
+        """Whether the peer ended with bytes unread: then none are left as well."""
+        poll = select.poll()
+        poll.register(self._connection, 0)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 class CiphertextCounter(ProtocolWrapper):

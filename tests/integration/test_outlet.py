@@ -305,6 +305,23 @@ async def test_on_a_unix_socket_what_the_program_has_not_read_is_outstanding(
 
 
 @linux
+@pytest.mark.parametrize("rest", [0, 2])
+@pytest_twisted.ensureDeferred
+async def test_on_a_unix_socket_what_the_program_left_unread_is_never_acknowledged(
+    connect: Connect, rest: int
+) -> None:
+    """It is looked for before the reactor hears that the program has gone."""
+    pair = await connect("unix")
+    outlet = pair.side.outlet
+    outlet.write(b"hello")
+    await outlet.drained()
+    pair.read(5 - rest)
+    pair.peer.close()
+    outlet.look()
+    assert outlet.outstanding == (5 if rest else 0)
+
+
+@linux
 @pytest_twisted.ensureDeferred
 async def test_under_tls_what_the_program_never_read_is_acknowledged_by_its_machine(
     connect: Connect,
