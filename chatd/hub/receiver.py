@@ -216,8 +216,10 @@ class Receiver:
                 break
             confirmed.append(entry)
         for entry in confirmed:
-            del self._unsettled[entry.message.position]
-            on_disk |= entry.confirm()
+            # What a sender is told may let lines be taken that waited, and one of them
+            # acknowledge more: the rest of these among it.
+            if self._unsettled.pop(entry.message.position, None) is not None:
+                on_disk |= entry.confirm()
         if on_disk:
             self._removing = True
             self._removals.remove(self.id, position, self._removed)

@@ -1123,3 +1123,23 @@ def test_what_is_acknowledged_while_others_of_its_commit_are_answered_leaves_the
     house.settle()
     assert house.queue == []
     house.server.check_figures()
+
+
+def test_what_is_acknowledged_while_a_delivery_is_told_is_told_once(
+    house: House,
+) -> None:
+    """What the first sender is told lets lines be taken, and one acknowledges more."""
+    one, two = house.enter(), house.enter()
+    first, second, third = house.send("a", "b", "c", held=True)
+    answer = first.delivered
+
+    def delivered() -> None:
+        answer()
+        two.acknowledge()
+
+    first.delivered = delivered  # type: ignore[method-assign]
+    one.acknowledge(2)
+    assert [each.fate for each in (first, second, third)] == [["delivered"]] * 3
+    house.end_hold()
+    assert house.queue == []
+    house.server.check_figures()
