@@ -113,7 +113,8 @@ class Receiver:
         self._recent_bytes = limits.recent_bytes
         self._room = room
         self._pending = 0
-        self._removing = False
+        # The position up to which messages are being taken from the queue, or 0.
+        self._removing = 0
         self._unsettled: dict[int, Accepted] = {}
         self._watches: deque[tuple[int, Callable[[], None]]] = deque()
 
@@ -221,7 +222,7 @@ class Receiver:
             if self._unsettled.pop(entry.message.position, None) is not None:
                 on_disk |= entry.confirm()
         if on_disk:
-            self._removing = True
+            self._removing = position
             self._removals.remove(self.id, position, self._removed)
         while self._watches and self._watches[0][0] <= position:
             self._watches.popleft()[1]()
@@ -265,7 +266,9 @@ class Receiver:
             other.another_left()
 
     def _removed(self, upto: int, removed: Sequence[Removed]) -> None:
-        self._removing = upto < self.delivered
+        # What was delivered since, and never written, is not to be removed.
+        if upto >= self._removing:
+            self._removing = 0
         for each in removed:
             self.backlog.release(each.sender, each.messages, each.size)
             self.backlog.stored -= each.messages

@@ -283,6 +283,23 @@ def test_what_is_acknowledged_while_it_is_written_leaves_the_queue_again(
     house.server.check_figures()
 
 
+def test_a_receiver_is_idle_though_something_never_written_was_delivered_last(
+    house: House,
+) -> None:
+    bob = house.enter()
+    house.store.slow = True
+    house.send("a")
+    bob.acknowledge()  # while it is written: it is to be removed again
+    house.send("b", held=True)
+    bob.acknowledge()
+    house.store.slow = False
+    house.store.catch_up()
+    house.settle()
+    house.leave(bob)
+    assert house.queue == []
+    assert bob.session.receiver.idle
+
+
 def test_what_is_held_is_stored_before_what_comes_for_somebody_away(
     house: House,
 ) -> None:
