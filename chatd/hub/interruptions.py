@@ -42,23 +42,28 @@ class Interruptions:
         self._failed: dict[str, _Interruption] = {}
         self._stopped: float | None = None
 
-    def check(
-        self, target: Receiver, message_id: str | None, *, all_answered: bool
-    ) -> None:
+    def came(self, target: Target, message_id: str) -> None:
+        """Take note of a message, whatever is known of it.
+
+        The one that failed first, sent again, ends the interruption.
+        """
+        interruption = self._failed.get(target.key)
+        if interruption is not None and interruption.first == message_id:
+            del self._failed[target.key]
+
+    def check(self, target: Receiver, *, all_answered: bool) -> None:
         """See that a message would be in order. Raises `Refusal`: out-of-order.
 
-        The message that failed first, sent again, is; it ends the interruption. So
-        does time, but only once all was answered, and without the time in which the
-        clock stood: who does not know yet that a message failed has not given up.
+        Time ends an interruption too, but only once all was answered, and without the
+        time in which the clock stood: who does not know yet that a message failed has
+        not given up.
         """
         interruption = self._failed.get(target.key)
         if interruption is None:
             return
         now = self._clock.seconds()
-        again = message_id is not None and message_id == interruption.first
         quiet = (now if self._stopped is None else self._stopped) - interruption.refused
-        given_up = all_answered and quiet >= FORGET_SECONDS
-        if again or given_up:
+        if all_answered and quiet >= FORGET_SECONDS:
             del self._failed[target.key]
             return
         interruption.refused = now

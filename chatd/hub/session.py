@@ -150,6 +150,7 @@ class Session:
         """
         text_digest = None
         if own_id:
+            self._interruptions.came(target, message_id)
             text_digest = digest(text)
             known = self._resends.of(self.receiver.id)
             earlier = known.find(message_id, target.id) or stored.get(target.id)
@@ -157,11 +158,7 @@ class Session:
                 earlier.check(text_digest, message_id, target.name)
                 self._send_again(target, earlier, receipt)
                 return
-        self._interruptions.check(
-            target,
-            message_id if own_id else None,
-            all_answered=not self._pending_messages,
-        )
+        self._interruptions.check(target, all_answered=not self._pending_messages)
         size = len(text.encode())
         try:
             target.reserve(self.name, size)

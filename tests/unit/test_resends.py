@@ -472,3 +472,18 @@ def test_another_connection_of_the_sender_is_not_refused(
     make_room(crowded)
     other.send("m9", "9")
     assert other.fates() == ["stored"]
+
+
+def test_a_refused_message_comes_again_though_another_connection_has_sent_it(
+    crowded: MemoryServer,
+) -> None:
+    alice, other = Program(crowded, "alice"), Program(crowded, "alice")
+    for number in range(1, 4):
+        alice.send(f"m{number}", str(number))
+    assert alice.fates() == ["stored", "stored", "queue-full"]
+    make_room(crowded)
+    other.send("m3", "3")
+    alice.send("m3", "3")
+    alice.send("m4", "4")
+    assert alice.fates() == ["stored", "stored"]
+    assert crowded.store.queued("bob") == ["3", "4"]
