@@ -41,6 +41,9 @@ class Sender(Protocol):
     def settled(self, acceptance: "Acceptance", *, refused: bool) -> None:
         """Count it out: it is on disk, delivered or refused."""
 
+    def settled_again(self, acceptance: "Acceptance", *, refused: bool) -> None:
+        """Count out that it was sent again while it was not settled."""
+
     def failed_before(self, acceptance: "Acceptance") -> bool:
         """Whether a message failed after whose failure this one would be stored."""
 
@@ -49,6 +52,7 @@ class Acceptance:
     """An accepted message; the journal's `Entry`, and the receiver's `Accepted`."""
 
     __slots__ = (
+        "_again",
         "_receipts",
         "delivered",
         "message",
@@ -72,9 +76,11 @@ class Acceptance:
         self.under_way = False
         self.delivered = False
         self._receipts = [receipt]
+        self._again: list[Sender] = []
 
-    def also(self, receipt: Receipt) -> None:
-        """Tell another receipt too: the message was sent again."""
+    def also(self, session: Sender, receipt: Receipt) -> None:
+        """Tell another receipt too: a session has sent the message again."""
+        self._again.append(session)
         self._receipts.append(receipt)
         if self.shown:
             receipt.taken()
@@ -96,7 +102,7 @@ class Acceptance:
             self.receiver.unstored(self.message)
         for receipt in self._receipts:
             receipt.delivered()
-        self.session.settled(self, refused=False)
+        self._count_out(refused=False)
         return self.under_way
 
     def settle(self, refusal: Refusal | None) -> None:
@@ -112,4 +118,9 @@ class Acceptance:
                 receipt.refused(refusal)
             else:
                 self.receiver.tell_stored(self.message.position, receipt)
-        self.session.settled(self, refused=refusal is not None)
+        self._count_out(refused=refusal is not None)
+
+    def _count_out(self, *, refused: bool) -> None:
+        self.session.settled(self, refused=refused)
+        for session in self._again:
+            session.settled_again(self, refused=refused)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, Protocol
 
-from chatd.hub.acceptance import Receipt
+from chatd.hub.acceptance import Receipt, Sender
 from chatd.wire.answers import Refusal
 
 KNOWN_OF_A_SENDER: Final = 10_000
@@ -31,8 +31,8 @@ def digest(text: str) -> bytes:
 class Unsettled(Protocol):
     """A message of which it is not known yet what becomes of it."""
 
-    def also(self, receipt: Receipt) -> None:
-        """Tell another receipt what becomes of it, too."""
+    def also(self, session: Sender, receipt: Receipt) -> None:
+        """Tell another receipt what becomes of it, too, and the session it is of."""
 
 
 @dataclass(slots=True)

@@ -208,7 +208,9 @@ class Session:
 
     def _send_again(self, target: Receiver, earlier: Earlier, receipt: Receipt) -> None:
         if earlier.entry is not None:
-            earlier.entry.also(receipt)
+            # It counts, without its text: there is an answer to be given.
+            self._pending_messages += 1
+            earlier.entry.also(self, receipt)
         elif earlier.position <= target.delivered:
             receipt.delivered()
         else:
@@ -280,6 +282,15 @@ class Session:
         self._pending_messages -= 1
         self._pending_bytes -= size
         self._all_pending.add(-size)
+        self._conclude(acceptance, refused=refused)
+
+    def settled_again(self, acceptance: Acceptance, *, refused: bool) -> None:
+        """Count out a message that was sent again while it was not settled."""
+        self._pending_messages -= 1
+        self._conclude(acceptance, refused=refused)
+
+    def _conclude(self, acceptance: Acceptance, *, refused: bool) -> None:
+        stored_id = acceptance.stored_id
         if refused:
             # What was accepted after it and nobody has seen must not overtake it.
             receiver, position = acceptance.receiver, acceptance.message.position

@@ -323,6 +323,21 @@ def test_all_senders_together_have_a_bound_and_the_idle_ones_give_way() -> None:
     assert sum(known) <= 20
 
 
+def test_what_is_sent_again_without_end_is_read_no_further_than_new_messages() -> None:
+    server = MemoryServer(Limits(pending_messages=3))
+    server.log_in("bob").vanish()
+    alice = Program(server, "alice")
+    server.store.slow = True
+    for _ in range(9):
+        alice.send("m1")
+    assert alice.client.protocol.lines_waiting == 6
+    server.store.slow = False
+    server.store.catch_up()
+    server.settle()
+    assert alice.fates() == ["stored"] * 9
+    assert server.store.queued("bob") == ["Hi"]
+
+
 # Order -------------------------------------------------------------------------------
 
 
@@ -487,3 +502,30 @@ def test_a_refused_message_comes_again_though_another_connection_has_sent_it(
     alice.send("m4", "4")
     assert alice.fates() == ["stored", "stored"]
     assert crowded.store.queued("bob") == ["3", "4"]
+
+
+def test_what_follows_a_message_sent_again_waits_for_it_on_its_own_connection(
+    server: MemoryServer,
+) -> None:
+    """It fails for both connections: what the second sent after it must not pass."""
+    alice, again = Program(server, "alice"), Program(server, "alice")
+    alice.send("m0", "0")
+    again.send("m0", "0")
+    alice.fates(), again.fates()
+    server.store.slow = True
+    alice.send("m1", "1")
+    alice.client.vanish()
+    again.send("m1", "1")
+    again.send("m2", "2")
+    server.store.lack = "disk full"
+    server.store.catch_up()
+    server.store.slow, server.store.lack = False, None
+    server.settle()
+    server.store.catch_up()
+    assert again.fates() == ["not-stored", "out-of-order"]
+    again.send("m2", "2")
+    assert again.fates() == ["out-of-order"]
+    again.send("m1", "1")
+    again.send("m2", "2")
+    assert again.fates() == ["stored", "stored"]
+    assert server.store.queued("bob") == ["0", "1", "2"]
