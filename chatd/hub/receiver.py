@@ -9,13 +9,17 @@ connection that receives.
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from chatd.backlog import Backlog
 from chatd.hub.recent import Recent, Room
 from chatd.limits import Limits
 from chatd.store.records import Amount, Removed, User
 from chatd.wire.message import Message
+
+MOST_WATCHES: Final = 200_000
+"""How many may wait to hear that a message on disk was delivered, those included
+whose connection has gone, or who have sent it again."""
 
 
 class Removals(Protocol):
@@ -233,9 +237,11 @@ class Receiver:
         """Tell that the message at a position is stored, and later that it came.
 
         The latter never if the messages stay in the queue: those who wait for it are
-        forgotten when the last connection goes.
+        forgotten when the last connection goes. Nor if too many wait: one message may
+        be sent again for ever.
         """
-        may_be_delivered = receipt.wants_delivery and self.online
+        room = len(self._watches) < MOST_WATCHES
+        may_be_delivered = receipt.wants_delivery and self.online and room
         receipt.stored(may_be_delivered=may_be_delivered)
         if may_be_delivered:
             self._watch(position, receipt.delivered)

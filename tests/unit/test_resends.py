@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 from memory import Client, MemoryServer, MemoryStore
 
-from chatd.hub import resends
+from chatd.hub import receiver, resends
 from chatd.hub.hub import WEEK
 from chatd.hub.interruptions import FORGET_SECONDS
 from chatd.hub.resends import Earlier, Resends
@@ -336,6 +336,20 @@ def test_what_is_sent_again_without_end_is_read_no_further_than_new_messages() -
     server.settle()
     assert alice.fates() == ["stored"] * 9
     assert server.store.queued("bob") == ["Hi"]
+
+
+def test_who_sends_again_without_end_is_not_told_of_the_delivery_without_end(
+    server: MemoryServer,
+) -> None:
+    bob, alice = Program(server, "bob"), Program(server, "alice")
+    with patch.object(receiver, "MOST_WATCHES", 3):
+        alice.send("m1")
+        server.end_hold()
+        for _ in range(5):
+            alice.send("m1")
+        assert alice.fates() == ["stored"] * 6
+        bob.ack(1)
+        assert alice.fates() == ["delivered"] * 3
 
 
 # Order -------------------------------------------------------------------------------
