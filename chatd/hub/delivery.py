@@ -186,6 +186,10 @@ class Delivery:
                 self._position = self._queued_upto
                 self._stop_watching()
                 self._catch_up()
+            elif self._finishing:
+                # The other gets on, however slowly: what waits is in good hands.
+                self._queued_upto = self._position
+                self._tell_done()
             else:
                 self._watch_for_stall()
         elif not self._overtaken and self._receiver.delivered > self._position:

@@ -1017,6 +1017,24 @@ def test_an_end_for_one_that_waits_comes_with_the_queue_if_the_other_leaves(
     assert ends == [None]
 
 
+def test_an_end_for_one_that_waits_comes_once_the_other_gets_any_further(
+    house: House,
+) -> None:
+    house.send("a", "b", "c")
+    first, second = house.enter(), house.enter()
+    house.wait(STALL_SECONDS / 2)
+    ends = finished(second)
+    assert ends == []
+    first.acknowledge(1)
+    house.settle()
+    assert ends == [None]
+    assert second.take() == []
+    house.leave(second)
+    first.acknowledge()
+    house.settle()
+    assert house.queue == []
+
+
 def test_an_end_for_one_that_waits_brings_it_nothing_new(house: House) -> None:
     house.send("a")
     first, second = house.enter(), house.enter()
