@@ -50,6 +50,7 @@ setup(
     packages=[
         "chatd",
         "chatd.client",
+        "chatd.control",
         "chatd.hub",
         "chatd.server",
         "chatd.store",
@@ -63,13 +64,19 @@ setup(
     },
     install_requires=[
         "twisted>=24.11",
+        "argon2-cffi>=23.1",
         "precis-i18n>=1.1.1",
         "confusable-homoglyphs>=3.3",
         "click>=8.1",
         "platformdirs>=4.0",
         "prompt_toolkit>=3.0.43",
     ],
-    entry_points={"console_scripts": ["chat = chatd.client.main:main"]},
+    entry_points={
+        "console_scripts": [
+            "chat = chatd.client.main:main",
+            "chatctl = chatd.control.main:main",
+        ]
+    },
     extras_require={
         "test": [
             "twisted[tls]",

@@ -23,12 +23,18 @@ class Origin:
     """Where a connection comes from.
 
     `host` is an address or a path; `exempt` connections, from this machine, are not
-    counted by address.
+    counted by address. On a `private` one nobody else can read what is said.
     """
 
     host: str
     port: int | None
     exempt: bool
+    private: bool = False
+
+    @property
+    def network(self) -> str:
+        """What stands for this origin where something is counted by address."""
+        return self.host
 
     def __str__(self) -> str:
         if self.port is None:
@@ -78,17 +84,29 @@ class Accounts:
         self._new_names = HourlyTally()
         self._registering = Tally()
 
-    async def admit(self, name: Name, origin: Origin) -> tuple[User, bool]:
+    async def admit(
+        self,
+        name: Name,
+        origin: Origin,
+        *,
+        known: User | None = None,
+        password: str | None = None,
+        proved: bool = False,
+    ) -> tuple[User, bool]:
         """Return the user of that name, and whether the name is new.
 
-        A known user is admitted even where nothing can be written. Raises `Refusal`:
-        too-many-names, not-registered.
+        `known` is the user, if one was found already. A new name is registered with the
+        `password`, encoded, if there is one; `proved` is whether a known one was more
+        than claimed. A known user is admitted even where nothing can be written. Raises
+        `Refusal`: wrong-password, account-closed, too-many-names, not-registered.
         """
-        user = await self._users.find_user(name.key)
+        user = known or await self._users.find_user(name.key)
         if user is None:
             self._check_new_names(origin)
             self._registering.add(origin.host)
-        arrival = Arrival(name.key, name.shown, origin.host, origin.port, self._now())
+        arrival = Arrival(
+            name.key, name.shown, origin.host, origin.port, self._now(), password
+        )
         try:
             admitted = await self._register.arrive(arrival)
         except StoreFailure:
@@ -99,11 +117,21 @@ class Accounts:
         if admitted is not None:
             if admitted[1] and not origin.exempt:
                 self._new_names.add(origin.host, self._clock.seconds())
-            return admitted
-        if user is None:
+        elif user is None:
             raise Refusal("not-registered", name=name.shown, reason="disk full")
-        self._log.warn("The login of {name} could not be recorded", name=user.name)
-        return user, False
+        else:
+            self._log.warn("The login of {name} could not be recorded", name=user.name)
+            admitted = user, False
+        self._check(*admitted, password, proved=proved)
+        return admitted
+
+    @staticmethod
+    def _check(user: User, new: bool, password: str | None, *, proved: bool) -> None:
+        # The account may have changed since the credentials were found good.
+        if user.disabled:
+            raise Refusal("account-closed")
+        if not new and (password or (user.password and not proved)):
+            raise Refusal("wrong-password")
 
     def depart(self, user: int) -> None:
         """Remember that a user was seen until now."""

@@ -5,10 +5,12 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from twisted.application.service import Service
+from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.address import IPv4Address as TCP4Address
 from twisted.internet.address import IPv6Address as TCP6Address
 from twisted.internet.address import UNIXAddress
@@ -17,25 +19,37 @@ from twisted.internet.defer import TimeoutError as DeadlineError
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
 
 from chatd import __version__
 from chatd.accounts import Accounts, Origin
 from chatd.clock import wall_clock
+from chatd.credentials import Policy
+from chatd.hub.gate import Gate
 from chatd.hub.hub import Hub
 from chatd.journal import Journal
 from chatd.limits import HOUR, Limits
 from chatd.listening import NoIPv6
+from chatd.passwords import THREADS, Hasher
 from chatd.server.factory import ChatFactory
 from chatd.store.opening import StoreError, open_database
 from chatd.store.store import Store
+
+T = TypeVar("T")
 
 ANSWER_SECONDS: Final = 10.0
 """How long a stop waits until everything sent is on disk and answered."""
 
 GONE_SECONDS: Final = 6.0
 """How long a stop waits until all connections are closed: they linger less."""
+
+LOOK_SECONDS: Final = 1.0
+"""How often it is looked for what an administrator has changed."""
+
+OPEN_TO_ALL: Final = Policy()
 
 OTHER_FILES: Final = 64
 """Open files beside those of connections."""
@@ -58,7 +72,8 @@ class ChatService(Service):
     """The daemon, from its start to its stop.
 
     `reactor` is the global reactor, or a test's. `expire` is after how many seconds
-    without a login a name's queue is dropped, None for never.
+    without a login a name's queue is dropped, None for never. `checkers`, if any, know
+    who may log in; else the database does.
     """
 
     _log = Logger()
@@ -71,12 +86,18 @@ class ChatService(Service):
         database: Path,
         limits: Limits,
         expire: float | None = None,
+        policy: Policy = OPEN_TO_ALL,
+        checkers: Sequence[ICredentialsChecker] = (),
     ) -> None:
         self._reactor = reactor
         self._endpoints = endpoints
         self._database = database
         self._limits = limits
         self._expire = expire
+        self._policy = policy
+        self._checkers = tuple(checkers)
+        self._threads = ThreadPool(0, THREADS, "passwords")
+        self._looking: LoopingCall | None = None
         self._factory = ChatFactory(limits, reactor)
         self._ports: list[IListeningPort] = []
         self._store: Store
@@ -115,6 +136,19 @@ class ChatService(Service):
         accounts = Accounts(self._store, self._journal, limits, reactor, wall_clock)
         hub = Hub(self._store, self._journal, accounts, limits, reactor, wall_clock)
         self._factory.hub = hub
+        self._factory.gate = Gate(
+            hub,
+            self._store,
+            Hasher(self._in_thread),
+            self._policy,
+            reactor,
+            wall_clock,
+            self._checkers,
+        )
+        self._threads.start()
+        self._looking = LoopingCall(self._see_changes, hub)
+        self._looking.clock = reactor
+        _ = self._looking.start(LOOK_SECONDS)
         self._hourly = LoopingCall(self._tidy, hub)
         self._hourly.clock = reactor
         _ = self._hourly.start(HOUR)
@@ -189,6 +223,21 @@ class ChatService(Service):
             # twistd begins a new log file on this; without one it would kill us.
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
+    def _in_thread(self, work: Callable[[], T]) -> Deferred[T]:
+        return deferToThreadPool(self._reactor, self._threads, work)
+
+    def _see_changes(self, hub: Hub) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._act_on_changes(hub)).addErrback(
+            lambda failure: self._log.failure(
+                "Changes of accounts cannot be read", failure=failure
+            )
+        )
+
+    async def _act_on_changes(self, hub: Hub) -> None:
+        for change in await self._store.account_changes():
+            if change.kind != "added":
+                hub.account_changed(change.user, removed=change.kind == "removed")
+
     def _tidy(self, hub: Hub) -> Deferred[None]:
         return Deferred.fromCoroutine(self._forget_what_is_old(hub)).addErrback(
             lambda failure: self._log.failure("Expiring failed", failure=failure)
@@ -220,8 +269,9 @@ class ChatService(Service):
         return Deferred.fromCoroutine(self._stop()).addErrback(self._stop_failed)
 
     async def _stop(self) -> None:
-        if self._hourly is not None and self._hourly.running:
-            self._hourly.stop()
+        for each in (self._hourly, self._looking):
+            if each is not None and each.running:
+                each.stop()
         await gatherResults(
             [_deferred(port.stopListening()) for port in self._ports],
             consumeErrors=True,
@@ -240,6 +290,7 @@ class ChatService(Service):
             self._log.critical(
                 "Lines that could not be brought to disk: {count}", count=self.unsaved
             )
+        self._threads.stop()
         if self.unsaved or not in_time:
             _exit_with(1)
         if in_time:

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from twisted.application.service import IService
+from twisted.cred import strcred
+from twisted.cred.credentials import IUsernamePassword
 from twisted.python import usage
 
 from chatd.clock import run_evenly
+from chatd.credentials import Policy
 from chatd.limits import GIB, KIB, MIB, Limits
 from chatd.listening import DEFAULT_PORT, endpoints
 from chatd.service import ChatService
@@ -65,9 +68,17 @@ def _limit_parameters() -> list[list[Any]]:
     ]
 
 
-class Options(usage.Options):
+def registration(text: str) -> bool:
+    """Return whether new names are registered by their first login."""
+    if text not in ("open", "closed"):
+        raise ValueError("give open or closed")
+    return text == "open"
+
+
+class Options(usage.Options, strcred.AuthOptionMixin):
     """What can be said after ``twistd chatd``; nothing needs to be."""
 
+    supportedInterfaces = (IUsernamePassword,)  # noqa: N815, as the mixin names it
     synopsis = "[options]"
     longdesc = "A message daemon that anyone can talk to with nc."
 
@@ -79,7 +90,21 @@ class Options(usage.Options):
             "drop queues of names that nobody used for so long, such as 365d",
             period,
         ),
+        _parameter(
+            "registration",
+            "open",
+            "whether a name that nobody has can be logged in to: open or closed",
+            registration,
+        ),
         *_limit_parameters(),
+    ]
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["require-password", None, "let nobody log in without a password"],
+        [
+            "plaintext-passwords",
+            None,
+            "ask for passwords on connections, too, on which others can read them",
+        ],
     ]
 
     def __init__(self) -> None:
@@ -105,6 +130,13 @@ class Options(usage.Options):
         Twisted knows them, such as tcp:5555:interface=127.0.0.1 or unix:/run/chatd.
         """
         self["port"].append(description)
+
+    def opt_auth(self, description: str) -> None:
+        """Check passwords elsewhere, such as with file:PATH; see --help-auth.
+
+        Then every login needs one, and names are registered by their first login.
+        """
+        super().opt_auth(description)
 
     def opt_version(self) -> None:
         """Print the version, and exit."""
@@ -138,6 +170,15 @@ class Options(usage.Options):
             twistd["pidfile"] = ""
 
     @property
+    def policy(self) -> Policy:
+        """Who may log in, as set."""
+        return Policy(
+            registration=self["registration"] in (True, "open"),
+            require_password=bool(self["require-password"]),
+            plaintext_passwords=bool(self["plaintext-passwords"]),
+        )
+
+    @property
     def limits(self) -> Limits:
         """The limits as set."""
         values = {field: self[option] for field, option, _, _ in Limits.options()}
@@ -163,4 +204,6 @@ def makeService(options: Options) -> IService:
         Path(options["db"]),
         options.limits,
         options["expire"],
+        options.policy,
+        options.get("credCheckers", ()),
     )

@@ -12,15 +12,18 @@ from itertools import count
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from chatd.accounts import Accounts
+from chatd.credentials import Policy
+from chatd.hub.gate import Gate
 from chatd.hub.hub import Hub
 from chatd.journal import HOLD_SECONDS, Journal
 from chatd.limits import Limits
+from chatd.passwords import Hasher
 from chatd.server.connection import Connection
 from chatd.server.factory import ChatFactory
 from chatd.store import migrations, transactions
@@ -171,6 +174,20 @@ class MemoryStore:
     def highest_stored_id(self, sender: int) -> Deferred[str]:
         return self._read(transactions.highest_stored_id, sender)
 
+    def set_password(
+        self, user: int, before: str | None, password: str, time: int, address: str
+    ) -> Deferred[bool]:
+        def carry_out() -> Deferred[bool]:
+            if self.broken:
+                return fail(Failure(StoreFailure("disk I/O error")))
+            return succeed(
+                transactions.set_password(
+                    self.connection, user, before, password, time, address
+                )
+            )
+
+        return self._in_order(carry_out)
+
     async def forget_stored_ids(self, before: int, until: int) -> None:
         after: int | None = 0
         while after is not None:
@@ -312,7 +329,11 @@ class MemoryServer:
     """A daemon in memory, and its clients."""
 
     def __init__(
-        self, limits: Limits | None = None, store: MemoryStore | None = None
+        self,
+        limits: Limits | None = None,
+        store: MemoryStore | None = None,
+        policy: Policy | None = None,
+        checkers: tuple[Any, ...] = (),
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1_795_000_000)
@@ -333,6 +354,15 @@ class MemoryServer:
         )
         self.factory = ChatFactory(self.limits, self.clock)
         self.factory.hub = self.hub
+        self.factory.gate = Gate(
+            self.hub,
+            self.store,
+            Hasher(lambda work: maybeDeferred(work)),
+            policy or Policy(),
+            self.clock,
+            self.date,
+            checkers,
+        )
         self._ports = count(40_000)
 
     def date(self) -> int:

@@ -12,7 +12,14 @@ from chatd.wire import objects
 PROMPT = "Enter your username: \n"
 HELLO = objects.hello("1.0", {"line": 131072, "message": 12288})
 WELCOME = objects.welcome(
-    "alice", new=False, users=[], more_users=0, online=[], more_online=0, queued=0
+    "alice",
+    new=False,
+    is_open=False,
+    users=[],
+    more_users=0,
+    online=[],
+    more_online=0,
+    queued=0,
 )
 
 

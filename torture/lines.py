@@ -37,6 +37,7 @@ _REFUSED: Final = {
 }
 _OTHERS: Final = re.compile(
     r"Welcome, .*|Client book => .*|Users online => .*|Type <target>.*"
+    r"|Anybody can log in as .*"
     r"|You have \d+ offline messages?:|Every message is answered\."
     r"|Your \d+ offline messages? (is|are) going to another connection of yours\."
     r"|Some messages went only to another connection of yours\."

@@ -11,6 +11,7 @@ from chatd.accounts import Accounts, Origin
 from chatd.clock import WallClock
 from chatd.hub.delivery import Delivery
 from chatd.hub.peer import Peer
+from chatd.hub.realm import LoggedIn
 from chatd.hub.receiver import Receiver
 from chatd.hub.recent import Room
 from chatd.hub.resends import Earlier, Resends
@@ -71,22 +72,34 @@ class Hub:
         # In the order of their last logins, and in that of the alphabet.
         self._online: dict[str, Receiver] = {}
         self._online_keys: list[str] = []
+        self._sessions: dict[int, dict[Session, None]] = {}
         self.pending = Pending(limits.all_pending_bytes)
         self.recent_room = Room(limits.all_recent_bytes)
         self._resends = Resends()
 
     async def login(
-        self, name: Name, origin: Origin, peer: Peer | None
-    ) -> tuple[Session, bool]:
-        """Log a connection in; return its session, and whether the name is new.
+        self,
+        name: Name,
+        origin: Origin,
+        peer: Peer | None,
+        *,
+        known: User | None = None,
+        password: str | None = None,
+        proved: bool = False,
+    ) -> LoggedIn:
+        """Log a connection in.
 
         Without a `peer` the connection only sends: it is not online and gets no
-        messages. The caller starts the session when the connection is ready for
-        messages. Raises `Refusal`: too-many-names, not-registered,
+        messages. `known` is the user, if one was found; a new name gets the `password`,
+        encoded. `proved` is whether this is more than a claim. The caller starts the
+        session when the connection is ready for messages. Raises `Refusal`:
+        wrong-password, account-closed, too-many-names, not-registered,
         too-many-connections.
         """
         forgotten = self._forgotten
-        user, new = await self._accounts.admit(name, origin)
+        user, new = await self._accounts.admit(
+            name, origin, known=known, password=password, proved=proved
+        )
         receiver = self._receivers.get(user.key)
         if receiver is None and forgotten == self._forgotten:
             receiver = self._remember(self._receiver(user))
@@ -119,7 +132,8 @@ class Hub:
             resends=self._resends,
             presence=self,
         )
-        return session, new
+        self._sessions.setdefault(receiver.id, {})[session] = None
+        return LoggedIn(session, new, user)
 
     def came(self, receiver: Receiver) -> None:
         """Take note that a user has one more connection that receives."""
@@ -132,10 +146,29 @@ class Hub:
         if not receiver.online and self._online.pop(receiver.key, None) is not None:
             del self._online_keys[bisect_left(self._online_keys, receiver.key)]
 
-    def left(self, receiver: Receiver) -> None:
-        """Take note that a user has one connection less."""
+    def left(self, session: Session) -> None:
+        """Take note that a session is closed."""
+        receiver = session.receiver
         receiver.connections -= 1
+        sessions = self._sessions[receiver.id]
+        del sessions[session]
+        if not sessions:
+            del self._sessions[receiver.id]
         self._accounts.depart(receiver.id)
+
+    def account_changed(self, user: int, *, removed: bool) -> None:
+        """End a user's sessions: an administrator has changed the account.
+
+        A removed user's name is free from now on.
+        """
+        if removed:
+            for key, receiver in list(self._receivers.items()):
+                if receiver.id == user:
+                    del self._receivers[key]
+                    self._forgotten += 1
+        for session in list(self._sessions.get(user, ())):
+            if session.on_expelled is not None:
+                session.on_expelled(Refusal("account-closed"))
 
     def known(self, names: Iterable[Name], sender: str) -> list[Receiver] | None:
         """Return the receivers of those names, if all can be sent to without a look-up.

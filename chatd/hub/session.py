@@ -36,8 +36,8 @@ class Presence(Protocol):
     def went(self, receiver: Receiver) -> None:
         """Take note that a user may have one connection less that receives."""
 
-    def left(self, receiver: Receiver) -> None:
-        """Take note that a user has one connection less."""
+    def left(self, session: "Session") -> None:
+        """Take note that a session is closed."""
 
 
 class Pending:
@@ -87,6 +87,8 @@ class Session:
         self.delivery = delivery
         self.on_settled: Callable[[], None] | None = None
         """Called whenever one of this session's messages was settled."""
+        self.on_expelled: Callable[[Refusal], None] | None = None
+        """Called when an administrator ends the session."""
         self._journal = journal
         self._allot = allot
         self._now = now
@@ -267,7 +269,7 @@ class Session:
     def close(self) -> None:
         """Leave; what was accepted is still stored or delivered."""
         self.stop_receiving()
-        self._presence.left(self.receiver)
+        self._presence.left(self)
 
     # What its acceptances call (`Sender`).
 

@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chatd.accounts import Origin
+from chatd.hub.gate import Gate
 from chatd.hub.hub import Hub
 from chatd.limits import Limits
 from chatd.server.form import Ended, Form
@@ -58,6 +59,7 @@ class Owner(Protocol):
     """What a connection needs of its factory."""
 
     hub: Hub
+    gate: Gate
     limits: Limits
     clock: IReactorTime
     ticker: Ticker
@@ -94,7 +96,7 @@ class Connection(LinearLineReceiver):
         self.closed = False  # the conversation is over, though bytes may still come
         self._peer_ended = False
         self.input_ended = False
-        self._telnet = TelnetFilter()
+        self.telnet = TelnetFilter()
         self._head: bytes | None = b""
         self._first_line = True
         self._holds: set[str] = set()
@@ -139,11 +141,11 @@ class Connection(LinearLineReceiver):
                 self._log.info("TLS at a plain port from {origin}", origin=self.origin)
                 self.hang_up()
                 return
-        super().dataReceived(self._telnet.feed(data))
-        replies = self._telnet.take_replies()
+        super().dataReceived(self.telnet.feed(data))
+        replies = self.telnet.take_replies()
         if replies:
             self.outlet.write(replies)
-        if self._telnet.input_ended:
+        if self.telnet.input_ended:
             self._end_input()
 
     def lineReceived(self, line: bytes) -> None:
@@ -372,9 +374,9 @@ class Connection(LinearLineReceiver):
             self.take_tail()
             if self.closed or self._holds:
                 return
-            if self._telnet.in_sequence:
+            if self.telnet.in_sequence:
                 # It may have swallowed lines: do not let them pass for sent.
-                self._telnet = TelnetFilter()
+                self.telnet = TelnetFilter()
                 self.refuse(Refusal("not-utf8"))
         self._tell_processed()
         if self.closed:

@@ -12,6 +12,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from chatd.accounts import Origin
+from chatd.hub.gate import Gate
 from chatd.hub.hub import Hub
 from chatd.limits import Limits, Tally
 from chatd.server.connection import Connection
@@ -27,12 +28,13 @@ REFUSED_AT_ONCE: Final = 100
 class ChatFactory(Factory):
     """Makes connections, and counts them.
 
-    `hub` is set before the reactor accepts the first connection.
+    `hub` and `gate` are set before the reactor accepts the first connection.
     """
 
     _log = Logger()
     noisy = False
     hub: Hub
+    gate: Gate
 
     def __init__(self, limits: Limits, clock: IReactorTime) -> None:
         self.limits = limits
@@ -60,9 +62,10 @@ class ChatFactory(Factory):
             address = ip_address(peer.host)
             if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
                 address = address.ipv4_mapped
-            return Origin(str(address), peer.port, address.is_loopback)
+            local = address.is_loopback
+            return Origin(str(address), peer.port, local, local)
         if isinstance(peer, UNIXAddress):
-            return Origin("local", None, True)
+            return Origin("local", None, True, True)
         return Origin("unknown", None, False)
 
     def joined(self, connection: Connection) -> Form:

@@ -10,7 +10,7 @@ from chatd.server.textform import TextForm
 from chatd.wire import text
 from chatd.wire.answers import Refusal
 from chatd.wire.display import neutralise
-from chatd.wire.names import BadName, parse_name
+from chatd.wire.names import BadName, Name, parse_name
 
 UNREAD_BYTES: Final = 16 * 1024
 """Bytes that somebody not logged in may leave unread before being read no further."""
@@ -31,11 +31,15 @@ class Greeting:
         self._connection = connection
         self._bad_names = 0
         self._first = True
+        # Who is asked for a password, and whether they mean to receive.
+        self._claimed: tuple[Name, bool] | None = None
         self._write(text.PROMPT)
 
     def line(self, line: str) -> Deferred[None] | None:
         """Take a name, or one of the few commands there are before a login."""
         first, self._first = self._first, False
+        if self._claimed is not None:
+            return self._take_password(*self._claimed, line)
         word, _, rest = line.partition(" ")
         if first and word == "/json":
             self._connection.become(ObjectForm(self._connection))
@@ -45,16 +49,17 @@ class Greeting:
             self._write(f"{text.GOODBYE}\n")
             self._connection.hang_up()
         elif word == "/send-only":
-            return self._log_in(rest, receive=False)
+            return self._take_name(rest, receive=False)
         elif line.startswith("/"):
             raise Refusal("unknown-command", command=word[:32])
         else:
-            return self._log_in(line, receive=True)
+            return self._take_name(line, receive=True)
         return None
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer, and ask again, unless that was enough."""
         self._first = False
+        self._show_input()
         answer = f"{neutralise(refusal.text)}\n"
         if refusal.code in ("login-timeout", "not-http"):
             # The prompt stands alone on its line, and nobody is asked again.
@@ -99,13 +104,33 @@ class Greeting:
     def close(self) -> None:
         """There is nothing to let go of."""
 
-    def _log_in(self, given: str, *, receive: bool) -> Deferred[None]:
+    def _take_name(self, given: str, *, receive: bool) -> Deferred[None]:
         try:
             name = parse_name(given)
         except BadName as bad:
             raise Refusal("bad-name", reason=str(bad)) from None
+        return Deferred.fromCoroutine(self._log_in(name, None, receive=receive))
+
+    def _take_password(
+        self, name: Name, receive: bool, password: str
+    ) -> Deferred[None]:
+        self._show_input()
+        return Deferred.fromCoroutine(self._log_in(name, password, receive=receive))
+
+    async def _log_in(self, name: Name, password: str | None, *, receive: bool) -> None:
         form = TextForm(self._connection)
-        return Deferred.fromCoroutine(form.log_in(name, receive=receive))
+        try:
+            await form.log_in(name, password, receive=receive)
+        except Refusal as refusal:
+            if refusal.code != "password-needed":
+                raise
+            self._claimed = name, receive
+            self._write(text.PASSWORD_PROMPT)
+            self._connection.write(self._connection.telnet.hide_input())
+
+    def _show_input(self) -> None:
+        self._claimed = None
+        self._connection.write(self._connection.telnet.show_input())
 
     def _write(self, data: str) -> None:
         connection = self._connection

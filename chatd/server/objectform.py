@@ -92,6 +92,8 @@ class ObjectForm(SpeakingForm):
             case objects.Users():
                 self._check_logged_in()
                 return Deferred.fromCoroutine(self._users(request.prefix))
+            case objects.Password():
+                return Deferred.fromCoroutine(self._set_password(request))
             case objects.Ping():
                 self.answers.say(objects.pong())
             case objects.Quit():
@@ -107,7 +109,9 @@ class ObjectForm(SpeakingForm):
             raise Refusal("already-logged-in", name=self.session.name)
         try:
             name = parse_name(request.user)
-            entrance = await self.open_session(name, receive=request.receive)
+            entrance = await self.open_session(
+                name, request.password, receive=request.receive
+            )
         except BadName as bad:
             self._refuse_login(Refusal("bad-name", reason=str(bad)))
             return
@@ -120,6 +124,7 @@ class ObjectForm(SpeakingForm):
             objects.welcome(
                 session.name,
                 new=entrance.new,
+                is_open=entrance.is_open,
                 users=users.names,
                 more_users=users.more,
                 online=online.names,
@@ -127,10 +132,20 @@ class ObjectForm(SpeakingForm):
                 queued=0 if waits else session.receiver.undelivered,
             )
         )
+        if entrance.remark is not None and not entrance.is_open:
+            self.answers.say(objects.notice(entrance.remark))
         if session.delivery is not None and session.delivery.elsewhere:
             count = session.receiver.backlog.stored
             self.answers.say(objects.notice(backlog_elsewhere(count)))
         await self.start_session(session)
+
+    async def _set_password(self, request: objects.Password) -> None:
+        if self.session is None:
+            raise Refusal("not-logged-in")
+        await self.gate.set_password(
+            self.session, self.connection.origin, request.old, request.new
+        )
+        self.answers.say(objects.password_set())
 
     def _refuse_login(self, refusal: Refusal) -> None:
         self.connection.refuse(refusal)

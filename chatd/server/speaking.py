@@ -13,13 +13,16 @@ from twisted.logger import Logger
 
 from chatd import background
 from chatd.hub.acceptance import Receipt
+from chatd.hub.gate import Gate
 from chatd.hub.hub import Hub, NameList, Unreadable
+from chatd.hub.realm import LoggedIn
 from chatd.hub.receiver import Receiver
 from chatd.hub.resends import Earlier
 from chatd.hub.session import NOTHING_STORED, Session
 from chatd.limits import Limits
 from chatd.server.answers import Answers
 from chatd.server.connection import Connection
+from chatd.wire import text
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
 from chatd.wire.names import Name
@@ -36,12 +39,18 @@ STOP_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """What a login finds: the session, whether the name is new, and who there is."""
+    """What a login finds: the session, whether the name is new, and who there is.
+
+    `remark` is a line about the name's password, if there is anything to say;
+    `is_open` is whether the name has none, and could have one.
+    """
 
     session: Session
     new: bool
     users: NameList
     online: NameList
+    is_open: bool
+    remark: str | None
 
 
 class SpeakingForm:
@@ -163,6 +172,11 @@ class SpeakingForm:
         return self.connection.owner.hub
 
     @property
+    def gate(self) -> Gate:
+        """What lets connections in."""
+        return self.connection.owner.gate
+
+    @property
     def _limits(self) -> Limits:
         return self.connection.owner.limits
 
@@ -171,14 +185,17 @@ class SpeakingForm:
         """Whether the client has said that it sends no more."""
         return self._leaving
 
-    async def open_session(self, name: Name, *, receive: bool) -> Entrance:
+    async def open_session(
+        self, name: Name, password: str | None, *, receive: bool
+    ) -> Entrance:
         """Log in, and become the connection's form; the session is not started yet.
 
         Raises `Refusal`.
         """
         origin = self.connection.origin
         peer = self if receive else None
-        session, new = await self.hub.login(name, origin, peer)
+        found = await self.gate.login(name, origin, peer, password)
+        session = found.session
         try:
             users = await self.hub.users(LISTED_AT_LOGIN)
             if self.connection.closed:
@@ -188,16 +205,34 @@ class SpeakingForm:
             raise
         self.session = session
         session.on_settled = self._resume_after_commit
+        session.on_expelled = self._expelled
         self.connection.become(self)
         self.connection.logged_in()
         self._log.info(
             "{name} logged in from {origin}{how}",
             name=session.name,
             origin=origin,
-            how=", a new name" if new else "",
+            how=", a new name" if found.new else "",
         )
         online = self.hub.online(LISTED_AT_LOGIN, session.receiver.key)
-        return Entrance(session, new, users, online)
+        is_open = self.gate.may_be_protected(found)
+        remark = self._remark(found, is_open)
+        return Entrance(session, found.new, users, online, is_open, remark)
+
+    def _remark(self, found: LoggedIn, is_open: bool) -> str | None:
+        name = found.session.name
+        known = self.gate.password_set(found)
+        if known is not None:
+            return text.password_was_set(name, known.time, known.address)
+        if is_open:
+            private = self.gate.may_ask(self.connection.origin)
+            return text.open_name(name, private=private)
+        return None
+
+    def _expelled(self, refusal: Refusal) -> None:
+        """Close: an administrator has changed the account."""
+        self.connection.refuse(refusal)
+        self.connection.hang_up()
 
     async def start_session(self, session: Session) -> None:
         """Begin to deliver, and return when the first queued messages are written.

@@ -1,7 +1,7 @@
 """The text form: a person at nc or telnet, or a script."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -11,6 +11,7 @@ from chatd.hub.session import Session
 from chatd.server.answers import Slot
 from chatd.server.commands import COMMANDS
 from chatd.server.connection import Connection
+from chatd.server.dialog import Dialog
 from chatd.server.speaking import SpeakingForm, encoded
 from chatd.wire import text
 from chatd.wire.answers import Refusal
@@ -31,18 +32,21 @@ class TextForm(SpeakingForm):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self.confirm = False
+        self._dialog = Dialog(self)
 
-    async def log_in(self, name: Name, *, receive: bool) -> None:
+    async def log_in(self, name: Name, password: str | None, *, receive: bool) -> None:
         """Log in, say who there is, and begin to deliver. Raises `Refusal`."""
-        entrance = await self.open_session(name, receive=receive)
+        entrance = await self.open_session(name, password, receive=receive)
         session, users, online = entrance.session, entrance.users, entrance.online
         self.answers.say(text.welcome(session.name, new=entrance.new))
         if receive:
             self.answers.say(
                 text.book(users.names, text.more_listed_by("/users", users.more)),
                 text.online(online.names, text.more_listed_by("/who", online.more)),
-                text.HINT,
             )
+            if entrance.remark is not None:
+                self.answers.say(entrance.remark)
+            self.answers.say(text.HINT)
             self._announce_backlog(session)
         await self.start_session(session)
 
@@ -50,6 +54,8 @@ class TextForm(SpeakingForm):
         """Take a message or a command."""
         if self.leaving:
             return None
+        if self._dialog.awaits_answer:
+            return self._dialog.answer(line)
         request = text.parse_line(line, self.connection.owner.limits.message)
         if isinstance(request, text.Command):
             command = COMMANDS.get(request.name)
@@ -59,6 +65,33 @@ class TextForm(SpeakingForm):
         if isinstance(request, text.Send):
             return self.send(request.targets, request.text, new_id(), self._receipt)
         return None
+
+    def end(self) -> None:
+        """Leave: nothing more will be asked, nor answered."""
+        self._dialog.close()
+        super().end()
+
+    def close(self) -> None:
+        """Log out."""
+        self._dialog.close()
+        super().close()
+
+    def begin_dialog(self, talk: Coroutine[Any, Any, None]) -> Deferred[None]:
+        """Ask the person something; fires when it was asked, or is over."""
+        return self._dialog.begin(talk)
+
+    async def ask(self, question: str) -> str:
+        """Ask something in a dialog, and return the answer. Raises `Cancelled`."""
+        return await self._dialog.ask(question)
+
+    def question(self, text: str) -> None:
+        """Ask, and show no more of what is typed, where that can be done."""
+        self.answers.say(text)
+        self.connection.write(self.connection.telnet.hide_input())
+
+    def answered(self) -> None:
+        """Show again what is typed."""
+        self.connection.write(self.connection.telnet.show_input())
 
     def refusal_line(self, refusal: Refusal) -> str:
         """Return the refusal's text."""

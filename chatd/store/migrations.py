@@ -32,7 +32,7 @@ class Migration:
 
         Raises `sqlite3.Error` where a statement fails.
         """
-        for statement in _statements(self.script):
+        for statement in statements(self.script):
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {self.version}")
@@ -94,7 +94,7 @@ def transaction(
         raise
 
 
-def _statements(script: str) -> Iterator[str]:
+def statements(script: str) -> Iterator[str]:
     """Split a script, as executescript cannot be used: it commits before it starts."""
     statement = ""
     for piece in re.split("(?<=;)", script):

@@ -17,6 +17,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
+from chatd.store.administration import purge_removed
 from chatd.store.legacy import is_original, take_over
 from chatd.store.migrations import (
     APPLICATION_ID,
@@ -26,6 +27,7 @@ from chatd.store.migrations import (
     migrate,
     version_of,
 )
+from chatd.store.transactions import count_users, last_account_change
 from chatd.wire.display import neutralise
 
 NEEDED_SQLITE: Final = (3, 37)  # the first with STRICT tables
@@ -124,14 +126,16 @@ class OpenedDatabase:
     """A database that is ready, and ours until its lock is released.
 
     `users` is how many there are, `last_position` the highest of a message that is
-    stored, or was and is still known by its id, or 0. `notes` are lines for the log,
-    on what was done to the database.
+    stored, or was and is still known by its id, or 0; `last_change` is the number of
+    the last change by an administrator. `notes` are lines for the log, on what was done
+    to the database.
     """
 
     path: Path
     lock: Lock
     users: int
     last_position: int
+    last_change: int
     notes: list[str]
 
 
@@ -202,15 +206,16 @@ def _open(path: Path, lock: Lock, migrations: Sequence[Migration]) -> OpenedData
             notes = []
         notes += _make_private(path)
         _use_write_ahead_log(connection, path)
-        (users,) = connection.execute("SELECT COUNT(*) FROM users").fetchone()
+        purge_removed(connection)
+        users = count_users(connection)
+        last_change = last_account_change(connection)
         (last_position,) = connection.execute(
             "SELECT MAX("
             " (SELECT COALESCE(MAX(position), 0) FROM offline_messages),"
             " (SELECT COALESCE(MAX(position), 0) FROM stored_ids))"
         ).fetchone()
-    return OpenedDatabase(
-        path, lock, users, last_position, [neutralise(note) for note in notes]
-    )
+    notes = [neutralise(note) for note in notes]
+    return OpenedDatabase(path, lock, users, last_position, last_change, notes)
 
 
 def _create_if_missing(path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from chatd.wire.message import Message
+
+ChangeKind = Literal["added", "changed", "removed"]
 
 
 class StoreFailure(Exception):
@@ -32,7 +35,11 @@ class User:
     """A user as stored, with what waits in its queue at the time of reading.
 
     `first_position` and `last_position` are those of the first and the last message
-    in the queue, 0 for an empty one.
+    in the queue, 0 for an empty one. `address` is where the last login came from.
+
+    `password` is encoded; without one the name is open to all. `password_time` is when
+    the first one was set, in milliseconds since 1970-01-01 UTC, and `password_from`
+    where that came from. Who is `disabled` may not log in.
     """
 
     id: int
@@ -42,6 +49,11 @@ class User:
     queued_bytes: int
     first_position: int
     last_position: int
+    address: str | None = None
+    password: str | None = field(default=None, repr=False)
+    password_time: int | None = None
+    password_from: str | None = None
+    disabled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,8 @@ class Arrival:
     """A login to be recorded; a name not known yet is registered by it.
 
     `time` is in milliseconds since 1970-01-01 UTC; `port` is None where there is none.
+    `password` is what a new name is protected by, encoded; of a known one it says
+    nothing.
     """
 
     key: str
@@ -56,6 +70,16 @@ class Arrival:
     address: str
     port: int | None
     time: int
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChange:
+    """What an administrator has changed beside a running chatd: a user, by its id."""
+
+    number: int
+    user: int
+    kind: ChangeKind
 
 
 @dataclass(frozen=True, slots=True)

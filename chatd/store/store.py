@@ -21,7 +21,14 @@ from twisted.python.failure import Failure
 
 from chatd.store import transactions
 from chatd.store.opening import OpenedDatabase, configure, configure_reader
-from chatd.store.records import Amount, Batch, Outcome, StoreFailure, User
+from chatd.store.records import (
+    AccountChange,
+    Amount,
+    Batch,
+    Outcome,
+    StoreFailure,
+    User,
+)
 from chatd.wire.message import Message
 
 P = ParamSpec("P")
@@ -59,6 +66,8 @@ class Store:
         self.last_position = opened.last_position
         self._positions = count(opened.last_position + 1)
         self.users = opened.users
+        self._data_version: int | None = None
+        self._last_change = opened.last_change
         self._writer = self._pool(reactor, 1, configure)
         self._readers = self._pool(reactor, READERS, configure_reader)
 
@@ -140,6 +149,53 @@ class Store:
         return transactions.forget_stored_ids(
             connection, after, before, until, FORGET_AT_ONCE
         )
+
+    def set_password(
+        self, user: int, before: str | None, password: str, time: int, address: str
+    ) -> Deferred[bool]:
+        """Set a user's password, if it still is the one of `before`; return whether.
+
+        Both are encoded. `time`, in milliseconds since 1970-01-01 UTC, and `address`
+        are kept of the first one.
+        """
+        return self._ask(
+            self._writer, self._set_password, user, before, password, time, address
+        )
+
+    @staticmethod
+    def _set_password(
+        connection: sqlite3.Connection,
+        user: int,
+        before: str | None,
+        password: str,
+        time: int,
+        address: str,
+    ) -> bool:
+        # Runs in the writer's thread; the pool commits, or rolls back.
+        connection.execute("BEGIN IMMEDIATE")
+        return transactions.set_password(
+            connection, user, before, password, time, address
+        )
+
+    async def account_changes(self) -> list[AccountChange]:
+        """Return what was changed by an administrator since this was asked last."""
+        changes, users = await self._ask(self._writer, self._account_changes)
+        if users is not None:
+            self.users = users
+        return changes
+
+    def _account_changes(
+        self, connection: sqlite3.Connection
+    ) -> tuple[list[AccountChange], int | None]:
+        # Runs in the writer's thread, whose own commits do not change this number.
+        (version,) = connection.execute("PRAGMA data_version").fetchone()
+        if version == self._data_version:
+            return [], None
+        self._data_version = version
+        changes = transactions.account_changes(connection, self._last_change)
+        if changes:
+            self._last_change = changes[-1].number
+        return changes, transactions.count_users(connection)
 
     def names_seen_last(self, most: int) -> Deferred[list[tuple[str, str]]]:
         """Return name and key of those seen last, the latest first."""

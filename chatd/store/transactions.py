@@ -13,7 +13,15 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from chatd.store.records import Amount, Arrival, Batch, Outcome, Removed, User
+from chatd.store.records import (
+    AccountChange,
+    Amount,
+    Arrival,
+    Batch,
+    Outcome,
+    Removed,
+    User,
+)
 from chatd.wire.message import Message
 
 PAGE_MESSAGES = 250
@@ -32,8 +40,22 @@ def find_user(connection: sqlite3.Connection, key: str) -> User | None:
     row = connection.execute(sql("find_user"), (key,)).fetchone()
     if row is None:
         return None
-    id, key, name, messages, size, first, last = row
-    return User(id, key, name, messages, size, first or 0, last or 0)
+    id, key, name, messages, size, first, last, *seen, disabled = row
+    address, password, since, where = seen
+    return User(
+        id,
+        key,
+        name,
+        messages,
+        size,
+        first or 0,
+        last or 0,
+        address,
+        password,
+        since,
+        where,
+        bool(disabled),
+    )
 
 
 def find_share(connection: sqlite3.Connection, target: int, sender: str) -> Amount:
@@ -130,6 +152,47 @@ def unused_queues(connection: sqlite3.Connection, before: int, most: int) -> lis
     return [row[0] for row in connection.execute(sql("unused_queues"), (before, most))]
 
 
+def count_users(connection: sqlite3.Connection) -> int:
+    """Return how many users there are."""
+    (count,) = connection.execute(sql("count_users")).fetchone()
+    return int(count)
+
+
+def set_password(
+    connection: sqlite3.Connection,
+    user: int,
+    before: str | None,
+    password: str,
+    time: int,
+    address: str,
+) -> bool:
+    """Set a user's password, if it still is the one of `before`; return whether.
+
+    Both are encoded. `time` and `address` are kept of the first one. The caller
+    commits.
+    """
+    values = {
+        "user": user,
+        "before": before,
+        "password": password,
+        "time": time,
+        "address": address,
+    }
+    return connection.execute(sql("set_password"), values).rowcount == 1
+
+
+def account_changes(connection: sqlite3.Connection, after: int) -> list[AccountChange]:
+    """Return what was changed behind a number, in order."""
+    rows = connection.execute(sql("account_changes"), (after,))
+    return [AccountChange(*row) for row in rows]
+
+
+def last_account_change(connection: sqlite3.Connection) -> int:
+    """Return the number of the last change, 0 if there is none."""
+    (number,) = connection.execute(sql("last_account_change")).fetchone()
+    return int(number)
+
+
 def write(
     connection: sqlite3.Connection, batch: Batch, lack: str | None = None
 ) -> Outcome:
@@ -200,6 +263,9 @@ def _arrive(
         "address": arrival.address,
         "port": arrival.port,
         "time": arrival.time,
+        "password": arrival.password,
+        "password_time": arrival.time if arrival.password else None,
+        "password_from": arrival.address if arrival.password else None,
     }
     new = connection.execute(sql("arrive_known"), values).rowcount == 0
     if new:

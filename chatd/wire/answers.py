@@ -64,6 +64,31 @@ ANSWERS: Final[dict[str, Answer]] = {
         "Could not register the name '{name}' ({reason}). Please try again later.",
         temporary=True,
     ),
+    "password-needed": Answer("The name '{name}' needs its password."),
+    "not-private": Answer(
+        "The name '{name}' needs a password, and others could read it on this"
+        " connection. Connect with TLS (chat --tls), or from the server itself."
+    ),
+    "wrong-password": Answer("Wrong name or password. Please try again."),
+    "bad-password": Answer("{reason} Please choose another password."),
+    "password-not-set": Answer(
+        "The password could not be set. Nothing was changed; please try again later.",
+        temporary=True,
+    ),
+    "name-in-use": Answer(
+        "'{name}' is logged in on another connection too. Nothing was changed:"
+        " close that one before you set the first password."
+    ),
+    "passwords-elsewhere": Answer(
+        "Passwords are not kept here. Please ask the administrator."
+    ),
+    "account-closed": Answer(
+        "The administrator has changed or closed this account."
+        " Please ask there, or log in again."
+    ),
+    "busy": Answer(
+        "Too many logins at the same time. Please try again later.", temporary=True
+    ),
     "too-many-bad-names": Answer(
         "Too many refused names ({limit}). Please connect again."
     ),

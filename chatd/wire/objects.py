@@ -16,7 +16,7 @@ from chatd.wire.names import Name
 from chatd.wire.text import checked_text, parse_targets
 
 PROTOCOL: Final = 1
-FEATURES: Final = ("ack", "resend")
+FEATURES: Final = ("ack", "resend", "password")
 MAX_NESTING: Final = 16
 MAX_ID: Final = 64
 
@@ -65,6 +65,14 @@ class Users:
 
 
 @dataclass(frozen=True, slots=True)
+class Password:
+    """``password``: one's name gets the `new` one; `old` is the one it has, if any."""
+
+    new: str = field(repr=False)
+    old: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """``ping``."""
 
@@ -74,7 +82,7 @@ class Quit:
     """``quit``."""
 
 
-Request = Login | SendObject | Ack | Who | Users | Ping | Quit
+Request = Login | SendObject | Ack | Who | Users | Password | Ping | Quit
 
 
 class RequestRefusal(Exception):
@@ -122,17 +130,22 @@ def welcome(
     user: str,
     *,
     new: bool,
+    is_open: bool,
     users: Sequence[str],
     more_users: int,
     online: Sequence[str],
     more_online: int,
     queued: int,
 ) -> str:
-    """Return the answer to a login: who there is, and how many messages follow."""
+    """Return the answer to a login: who there is, and how many messages follow.
+
+    `is_open` is whether the name has no password, and could have one.
+    """
     return _line(
         type="welcome",
         user=user,
         new=new,
+        open=is_open,
         users=users,
         more_users=more_users,
         online=online,
@@ -178,6 +191,11 @@ def names(kind: str, found: Sequence[str], more: int) -> str:
 def notice(text: str) -> str:
     """Return a line for people."""
     return _line(type="notice", text=text)
+
+
+def password_set() -> str:
+    """Return the answer to ``password``: every login needs it from now on."""
+    return _line(type="password")
 
 
 def pong() -> str:
@@ -334,6 +352,11 @@ def _users(fields: Mapping[str, Any], max_message: int) -> Request:
     return Users(_string(fields, "prefix", ""))
 
 
+def _password(fields: Mapping[str, Any], max_message: int) -> Request:
+    old = _string(fields, "old") if "old" in fields else None
+    return Password(_string(fields, "new"), old)
+
+
 def _ping(fields: Mapping[str, Any], max_message: int) -> Request:
     return Ping()
 
@@ -346,11 +369,12 @@ def _quit(fields: Mapping[str, Any], max_message: int) -> Request:
 _PARSERS: Final[
     dict[str, tuple[Callable[[Mapping[str, Any], int], Request], frozenset[str]]]
 ] = {
-    "login": (_login, frozenset({"user", "receive"})),
+    "login": (_login, frozenset({"user", "receive", "password"})),
     "send": (_send, frozenset({"to", "text", "id", "want"})),
     "ack": (_ack, frozenset({"seq"})),
     "who": (_who, frozenset({"prefix"})),
     "users": (_users, frozenset({"prefix"})),
+    "password": (_password, frozenset({"new", "old"})),
     "ping": (_ping, frozenset()),
     "quit": (_quit, frozenset()),
 }

@@ -18,6 +18,8 @@ _SB: Final = 250
 _SE: Final = 240
 _EOF: Final = 236  # also the lowest byte that is a command (RFC 1184)
 
+_ECHO: Final = 1  # RFC 857
+
 _REFUSALS: Final = {_WILL: _DONT, _DO: _WONT}
 
 MAX_REFUSALS: Final = 64
@@ -44,11 +46,22 @@ class TelnetFilter:
     such, not delivered with two bytes missing.
     """
 
-    __slots__ = ("_refusals_left", "_replies", "_state", "_verb", "input_ended")
+    __slots__ = (
+        "_echoing",
+        "_refusals_left",
+        "_replies",
+        "_state",
+        "_verb",
+        "input_ended",
+        "spoken",
+    )
 
     def __init__(self) -> None:
         self.input_ended = False
         """Whether the client said that nothing follows (IAC EOF, as PuTTY does)."""
+        self.spoken = False
+        """Whether the client has used telnet's protocol at all."""
+        self._echoing = False
         self._state = _DATA
         self._verb = 0
         self._replies = b""
@@ -97,6 +110,7 @@ class TelnetFilter:
             byte = data[position]
             position += 1
             if state == _OPTION:
+                self.spoken = True
                 self._refuse(byte)
                 state = _DATA
             # In a subnegotiation too, any command ends it, as in BSD's telnetd: RFC 855
@@ -123,7 +137,27 @@ class TelnetFilter:
         replies, self._replies = self._replies, b""
         return replies
 
+    def hide_input(self) -> bytes:
+        """Return what lets the client show no more what is typed, where it can be told.
+
+        To say that the server echoes, and not to do so, is how that is done; to one
+        that does not speak telnet it would be garbage on a screen.
+        """
+        if not self.spoken:
+            return b""
+        self._echoing = True
+        return bytes((_IAC, _WILL, _ECHO))
+
+    def show_input(self) -> bytes:
+        """Return what ends that, with the line end that was typed and not shown."""
+        if not self._echoing:
+            return b""
+        self._echoing = False
+        return bytes((_IAC, _WONT, _ECHO)) + b"\n"
+
     def _refuse(self, option: int) -> None:
+        if self._echoing and self._verb == _DO and option == _ECHO:
+            return  # agreed
         # WONT and DONT are not answered: that is already how things are, and answers
         # to answers would never end (RFC 854).
         refusal = _REFUSALS.get(self._verb)

@@ -18,6 +18,7 @@ PROMPT: Final = "Enter your username: "
 HINT: Final = (
     "Type <target>-<message>, for example bob-Hello!   (/help lists the commands)"
 )
+PASSWORD_PROMPT: Final = "Password: "
 GOODBYE: Final = "Goodbye."
 MAX_TARGETS: Final = 32
 
@@ -99,6 +100,35 @@ def stamp(milliseconds: int) -> str:
 def welcome(name: str, *, new: bool) -> str:
     """Return the first line after a login."""
     return f"Welcome, {name}." + (" You are new here." if new else "")
+
+
+def open_name(name: str, *, private: bool) -> str:
+    """Return the line that says how a name without a password is protected."""
+    where = "" if private else ", over TLS or on the server itself"
+    return f"Anybody can log in as {name}; /password protects the name{where}."
+
+
+def password_was_set(name: str, time: int, address: str) -> str:
+    """Return the line that tells of a name's first password, for some time."""
+    return (
+        f"{name} got a password on {stamp(time)}, from {address}."
+        " If that was not you, ask the administrator."
+    )
+
+
+NOTHING_CHANGED: Final = "Nothing was changed."
+PASSWORDS_DIFFER: Final = "These are two passwords. Nothing was changed."
+PASSWORD_AGAIN: Final = "The same again:"
+
+
+def ask_password(which: str) -> str:
+    """Return the question for the present or the new password."""
+    return f"Your {which} password (an empty line changes nothing):"
+
+
+def protected(name: str) -> str:
+    """Return the answer to a password that was set."""
+    return f"From now on every login as {name} needs this password."
 
 
 def book(names: Sequence[str], hint: str = "") -> str:

@@ -57,6 +57,14 @@ def test_the_shipped_migrations_are_numbered_without_gaps() -> None:
     assert versions
 
 
+KNOWN = len(migrations.load())
+
+
+def next_file(schema: Path, name: str, behind: int) -> Path:
+    """Return the file of a migration so many behind those that there are."""
+    return schema / f"{KNOWN + behind:04}_{name}.sql"
+
+
 @pytest.mark.parametrize(
     ("names", "wrong"),
     [
@@ -79,7 +87,9 @@ def test_a_file_out_of_the_row_is_a_mistake_of_the_programmer(
 
 def test_files_that_are_no_sql_are_left_alone(schema: Path) -> None:
     (schema / "README.md").touch()
-    assert [migration.version for migration in migrations.load(schema)] == [1, 2]
+    assert [migration.version for migration in migrations.load(schema)] == list(
+        range(1, KNOWN + 1)
+    )
 
 
 # Up to date --------------------------------------------------------------------------
@@ -94,7 +104,7 @@ def test_an_older_database_gets_what_it_lacks_and_keeps_the_rest(
             "INSERT INTO users (key, name, first_seen, last_seen)"
             " VALUES ('bob', 'Bob', 0, 0)"
         )
-    (schema / "0003_color.sql").write_text(
+    next_file(schema, "color", 1).write_text(
         "-- A comment; with a semicolon.\n"
         "ALTER TABLE users ADD color TEXT NOT NULL DEFAULT 'a;b';\n"
         "CREATE TRIGGER one AFTER INSERT ON users BEGIN\n"
@@ -103,20 +113,20 @@ def test_an_older_database_gets_what_it_lacks_and_keeps_the_rest(
         "END;\n"
         "-- The end\n"
     )
-    (schema / "0004_index.sql").write_text("CREATE INDEX colors ON users (color)")
+    next_file(schema, "index", 2).write_text("CREATE INDEX colors ON users (color)")
     assert opened(path, schema).users == 1
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT name, color FROM users").fetchall() == [
             ("Bob", "a;b")
         ]
-        assert connection.execute("PRAGMA user_version").fetchone() == (4,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (KNOWN + 2,)
 
 
 def test_an_upgraded_database_is_the_same_as_a_new_one(
     path: Path, schema: Path, tmp_path: Path
 ) -> None:
     opened(path, schema)
-    (schema / "0003_more.sql").write_text("CREATE TABLE more (x TEXT) STRICT;")
+    next_file(schema, "more", 1).write_text("CREATE TABLE more (x TEXT) STRICT;")
     opened(path, schema)
     new = tmp_path / "new.db"
     opened(new, schema)
@@ -144,23 +154,23 @@ def test_a_failing_migration_leaves_nothing_behind(
 ) -> None:
     opened(path, schema)
     before = dump(path)
-    (schema / "0003_broken.sql").write_text(
+    next_file(schema, "broken", 1).write_text(
         f"CREATE TABLE more (x TEXT);\nDROP TABLE queue_shares;\n{last}"
     )
     assert f"{path} could not be opened" in refusal(path, schema)
     assert dump(path) == before
-    (schema / "0003_broken.sql").unlink()
+    next_file(schema, "broken", 1).unlink()
     assert opened(path, schema).users == 0
 
 
 def test_the_migrations_before_a_failing_one_hold(path: Path, schema: Path) -> None:
-    (schema / "0003_good.sql").write_text("CREATE TABLE more (x TEXT);")
-    (schema / "0004_broken.sql").write_text("DROP TABLE more; nonsense;")
+    next_file(schema, "good", 1).write_text("CREATE TABLE more (x TEXT);")
+    next_file(schema, "broken", 2).write_text("DROP TABLE more; nonsense;")
     refusal(path, schema)
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (KNOWN + 1,)
         assert connection.execute("SELECT * FROM more").fetchall() == []
-    (schema / "0004_broken.sql").write_text("DROP TABLE more;")
+    next_file(schema, "broken", 2).write_text("DROP TABLE more;")
     assert opened(path, schema).users == 0
 
 

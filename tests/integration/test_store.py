@@ -86,7 +86,14 @@ async def test_messages_and_figures_outlive_the_process(make_store: MakeStore) -
     again = make_store()
     found = await again.find_user("bob")
     assert found == User(
-        bob.id, "bob", "bob", 3, 11, sent[0].position, sent[-1].position
+        bob.id,
+        "bob",
+        "bob",
+        3,
+        11,
+        sent[0].position,
+        sent[-1].position,
+        "127.0.0.1",
     )
     assert await again.find_share(bob.id, "alice") == Amount(3, 11)
     assert await again.page(bob.id, "bob", 0, 1 << 20) == sent

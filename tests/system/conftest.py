@@ -32,6 +32,7 @@ PACKAGES: Final = {
     "bash": "bash",
     "busybox": "busybox",
     "curl": "curl",
+    "fail2ban-regex": "fail2ban",
     "nc.openbsd": "netcat-openbsd",
     "nc.traditional": "netcat-traditional",
     "ncat": "ncat",

@@ -36,6 +36,7 @@ SAID = [
         objects.welcome(
             "Alice",
             new=True,
+            is_open=False,
             users=["Alice", "bob"],
             more_users=3,
             online=["bob"],

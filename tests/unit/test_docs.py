@@ -105,7 +105,6 @@ def test_the_protocol_lists_every_request_with_its_fields() -> None:
     documented = fields_by_type("requests")
     # Kept for later: it may be sent, and cannot be required.
     documented["login"].remove("device")
-    documented["login"].remove("password")
     assert {kind: set(fields) for kind, fields in documented.items()} == {
         kind: set(known) for kind, (_, known) in objects._PARSERS.items()
     }
@@ -118,6 +117,7 @@ SAID: Final = {
         objects.welcome(
             "alice",
             new=False,
+            is_open=False,
             users=(),
             more_users=0,
             online=(),
@@ -130,6 +130,7 @@ SAID: Final = {
     "error": [objects.error(Refusal("not-utf8"), "id", "bob")],
     "names": [objects.names("who", (), 0), objects.names("users", (), 0)],
     "notice": [objects.notice("")],
+    "password_set": [objects.password_set()],
     "pong": [objects.pong()],
     "goodbye": [objects.goodbye()],
 }
@@ -188,7 +189,8 @@ def options_table() -> str:
         if name.startswith("opt_")
     }
     port = (DEFAULT_PORT, methods.pop("port")[1])
-    rows = {"port": port, **parameters, **methods}
+    flags = {name: ("", meaning) for name, _, meaning in Options.optFlags}
+    rows = {"port": port, **parameters, **flags, **methods}
     lines = [
         f"| `--{name}` | {f'`{default}`' if default else ''} | {meaning} |"
         for name, (default, meaning) in rows.items()

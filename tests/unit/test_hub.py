@@ -71,7 +71,7 @@ def messages(client: Client) -> list[str]:
 
 def greeting(client: Client) -> list[str]:
     """Return what a login shows after the four lines that it always does."""
-    return client.lines()[4:]
+    return client.lines()[5:]
 
 
 # Presence ---------------------------------------------------------------------------

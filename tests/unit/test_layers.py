@@ -30,8 +30,10 @@ LAYERS: Final = {
         "chatd.store.records",
         "chatd.store.transactions",
         "chatd.store.migrations",
+        "chatd.store.administration",
         "chatd.store.legacy",
         "chatd.store.opening",
+        "chatd.store.beside",
         "chatd.store.store",
     ],
     "between": [
@@ -40,6 +42,9 @@ LAYERS: Final = {
         "chatd.backlog",
         "chatd.journal",
         "chatd.accounts",
+        "chatd.passwords",
+        "chatd.throttle",
+        "chatd.credentials",
     ],
     "hub": [
         "chatd.hub",
@@ -53,7 +58,9 @@ LAYERS: Final = {
         "chatd.hub.peer",
         "chatd.hub.delivery",
         "chatd.hub.session",
+        "chatd.hub.realm",
         "chatd.hub.hub",
+        "chatd.hub.gate",
     ],
     "server": [
         "chatd.server",
@@ -65,6 +72,7 @@ LAYERS: Final = {
         "chatd.server.outlet",
         "chatd.server.pace",
         "chatd.server.connection",
+        "chatd.server.dialog",
         "chatd.server.speaking",
         "chatd.server.commands",
         "chatd.server.textform",
@@ -102,6 +110,7 @@ LAYERS: Final = {
         "chatd.client.main",
         "chatd.client.__main__",
     ],
+    "control": ["chatd.control", "chatd.control.users", "chatd.control.main"],
 }
 """Every module, in an order in which each imports only those before it."""
 
@@ -116,6 +125,7 @@ MAY_KNOW: Final = {
     "server": {"package", "wire", "between", "hub", "server"},
     "outside": {"package", "time", "store", "between", "hub", "server", "outside"},
     "client": {"package", "time", "wire", "store", "client"},
+    "control": {"package", "wire", "store", "between", "control"},
 }
 
 HUB_KNOWS_OF_THE_WIRE: Final = {

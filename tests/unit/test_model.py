@@ -72,6 +72,7 @@ NO_ANSWERS = (
     "Client book => ",
     "Users online => ",
     "Type <target>",
+    "Anybody can log in as ",
     "You have ",
     "Your ",
     "Every message is answered.",

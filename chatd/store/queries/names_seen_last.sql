@@ -1,4 +1,5 @@
 SELECT name, key
 FROM users
+WHERE id NOT IN (SELECT id FROM removed_users)
 ORDER BY last_seen DESC
 LIMIT ?

@@ -1,0 +1,2 @@
+DELETE FROM queue_shares
+WHERE target = ?

@@ -1,0 +1,2 @@
+INSERT INTO account_changes (user, change)
+VALUES (?, ?)

@@ -1,0 +1,2 @@
+INSERT INTO removed_users (id)
+VALUES (?)

@@ -1,0 +1,3 @@
+UPDATE users
+SET disabled = ?
+WHERE id = ?

@@ -1,0 +1,458 @@
+"""Who gets in, under which name, and what is asked of them."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from memory import Client, MemoryServer, MemoryStore
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+
+from chatd.credentials import Policy
+from chatd.hub.gate import TOLD_OF_PASSWORD
+from chatd.store import administration
+from chatd.throttle import FREE, LONGEST_BY_NAME
+from chatd.wire.answers import ANSWERS
+
+PROMPT = "Enter your username: "
+ASKED = "Password: "
+GOOD = "correct horse battery"
+OTHER = "another horse battery"
+WRONG = ANSWERS["wrong-password"].text
+AWAY = "192.0.2.1"
+
+
+def protect(server: MemoryServer, name: str, password: str = GOOD) -> None:
+    """Register a name with a password, as from this machine."""
+    client = server.log_in(name)
+    client.send("/password", password, password)
+    assert "From now on every login" in client.received()
+    client.send("/quit")
+    client.received()
+    server.end_hold()
+
+
+def greeted(client: Client) -> bool:
+    return "Welcome, " in client.received()
+
+
+def log_in(client: Client, name: str, password: str) -> str:
+    client.send(name, password)
+    return client.received()
+
+
+def program(server: MemoryServer, host: str = "127.0.0.1") -> Client:
+    client = server.connect(host)
+    client.send("/json")
+    client.received()
+    return client
+
+
+def answer(client: Client, **request: Any) -> dict[str, Any]:
+    client.send(json.dumps(request))
+    found: dict[str, Any] = json.loads(client.lines()[0])
+    return found
+
+
+# Passwords of names ------------------------------------------------------------------
+
+
+def test_a_name_with_a_password_is_not_entered_without_it() -> None:
+    server = MemoryServer()
+    protect(server, "alice")
+    client = server.connect()
+    assert log_in(client, "alice", OTHER) == f"{PROMPT}{ASKED}{WRONG}\n{PROMPT}"
+    assert "Welcome, alice." in log_in(client, "ALICE", GOOD)
+
+
+def test_a_queue_is_read_only_with_the_password() -> None:
+    server = MemoryServer()
+    protect(server, "alice")
+    bob = server.log_in("bob")
+    bob.send("alice-secret")
+    server.end_hold()
+    thief = server.connect()
+    assert "secret" not in log_in(thief, "alice", OTHER)
+    assert "bob: secret" in log_in(server.connect(), "alice", GOOD)
+
+
+def test_whoever_waits_for_a_password_is_not_logged_in_yet() -> None:
+    server = MemoryServer()
+    protect(server, "alice")
+    waiting = server.connect()
+    waiting.send("alice")
+    bob = server.log_in("bob")
+    bob.send("alice-Hi", "/who")
+    server.end_hold()
+    said = bob.received()
+    assert "User 'alice' is offline. Message stored." in said
+    assert "Users online => (nobody)" in said
+
+
+def test_the_logins_of_a_week_say_when_and_from_where_the_password_was_set() -> None:
+    server = MemoryServer()
+    protect(server, "alice")
+    said = log_in(server.connect(), "alice", GOOD)
+    assert re.search(
+        r"^alice got a password on \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC,"
+        r" from 127\.0\.0\.1\. If that was not you, ask the administrator\.$",
+        said,
+        re.M,
+    )
+    assert "Anybody can log in as alice" not in said
+    server.jump = TOLD_OF_PASSWORD // 1000 + 60
+    assert "got a password" not in log_in(server.connect(), "alice", GOOD)
+
+
+def test_another_password_does_not_change_what_is_said_of_the_first() -> None:
+    server = MemoryServer()
+    protect(server, "alice")
+
+    def told(password: str) -> list[str]:
+        said = log_in(server.connect(), "alice", password).splitlines()
+        return [line for line in said if "got a password on" in line]
+
+    first = told(GOOD)
+    server.jump = 3600
+    client = server.connect()
+    log_in(client, "alice", GOOD)
+    client.send("/password", GOOD, OTHER, OTHER)
+    assert "From now on every login" in client.received()
+    assert told(OTHER) == first
+
+
+def test_a_password_is_kept_as_a_hash_only() -> None:
+    server = MemoryServer()
+    protect(server, "alice")
+    dump = "\n".join(server.store.connection.iterdump())
+    assert "$argon2id$" in dump
+    assert GOOD not in dump
+
+
+def test_a_telnet_that_negotiates_shows_nothing_of_a_password() -> None:
+    will_echo, wont_echo = b"\xff\xfb\x01", b"\xff\xfc\x01"
+    server = MemoryServer()
+    client = server.connect()
+
+    def said(data: bytes) -> bytes:
+        before = len(client.transport.received)
+        client.send_bytes(data)
+        return client.transport.received[before:]
+
+    # As PuTTY opens: it offers its terminal's type.
+    assert said(b"\xff\xfb\x18") == b"\xff\xfe\x18"
+    said(b"alice\n")
+    question = b"Your new password (an empty line changes nothing):\n"
+    assert said(b"/password\n") == question + will_echo
+    assert said(b"\xff\xfd\x01") == b""  # DO ECHO: it agrees
+    again = b"The same again:\n"
+    assert said(f"{GOOD}\r\n".encode()) == wont_echo + b"\n" + again + will_echo
+    assert said(f"{GOOD}\r\n".encode()).startswith(wont_echo + b"\nFrom now on")
+    said(b"/quit\r\n")
+    server.end_hold()
+
+    client = server.connect()
+    said(b"\xff\xfb\x18")
+    assert said(b"alice\r\n") == ASKED.encode() + will_echo
+    assert said(f"{GOOD}\r\n".encode()).startswith(wont_echo + b"\nWelcome, alice.")
+
+
+def test_answers_that_are_sent_before_the_questions_are_taken_for_answers() -> None:
+    server = MemoryServer()
+    client = server.log_in("alice")
+    server.store.slow = server.store.slow_reads = True
+    client.send("/password", GOOD, GOOD, "alice-Hi")
+    for _ in range(4):
+        server.store.answer_reads()
+        server.settle()
+        server.store.catch_up()
+        server.settle()
+    assert client.lines() == [
+        "Your new password (an empty line changes nothing):",
+        "The same again:",
+        "From now on every login as alice needs this password.",
+        "alice: Hi",
+    ]
+
+
+def test_a_terminal_that_does_not_speak_telnet_is_sent_no_garbage() -> None:
+    server = MemoryServer()
+    protect(server, "alice")
+    client = server.connect()
+    log_in(client, "alice", GOOD)
+    assert b"\xff" not in client.transport.received
+
+
+# Where others can read ----------------------------------------------------------------
+
+
+def test_no_password_is_asked_for_where_others_could_read_it() -> None:
+    server = MemoryServer()
+    protect(server, "alice")
+    client = server.connect(AWAY)
+    client.send("alice")
+    refusal = ANSWERS["not-private"].text.format(name="alice")
+    assert client.received() == f"{PROMPT}{refusal}\n{PROMPT}"
+
+
+def test_a_password_that_came_where_others_could_read_it_is_not_taken() -> None:
+    server = MemoryServer()
+    protect(server, "alice")
+    client = program(server, AWAY)
+    said = answer(client, type="login", user="alice", password=GOOD)
+    assert said["code"] == "not-private"
+
+
+def test_none_is_set_there_either() -> None:
+    server = MemoryServer()
+    client = server.connect(AWAY)
+    client.send("alice")
+    assert (
+        "Anybody can log in as alice; /password protects the name, over TLS or on the"
+        " server itself." in client.received()
+    )
+    client.send("/password")
+    assert client.received() == ANSWERS["not-private"].text.format(name="alice") + "\n"
+    client.send("alice-still here")
+    assert client.received() == "alice: still here\n"
+
+
+def test_the_administrator_can_allow_it() -> None:
+    server = MemoryServer(policy=Policy(plaintext_passwords=True))
+    client = server.connect(AWAY)
+    client.send("alice", "/password", GOOD, GOOD, "/quit")
+    assert "From now on every login as alice" in client.received()
+    assert "Welcome, alice." in log_in(server.connect(AWAY), "alice", GOOD)
+
+
+# What the administrator has chosen ----------------------------------------------------
+
+
+def closed(**users: str | None) -> MemoryServer:
+    from chatd.passwords import encode
+
+    store = MemoryStore()
+    for name, password in users.items():
+        encoded = None if password is None else encode(password)
+        administration.add_user(store.connection, name, name, encoded, 0)
+    store = MemoryStore(store.connection)
+    return MemoryServer(store=store, policy=Policy(registration=False))
+
+
+def test_a_closed_daemon_knows_its_users_and_registers_no_other() -> None:
+    server = closed(alice=GOOD, bob=None)
+    assert "Welcome, alice." in log_in(server.connect(), "alice", GOOD)
+    assert "Welcome, bob." in log_in(server.connect(), "bob", "bob-Hi")
+    said = log_in(server.connect(), "carol", GOOD)
+    assert said == f"{PROMPT}{ASKED}{WRONG}\n{PROMPT}"
+    assert server.store.users == 2
+
+
+def test_a_closed_daemon_answers_for_an_unknown_name_as_for_a_wrong_password() -> None:
+    server = closed(alice=GOOD)
+    known, unknown = (
+        log_in(server.connect(), name, OTHER) for name in ("alice", "carol")
+    )
+    assert known == unknown
+    programs = [
+        answer(program(server), type="login", user=name, password=OTHER)
+        for name in ("alice", "carol")
+    ]
+    assert programs[0] == programs[1]
+    needed = [
+        answer(program(server), type="login", user=name) for name in ("alice", "carol")
+    ]
+    assert [each["code"] for each in needed] == ["password-needed"] * 2
+    away = [
+        answer(program(server, AWAY), type="login", user=name)
+        for name in ("alice", "carol")
+    ]
+    assert [each["code"] for each in away] == ["not-private"] * 2
+
+
+def test_where_passwords_are_required_a_new_name_gets_the_one_it_comes_with() -> None:
+    server = MemoryServer(policy=Policy(require_password=True))
+    said = log_in(server.connect(), "alice", "too short")
+    assert "A password has 15 to 128 characters" in said
+    assert "You are new here." in log_in(server.connect(), "alice", GOOD)
+    assert WRONG in log_in(server.connect(), "alice", OTHER)
+    said = log_in(server.connect(), "alice", GOOD)
+    assert "Welcome, alice.\n" in said
+    assert "Anybody can log in" not in said
+
+
+def test_where_passwords_are_required_an_open_name_is_not_entered() -> None:
+    store = MemoryServer().store
+    administration.add_user(store.connection, "alice", "alice", None, 0)
+    server = MemoryServer(store=store, policy=Policy(require_password=True))
+    assert WRONG in log_in(server.connect(), "alice", GOOD)
+    assert answer(program(server), type="login", user="alice")["code"] == (
+        "password-needed"
+    )
+
+
+def test_another_list_of_passwords_takes_the_place_of_ours() -> None:
+    theirs = InMemoryUsernamePasswordDatabaseDontUse(alice=GOOD.encode())
+    server = MemoryServer(checkers=(theirs,))
+    assert WRONG in log_in(server.connect(), "alice", OTHER)
+    assert WRONG in log_in(server.connect(), "carol", GOOD)
+    client = server.connect()
+    said = log_in(client, "alice", GOOD)
+    assert "Welcome, alice. You are new here." in said
+    assert "Anybody can log in" not in said
+    client.send("/password")
+    assert client.received() == ANSWERS["passwords-elsewhere"].text + "\n"
+
+
+# Guessing -----------------------------------------------------------------------------
+
+
+def guess(server: MemoryServer, host: str, name: str = "alice") -> Client:
+    client = server.connect(host)
+    client.send(name, OTHER)
+    return client
+
+
+def open_network() -> MemoryServer:
+    server = MemoryServer(policy=Policy(plaintext_passwords=True))
+    protect(server, "alice")
+    return server
+
+
+def test_whoever_guesses_from_one_address_waits_longer_each_time() -> None:
+    server = open_network()
+    for number in range(FREE):
+        # Another name each time: what is counted is where they come from.
+        protect(server, f"user{number}")
+        assert WRONG in guess(server, AWAY, f"user{number}").received()
+    fourth, fifth = guess(server, AWAY), guess(server, AWAY)
+    assert WRONG not in fourth.received()
+    server.clock.advance(1)
+    server.settle()
+    assert WRONG in fourth.received()
+    assert WRONG not in fifth.received()
+    server.clock.advance(1)
+    server.settle()
+    assert WRONG in fifth.received()
+
+
+def test_whoever_guesses_from_many_addresses_waits_too() -> None:
+    server = open_network()
+    for number in range(FREE):
+        assert WRONG in guess(server, f"192.0.2.{number}").received()
+    late = guess(server, "192.0.2.77")
+    assert WRONG not in late.received()
+    server.clock.advance(1)
+    server.settle()
+    assert WRONG in late.received()
+
+
+def test_nobody_is_locked_out_by_those_who_guess() -> None:
+    server = open_network()
+    for number in range(40):
+        guess(server, f"192.0.2.{number}")
+    # From where the last login came: at once.
+    assert "Welcome, alice." in log_in(server.connect(), "alice", GOOD)
+    for number in range(40):
+        guess(server, f"198.51.100.{number}")
+    elsewhere = server.connect("203.0.113.9")
+    elsewhere.send("alice", GOOD)
+    server.clock.advance(LONGEST_BY_NAME)
+    server.settle()
+    assert greeted(elsewhere)
+
+
+def test_a_connection_is_closed_after_ten_wrong_passwords() -> None:
+    server = open_network()
+    client = server.connect()
+    said = ""
+    for attempt in range(10):
+        client.send("alice", OTHER)
+        while said.count(WRONG) <= attempt:
+            server.wait(0.5)
+            said += client.received()
+    assert said.endswith("Too many refused names (10). Please connect again.\n")
+    assert client.transport.write_closed
+
+
+# What an administrator changes --------------------------------------------------------
+
+
+@pytest.mark.parametrize("send_only", [False, True])
+def test_who_is_disabled_is_disconnected_and_stays_out(send_only: bool) -> None:
+    server = MemoryServer()
+    client = server.connect()
+    client.send("/send-only alice" if send_only else "alice")
+    assert greeted(client)
+    administration.set_disabled(server.store.connection, "alice", disabled=True)
+    user = server.store.connection.execute("SELECT id FROM users").fetchone()[0]
+    server.hub.account_changed(user, removed=False)
+    closed = ANSWERS["account-closed"].text
+    assert client.received() == f"{closed}\n"
+    assert client.transport.write_closed
+    again = server.connect()
+    again.send("alice")
+    assert again.received() == f"{PROMPT}{closed}\n{PROMPT}"
+    assert answer(program(server), type="login", user="alice")["code"] == (
+        "account-closed"
+    )
+    administration.set_disabled(server.store.connection, "alice", disabled=False)
+    again.send("alice")
+    assert greeted(again)
+
+
+def test_what_somebody_sent_before_they_were_disabled_is_safe() -> None:
+    server = MemoryServer()
+    bob = server.log_in("bob")
+    alice = server.log_in("alice")
+    bob.vanish()
+    alice.send("bob-Hi")
+    user = server.store.connection.execute(
+        "SELECT id FROM users WHERE key = 'alice'"
+    ).fetchone()[0]
+    server.hub.account_changed(user, removed=False)
+    server.end_hold()
+    assert server.store.queued("bob") == ["Hi"]
+
+
+def test_a_removed_name_is_free_and_what_waited_is_gone() -> None:
+    server = MemoryServer()
+    alice = server.log_in("alice")
+    bob = server.log_in("bob")
+    alice.vanish()
+    bob.send("alice-old")
+    server.end_hold()
+    bob.received()
+    connection = server.store.connection
+    user = connection.execute("SELECT id FROM users WHERE key = 'alice'").fetchone()[0]
+    assert administration.remove_user(connection, "alice") == 1
+    server.hub.account_changed(user, removed=True)
+    bob.send("alice-Hi", "/users")
+    assert bob.lines() == ["User 'alice' not found.", "Client book => bob"]
+    newcomer = server.connect()
+    newcomer.send("alice")
+    said = newcomer.received()
+    assert "Welcome, alice. You are new here." in said
+    assert "offline message" not in said
+    bob.send("alice-new")
+    assert newcomer.received() == "bob: new\n"
+
+
+def test_a_removed_user_is_disconnected_and_what_comes_meanwhile_harms_nobody() -> None:
+    server = MemoryServer()
+    alice, bob = server.log_in("alice"), server.log_in("bob")
+    connection = server.store.connection
+    user = connection.execute("SELECT id FROM users WHERE key = 'alice'").fetchone()[0]
+    administration.remove_user(connection, "alice")
+    # The daemon has not seen it yet.
+    bob.send("alice-one")
+    server.end_hold()
+    assert alice.received() == "bob: one\n"
+    alice.transport.reading = False
+    bob.send("alice-two", "/confirm on", "bob-me")
+    server.end_hold()
+    assert "Delivered to bob." in bob.received()
+    server.hub.account_changed(user, removed=True)
+    server.end_hold()
+    bob.send("bob-still fine")
+    assert "bob: still fine" in bob.received()
