@@ -5,7 +5,8 @@ yet is registered by its first login.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from ipaddress import IPv6Network
+from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -16,6 +17,9 @@ from chatd.limits import HourlyTally, Limits, Tally
 from chatd.store.records import Arrival, StoreFailure, User
 from chatd.wire.answers import Refusal
 from chatd.wire.names import Name
+
+IPV6_PREFIX: Final = 64
+"""How many bits of an IPv6 address count: whoever has one has all that share them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,9 @@ class Origin:
     @property
     def network(self) -> str:
         """What stands for this origin where something is counted by address."""
-        return self.host
+        if ":" not in self.host:
+            return self.host
+        return str(IPv6Network((self.host, IPV6_PREFIX), strict=False))
 
     def __str__(self) -> str:
         if self.port is None:
@@ -103,7 +109,7 @@ class Accounts:
         user = known or await self._users.find_user(name.key)
         if user is None:
             self._check_new_names(origin)
-            self._registering.add(origin.host)
+            self._registering.add(origin.network)
         arrival = Arrival(
             name.key, name.shown, origin.host, origin.port, self._now(), password
         )
@@ -113,10 +119,10 @@ class Accounts:
             admitted = None
         finally:
             if user is None:
-                self._registering.remove(origin.host)
+                self._registering.remove(origin.network)
         if admitted is not None:
             if admitted[1] and not origin.exempt:
-                self._new_names.add(origin.host, self._clock.seconds())
+                self._new_names.add(origin.network, self._clock.seconds())
         elif user is None:
             raise Refusal("not-registered", name=name.shown, reason="disk full")
         else:
@@ -138,7 +144,9 @@ class Accounts:
         self._register.depart(user, self._now())
 
     def _check_new_names(self, origin: Origin) -> None:
+        if origin.exempt:
+            return
         limit = self._limits.new_names
-        count = self._new_names.count(origin.host, self._clock.seconds())
-        if not origin.exempt and count + self._registering[origin.host] >= limit:
+        count = self._new_names.count(origin.network, self._clock.seconds())
+        if count + self._registering[origin.network] >= limit:
             raise Refusal("too-many-names", limit=limit)

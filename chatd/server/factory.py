@@ -74,7 +74,7 @@ class ChatFactory(Factory):
         if refusal is None:
             self._connections[connection] = None
             if not connection.origin.exempt:
-                self._by_address.add(connection.origin.host)
+                self._by_address.add(connection.origin.network)
             return Greeting(connection)
         self._refused[connection] = None
         connection.log_refusal(refusal)
@@ -92,7 +92,7 @@ class ChatFactory(Factory):
         else:
             del self._connections[connection]
             if not connection.origin.exempt:
-                self._by_address.remove(connection.origin.host)
+                self._by_address.remove(connection.origin.network)
         if not self._connections and not self._refused:
             empty, self._empty = self._empty, []
             for each in empty:
@@ -135,6 +135,6 @@ class ChatFactory(Factory):
                 "too-many-connections", limit=limits.connections, scope="in all"
             )
         most = limits.connections_by_address
-        if not origin.exempt and self._by_address[origin.host] >= most:
+        if not origin.exempt and self._by_address[origin.network] >= most:
             return Refusal("too-many-connections", limit=most, scope="from one address")
         return None

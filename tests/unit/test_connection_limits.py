@@ -146,6 +146,22 @@ def test_an_address_counts_as_one_however_it_is_written(
         assert "1 from one address" in server.connect(other).received()
 
 
+def test_ipv6_addresses_of_one_network_count_as_one() -> None:
+    server = MemoryServer(Limits(connections_by_address=2))
+    first = server.connect("2001:db8:0:1::1")
+    server.connect("2001:db8:0:1:ffff:ffff:ffff:ffff")
+    assert "2 from one address" in server.connect("2001:db8:0:1::2").received()
+    assert server.connect("2001:db8:0:2::1").received() == PROMPT
+    first.vanish()
+    assert server.connect("2001:db8:0:1::3").received() == PROMPT
+
+
+def test_ipv4_addresses_count_each_for_itself() -> None:
+    server = MemoryServer(Limits(connections_by_address=1))
+    for last in range(5):
+        assert server.connect(f"192.0.2.{last}").received() == PROMPT
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"])
 def test_this_machines_own_connections_are_not_counted_by_address(host: str) -> None:
     server = MemoryServer(Limits(connections_by_address=1))
@@ -487,6 +503,29 @@ def test_new_names_from_one_address_are_limited_by_the_hour() -> None:
     assert registers(server, "e", "192.0.2.2") == "Welcome, e. You are new here."
     server.clock.advance(HOUR)
     assert registers(server, "d") == "Welcome, d. You are new here."
+
+
+def test_new_names_from_one_ipv6_network_are_limited_together() -> None:
+    server = MemoryServer(Limits(new_names=3))
+    for last, name in enumerate("abc"):
+        answer = registers(server, name, f"2001:db8:0:1::{last}")
+        assert answer == f"Welcome, {name}. You are new here."
+    assert registers(server, "d", "2001:db8:0:1::ffff") == TOO_MANY_NAMES
+    assert "Welcome, d." in registers(server, "d", "2001:db8:0:2::1")
+
+
+def test_new_names_of_one_ipv6_network_at_the_same_moment_count_together() -> None:
+    server = MemoryServer(Limits(new_names=3))
+    server.store.slow = True
+    clients = [server.connect(f"2001:db8::{number}") for number in range(10)]
+    for number, client in enumerate(clients):
+        client.received()
+        client.send(f"u{number}")
+    server.store.slow = False
+    server.store.catch_up()
+    server.settle()
+    answers = [client.lines()[0] for client in clients]
+    assert answers.count(TOO_MANY_NAMES) == 7
 
 
 def test_a_program_is_told_that_it_has_too_many_new_names() -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 
 import chatd
+from chatd import accounts
 from chatd.hub import delivery, hub, recent
 from chatd.limits import GIB, KIB, MIB, Limits
 from chatd.listening import DEFAULT_PORT
@@ -259,6 +260,7 @@ PROTOCOL_FIGURES: Final[list[tuple[object, object, str]]] = [
     (LIMITS.pending_bytes, MIB, "or 1 MiB of them, wait for the disk"),
     (LIMITS.unread_answers, 256 * KIB, "more than 256 KiB of its answers"),
     (LIMITS.all_pending_bytes, 64 * MIB, "have 64 MiB waiting for the disk"),
+    (accounts.IPV6_PREFIX, 64, "IPv6 addresses that share their first 64 bits"),
 ]
 ARCHITECTURE_FIGURES: Final[list[tuple[object, object, str]]] = [
     (LIMITS.line, 16 * KIB, "16 KiB (text)"),
