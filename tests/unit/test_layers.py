@@ -21,6 +21,7 @@ LAYERS: Final = {
         "chatd.wire.display",
         "chatd.wire.names",
         "chatd.wire.telnet",
+        "chatd.wire.proxy",
         "chatd.wire.message",
         "chatd.wire.text",
         "chatd.wire.objects",
