@@ -15,6 +15,9 @@ from chatd.wire.names import BadName, Name, parse_name
 UNREAD_BYTES: Final = 16 * 1024
 """Bytes that somebody not logged in may leave unread before being read no further."""
 
+PROXY_LINE: Final = "\0"
+"""The third line of a PROXY header of version 2; its fourth could be a name."""
+
 HELP: Final = (
     "Enter a name to log in; one that nobody has yet is registered by that.",
     "  /send-only <name>   log in to send only: no messages, no lists",
@@ -40,6 +43,9 @@ class Greeting:
         first, self._first = self._first, False
         if self._claimed is not None:
             return self._take_password(*self._claimed, line)
+        if line == PROXY_LINE:
+            self._connection.dismiss(Refusal("not-http"))
+            return None
         word, _, rest = line.partition(" ")
         if first and word == "/json":
             self._connection.become(ObjectForm(self._connection))
