@@ -16,10 +16,15 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
+from chatd.server.factory import ChatFactory
 from chatd.server.gauges import CiphertextCounters
+from chatd.server.proxied import LOOPBACK, Networks, ProxyFactory
 
 DEFAULT_PORT: Final = "5555"
 BACKLOG: Final = 511
+
+# Transports that are the socket's own, which a connection can take over.
+_MAY_BE_PROXIED: Final = ("tcp", "tcp6", "unix", "systemd")
 
 _NO_IPV6: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 
@@ -63,6 +68,25 @@ class IPv6OnlyEndpoint:
         return done
 
 
+@implementer(IStreamServerEndpoint)
+class ProxiedEndpoint:
+    """An endpoint to which proxies connect, and say for whom.
+
+    In place of Twisted's own ``haproxy:``, which makes the connection before the header
+    has come, takes anything for an address, waits for ever, and loses half-closes.
+    """
+
+    def __init__(self, endpoint: IStreamServerEndpoint, trusted: Networks) -> None:
+        self._endpoint = endpoint
+        self._trusted = trusted
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803
+        """Listen (`IStreamServerEndpoint`)."""
+        assert isinstance(protocolFactory, ChatFactory)
+        factory = ProxyFactory(protocolFactory, self._trusted)
+        return self._endpoint.listen(factory)
+
+
 class _CountingTLS:
     """A reactor, for endpoints, that counts what TLS connections write to TCP."""
 
@@ -97,13 +121,29 @@ class _CountingTLS:
         )
 
 
-def endpoints(reactor: object, description: str) -> list[IStreamServerEndpoint]:
+def is_proxied(description: str) -> bool:
+    """Whether a ``--port`` is one for proxies."""
+    return _kind(description) == "haproxy"
+
+
+def endpoints(
+    reactor: object, description: str, trusted: Networks = LOOPBACK
+) -> list[IStreamServerEndpoint]:
     """Return what a ``--port`` stands for.
 
     A number is that TCP port on 0.0.0.0 and [::]; anything else is an endpoint
-    description as Twisted knows them. Raises `ValueError` in words for the
+    description as Twisted knows them, but for ``haproxy:``, where proxies are trusted
+    that connect from the networks given. Raises `ValueError` in words for the
     administrator.
     """
+    if is_proxied(description):
+        behind = description.partition(":")[2]
+        if not behind.isdigit() and _kind(behind) not in _MAY_BE_PROXIED:
+            raise ValueError(
+                f"'{description}' is no port: behind haproxy: stands a number,"
+                " tcp:, tcp6:, unix: or systemd:"
+            )
+        return [ProxiedEndpoint(each, trusted) for each in endpoints(reactor, behind)]
     if description.isascii() and description.isdigit():
         port = int(description)
         if port > 65535:
@@ -126,3 +166,7 @@ def endpoints(reactor: object, description: str) -> list[IStreamServerEndpoint]:
             f"'{description}' is no port: {error}"
             " (give a number, or an endpoint such as tcp:5555:interface=127.0.0.1)"
         ) from None
+
+
+def _kind(description: str) -> str:
+    return description.partition(":")[0].lower()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -13,7 +14,8 @@ from twisted.python import usage
 from chatd.clock import run_evenly
 from chatd.credentials import Policy
 from chatd.limits import GIB, KIB, MIB, Limits
-from chatd.listening import DEFAULT_PORT, endpoints
+from chatd.listening import DEFAULT_PORT, endpoints, is_proxied
+from chatd.server.proxied import LOOPBACK
 from chatd.service import ChatService
 
 _UNITS: Final = {"": 1, "K": KIB, "M": MIB, "G": GIB}
@@ -43,6 +45,16 @@ def period(text: str) -> float:
     if not match or not int(match[1]):
         raise ValueError("give a time such as 365d, 12h or 90m")
     return float(int(match[1]) * _PERIODS[match[2]])
+
+
+def network(text: str) -> IPv4Network | IPv6Network:
+    """Return the network of an address, or one given with the length of its prefix."""
+    try:
+        return ip_network(text.strip())
+    except ValueError as error:
+        raise ValueError(
+            f"{error} (give an address or a network, such as 10.0.0.0/8)"
+        ) from None
 
 
 def _parameter(
@@ -110,6 +122,7 @@ class Options(usage.Options, strcred.AuthOptionMixin):
     def __init__(self) -> None:
         super().__init__()
         self["port"] = []
+        self["trusted-proxy"] = []
 
     def parseOptions(self, options: Any = None) -> None:
         """Take the command line. Raises `SystemExit`, in one line, for a mistake.
@@ -138,6 +151,16 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         """
         super().opt_auth(description)
 
+    def opt_trusted_proxy(self, address: str) -> None:
+        """Believe the proxies of this address or network; may be given several times.
+
+        It is about haproxy: ports. Without any, those on this machine are trusted.
+        """
+        try:
+            self["trusted-proxy"].append(network(address))
+        except ValueError as error:
+            raise usage.UsageError(f"--trusted-proxy: {error}") from None
+
     def opt_version(self) -> None:
         """Print the version, and exit."""
         from chatd import __version__
@@ -149,6 +172,8 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         """Check what can be checked before the daemon starts."""
         if not self["port"]:
             self["port"] = [DEFAULT_PORT]
+        if self["trusted-proxy"] and not any(map(is_proxied, self["port"])):
+            raise usage.UsageError("--trusted-proxy: no --port is a haproxy: one")
         if not self["db"]:
             raise usage.UsageError("--db: give the path of the database")
         if self["max-message"] > self["max-line"]:
@@ -194,7 +219,9 @@ def makeService(options: Options) -> IService:
         listening = [
             endpoint
             for description in options["port"]
-            for endpoint in endpoints(reactor, description)
+            for endpoint in endpoints(
+                reactor, description, options["trusted-proxy"] or LOOPBACK
+            )
         ]
     except ValueError as error:
         raise SystemExit(f"chatd: --port: {error}") from None

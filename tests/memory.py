@@ -13,6 +13,8 @@ from typing import Any, Generic, TypeVar
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
+from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -222,15 +224,15 @@ class MemoryTransport(StringTransport):
     What is written is handed over at the next turn, as by a real one.
     """
 
-    def __init__(self, clock: Clock, host: str, port: int) -> None:
-        super().__init__(peerAddress=IPv4Address("TCP", host, port))
+    def __init__(self, clock: Clock, peer: IAddress) -> None:
+        super().__init__(peerAddress=peer)
         self.clock = clock
         self.reading = True
         self.received = b""
         self.closed = False
         self.write_closed = False
         self.aborted = False
-        self.protocol: Connection | None = None
+        self.protocol: Any = None
 
     def write(self, data: bytes) -> None:
         if self.closed:
@@ -279,14 +281,21 @@ class MemoryTransport(StringTransport):
 class Client:
     """One connection to a `MemoryServer`, as its user sees it."""
 
-    def __init__(self, server: "MemoryServer", host: str, port: int) -> None:
+    def __init__(
+        self, server: "MemoryServer", factory: Factory, peer: IAddress
+    ) -> None:
         self._server = server
-        self.transport = MemoryTransport(server.clock, host, port)
-        self.protocol = server.factory.buildProtocol(self.transport.getPeer())
-        self.transport.protocol = self.protocol
+        self.transport = MemoryTransport(server.clock, peer)
+        self.transport.protocol = factory.buildProtocol(peer)
         self._seen = 0
         self.protocol.makeConnection(self.transport)
         server.settle()
+
+    @property
+    def protocol(self) -> Connection:
+        """The daemon's end, which another protocol may take over."""
+        protocol: Connection = self.transport.protocol
+        return protocol
 
     def send_bytes(self, data: bytes) -> None:
         """Send bytes in one packet."""
@@ -299,7 +308,10 @@ class Client:
 
     def end_input(self) -> None:
         """Close the sending side, as ``nc -N`` does."""
-        self.protocol.readConnectionLost()
+        if IHalfCloseableProtocol.providedBy(self.protocol):
+            self.protocol.readConnectionLost()
+        else:
+            self.transport.lose()
         self._server.settle()
 
     def vanish(self) -> None:
@@ -433,7 +445,12 @@ class MemoryServer:
 
     def connect(self, host: str = "127.0.0.1") -> Client:
         """Return a new connection; it has been sent the prompt."""
-        return Client(self, host, next(self._ports))
+        peer = IPv4Address("TCP", host, next(self._ports))
+        return Client(self, self.factory, peer)
+
+    def connect_to(self, factory: Factory, peer: IAddress) -> Client:
+        """Return a new connection to another port than the usual one."""
+        return Client(self, factory, peer)
 
     def log_in(self, name: str) -> Client:
         """Return a connection that is logged in, its greeting read."""

@@ -15,7 +15,6 @@ from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
-    IAddress,
     IDelayedCall,
     IHalfCloseableProtocol,
     IReactorTime,
@@ -65,9 +64,6 @@ class Owner(Protocol):
     ticker: Ticker
     traffic: Traffic
 
-    def origin_of(self, peer: IAddress) -> Origin:
-        """Return where a connection comes from."""
-
     def joined(self, connection: "Connection") -> Form:
         """Count a connection in, and return its first form."""
 
@@ -80,18 +76,21 @@ class Connection(LinearLineReceiver):
     """One connection to the daemon.
 
     The form uses `hold` and `release` to be given no further line for a reason, and
-    `hang_up` to end. `origin` is known once the connection is made.
+    `hang_up` to end. `unwelcome` is why it is refused before it says anything.
     """
 
     _log = Logger()
     transport: Transport  # type: ignore[assignment]
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(
+        self, owner: Owner, origin: Origin, unwelcome: Refusal | None = None
+    ) -> None:
         super().__init__()
         self.owner = owner
+        self.origin = origin
+        self.unwelcome = unwelcome
         self.form: Form = Ended()
         self.outlet: Outlet
-        self.origin: Origin
         self.alive = False
         self.closed = False  # the conversation is over, though bytes may still come
         self._peer_ended = False
@@ -114,7 +113,6 @@ class Connection(LinearLineReceiver):
     def connectionMade(self) -> None:
         """Begin (`IProtocol`)."""
         self.alive = True
-        self.origin = self.owner.origin_of(self.transport.getPeer())
         self.outlet = Outlet(
             self.transport,
             self.owner.ticker,

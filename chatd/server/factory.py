@@ -1,7 +1,7 @@
 """The factory: every connection there is, and how many there may be."""
 
-from ipaddress import IPv6Address, ip_address
-from typing import Final
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final, Protocol
 
 from twisted.internet.address import IPv4Address as TCP4Address
 from twisted.internet.address import IPv6Address as TCP6Address
@@ -25,6 +25,13 @@ REFUSED_AT_ONCE: Final = 100
 """How many refused connections may be on their way out; more are cut at once."""
 
 
+class Newcomer(Protocol):
+    """A connection that has not said yet where it comes from."""
+
+    def turn_away(self, refusal: Refusal) -> None:
+        """Have a refused connection take its place."""
+
+
 class ChatFactory(Factory):
     """Makes connections, and counts them.
 
@@ -43,25 +50,30 @@ class ChatFactory(Factory):
         self.traffic = Traffic()
         self._connections: dict[Connection, None] = {}
         self._refused: dict[Connection, None] = {}
+        self._newcomers: dict[Newcomer, None] = {}
         self._by_address = Tally()
         self._stopping = False
         self._empty: list[Deferred[None]] = []
 
     def buildProtocol(self, addr: IAddress | None) -> Connection:
         """Return the protocol of a new connection (`IProtocolFactory`)."""
-        connection = Connection(self)
+        return self.connection_from(self.origin_of(addr))
+
+    def connection_from(
+        self, origin: Origin, unwelcome: Refusal | None = None
+    ) -> Connection:
+        """Return the protocol of a new connection, perhaps of one to be refused."""
+        connection = Connection(self, origin, unwelcome)
         connection.factory = self
         return connection
 
-    def origin_of(self, peer: IAddress) -> Origin:
+    def origin_of(self, peer: IAddress | None) -> Origin:
         """Return where a connection comes from.
 
         Loopback and Unix sockets are exempt from what is counted by address.
         """
         if isinstance(peer, TCP4Address | TCP6Address):
-            address = ip_address(peer.host)
-            if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-                address = address.ipv4_mapped
+            address = without_mapping(ip_address(peer.host))
             local = address.is_loopback
             return Origin(str(address), peer.port, local, local)
         if isinstance(peer, UNIXAddress):
@@ -70,7 +82,7 @@ class ChatFactory(Factory):
 
     def joined(self, connection: Connection) -> Form:
         """Count a connection in; return its greeting, or end it."""
-        refusal = self._refusal(connection.origin)
+        refusal = connection.unwelcome or self._refusal(connection.origin)
         if refusal is None:
             self._connections[connection] = None
             if not connection.origin.exempt:
@@ -93,10 +105,26 @@ class ChatFactory(Factory):
             del self._connections[connection]
             if not connection.origin.exempt:
                 self._by_address.remove(connection.origin.network)
-        if not self._connections and not self._refused:
-            empty, self._empty = self._empty, []
-            for each in empty:
-                each.callback(None)
+        self._tell_if_empty()
+
+    def came(self, newcomer: Newcomer) -> None:
+        """Count in, among all, a connection that is yet to say where it comes from.
+
+        Turns it away if there is no room for it.
+        """
+        refusal = self._refusal_of_anybody()
+        self._newcomers[newcomer] = None
+        if refusal is not None:
+            newcomer.turn_away(refusal)
+
+    def took_over(self, newcomer: Newcomer) -> None:
+        """Count a newcomer no more: a connection takes its place at once."""
+        del self._newcomers[newcomer]
+
+    def went(self, newcomer: Newcomer) -> None:
+        """Count a newcomer out that was lost."""
+        del self._newcomers[newcomer]
+        self._tell_if_empty()
 
     async def finish_conversations(self) -> None:
         """Read nothing more; process, answer, and say that the server stops.
@@ -104,6 +132,8 @@ class ChatFactory(Factory):
         Returns when everything sent so far has its answer.
         """
         self._stopping = True
+        for newcomer in list(self._newcomers):
+            newcomer.turn_away(Refusal("shutting-down"))
         await DeferredList(
             [
                 Deferred.fromCoroutine(connection.stop())
@@ -115,10 +145,8 @@ class ChatFactory(Factory):
     def all_gone(self) -> Deferred[None]:
         """Fire when there is no connection any more."""
         done: Deferred[None] = Deferred()
-        if self._connections or self._refused:
-            self._empty.append(done)
-        else:
-            done.callback(None)
+        self._empty.append(done)
+        self._tell_if_empty()
         return done
 
     @property
@@ -126,15 +154,32 @@ class ChatFactory(Factory):
         """How many lines were read and are not processed."""
         return sum(connection.lines_waiting for connection in self._connections)
 
+    def _tell_if_empty(self) -> None:
+        if self._connections or self._refused or self._newcomers:
+            return
+        empty, self._empty = self._empty, []
+        for each in empty:
+            each.callback(None)
+
     def _refusal(self, origin: Origin) -> Refusal | None:
-        limits = self.limits
-        if self._stopping:
-            return Refusal("shutting-down")
-        if len(self._connections) >= limits.connections:
-            return Refusal(
-                "too-many-connections", limit=limits.connections, scope="in all"
-            )
-        most = limits.connections_by_address
-        if not origin.exempt and self._by_address[origin.network] >= most:
+        most = self.limits.connections_by_address
+        refusal = self._refusal_of_anybody()
+        if refusal is not None or origin.exempt:
+            return refusal
+        if self._by_address[origin.network] >= most:
             return Refusal("too-many-connections", limit=most, scope="from one address")
         return None
+
+    def _refusal_of_anybody(self) -> Refusal | None:
+        if self._stopping:
+            return Refusal("shutting-down")
+        most = self.limits.connections
+        if len(self._connections) + len(self._newcomers) >= most:
+            return Refusal("too-many-connections", limit=most, scope="in all")
+        return None
+
+
+def without_mapping(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Return an IPv4 address that is written as an IPv6 one as what it is."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return address if mapped is None else mapped

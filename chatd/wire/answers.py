@@ -99,6 +99,14 @@ ANSWERS: Final[dict[str, Answer]] = {
         "Too many connections ({limit} {scope}). Close one, or try again later.",
         temporary=True,
     ),
+    "not-trusted": Answer(
+        "This port is for trusted proxies only. Connect through the proxy,"
+        " or to another port."
+    ),
+    "no-proxy-header": Answer(
+        "This port is for proxies only, and no valid PROXY header came."
+        " Connect through the proxy, or to another port."
+    ),
     "not-http": Answer(
         "This is chatd, a message daemon, and no web server or proxy target."
         " Connect with: nc HOST PORT"

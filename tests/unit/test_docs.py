@@ -19,7 +19,7 @@ from chatd import accounts
 from chatd.hub import delivery, hub, recent
 from chatd.limits import GIB, KIB, MIB, Limits
 from chatd.listening import DEFAULT_PORT
-from chatd.server import connection, greeting, outlet, speaking, tcp, textform
+from chatd.server import connection, greeting, outlet, proxied, speaking, tcp, textform
 from chatd.server.commands import COMMANDS
 from chatd.store import transactions
 from chatd.tap import Options
@@ -190,8 +190,15 @@ def options_table() -> str:
         if name.startswith("opt_")
     }
     port = (DEFAULT_PORT, methods.pop("port")[1])
+    trusted = methods.pop("trusted-proxy")
     flags = {name: ("", meaning) for name, _, meaning in Options.optFlags}
-    rows = {"port": port, **parameters, **flags, **methods}
+    rows = {
+        "port": port,
+        "trusted-proxy": trusted,
+        **parameters,
+        **flags,
+        **methods,
+    }
     lines = [
         f"| `--{name}` | {f'`{default}`' if default else ''} | {meaning} |"
         for name, (default, meaning) in rows.items()
@@ -260,6 +267,7 @@ PROTOCOL_FIGURES: Final[list[tuple[object, object, str]]] = [
     (LIMITS.pending_bytes, MIB, "or 1 MiB of them, wait for the disk"),
     (LIMITS.unread_answers, 256 * KIB, "more than 256 KiB of its answers"),
     (LIMITS.all_pending_bytes, 64 * MIB, "have 64 MiB waiting for the disk"),
+    (proxied.HEADER_SECONDS, 5, "Without a valid header within 5 seconds"),
     (accounts.IPV6_PREFIX, 64, "IPv6 addresses that share their first 64 bits"),
 ]
 ARCHITECTURE_FIGURES: Final[list[tuple[object, object, str]]] = [
@@ -284,6 +292,7 @@ ARCHITECTURE_FIGURES: Final[list[tuple[object, object, str]]] = [
     (outlet.TICK_SECONDS, 0.02, "asks the kernel every 20 ms"),
 ]
 OPERATIONS_FIGURES: Final[list[tuple[object, object, str]]] = [
+    (proxied.HEADER_SECONDS, 5, "A header has to come within 5 seconds"),
     (hub.EXPIRE_AT_ONCE, 1_000, "1,000 at most each time"),
     (connection.LOGGED_REFUSALS, 20, "but 20 at most of a connection"),
 ]

@@ -80,6 +80,7 @@ LAYERS: Final = {
         "chatd.server.objectform",
         "chatd.server.greeting",
         "chatd.server.factory",
+        "chatd.server.proxied",
     ],
     "outside": ["chatd.listening", "chatd.service", "chatd.tap"],
     "client": [
