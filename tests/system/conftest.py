@@ -33,6 +33,7 @@ PACKAGES: Final = {
     "busybox": "busybox",
     "curl": "curl",
     "fail2ban-regex": "fail2ban",
+    "haproxy": "haproxy",
     "nc.openbsd": "netcat-openbsd",
     "nc.traditional": "netcat-traditional",
     "ncat": "ncat",
@@ -152,11 +153,15 @@ class Conversation:
 class TextClient(Conversation):
     """A connection that speaks text: the counterpart of the program tested."""
 
-    def __init__(self, address: int | str, host: str = "127.0.0.1") -> None:
-        """Connect to a port, or to the path of a Unix socket."""
+    def __init__(
+        self, address: int | str, host: str = "127.0.0.1", source: str = ""
+    ) -> None:
+        """Connect to a port, from an address, or to the path of a Unix socket."""
         super().__init__()
         if isinstance(address, int):
-            self.socket = socket.create_connection((host, address), DEADLINE)
+            self.socket = socket.create_connection(
+                (host, address), DEADLINE, (source, 0)
+            )
         else:
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(DEADLINE)
@@ -463,11 +468,18 @@ def start_daemon(home: Path, tmp_path: Path) -> Iterator[StartDaemon]:
 
 class Connect(Protocol):
     def __call__(
-        self, where: Daemon | int | str, name: str | None = None, host: str = ...
+        self,
+        where: Daemon | int | str,
+        name: str | None = None,
+        host: str = ...,
+        *,
+        source: str = ...,
+        header: bytes = ...,
     ) -> TextClient:
         """Connect to a daemon and see its prompt; with a `name`, log in.
 
-        `where` may be a port, at `host`, or the path of a Unix socket.
+        `where` may be a port, at `host`, or the path of a Unix socket. `source` is the
+        address that a connection comes from, and `header` what is sent in it first.
         """
 
 
@@ -477,10 +489,17 @@ def connect(start_daemon: StartDaemon) -> Iterator[Connect]:
     clients: list[TextClient] = []
 
     def connect(
-        where: Daemon | int | str, name: str | None = None, host: str = "127.0.0.1"
+        where: Daemon | int | str,
+        name: str | None = None,
+        host: str = "127.0.0.1",
+        *,
+        source: str = "",
+        header: bytes = b"",
     ) -> TextClient:
-        client = TextClient(where.port if isinstance(where, Daemon) else where, host)
+        address = where.port if isinstance(where, Daemon) else where
+        client = TextClient(address, host, source)
         clients.append(client)
+        client.send_bytes(header)
         client.expect("Enter your username: ")
         if name is not None:
             client.log_in(name)
@@ -597,7 +616,8 @@ def needs() -> Callable[[str], str]:
     """Return where a program is; skip the test if it is missing."""
 
     def look_up(program: str) -> str:
-        path = shutil.which(program)
+        # Not everybody has those folders on the path.
+        path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
         if path is None:
             pytest.skip(f"{program} is missing: apt install {PACKAGES[program]}")
         return path
