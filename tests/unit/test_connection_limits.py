@@ -187,6 +187,36 @@ def test_an_address_is_forgotten_when_its_last_connection_has_gone() -> None:
     assert at_rest(server)
 
 
+# Connections of one user ------------------------------------------------------------
+
+
+def test_a_program_of_a_user_with_enough_connections_may_take_another_name() -> None:
+    server = MemoryServer(Limits(connections_by_user=1))
+    first = server.log_in("alice")
+    client = speaks_json(server)
+    client.send(login("alice"))
+    assert client.lines() == [
+        '{"type":"error","code":"too-many-connections","temporary":true,"text":'
+        '"Too many connections (1 of one user). Close one, or try again later."}'
+    ]
+    client.send(login("bob"))
+    assert '"type":"welcome"' in client.received()
+    first.vanish()
+    client = speaks_json(server)
+    client.send(login("alice"))
+    assert '"type":"welcome"' in client.received()
+
+
+# What programs are told --------------------------------------------------------------
+
+
+def test_a_program_is_told_the_limits_that_concern_it() -> None:
+    client = MemoryServer(Limits(line=10, message=20, json_line=300)).connect()
+    client.send("/json")
+    hello = json.loads(client.lines()[1])
+    assert hello["limits"] == {"line": 300, "message": 20, "name": 32, "targets": 32}
+
+
 # Time to log in ---------------------------------------------------------------------
 
 
