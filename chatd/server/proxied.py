@@ -113,8 +113,8 @@ class ProxyFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> ProxyConnection | Connection:
         """Return the protocol of a new connection (`IProtocolFactory`)."""
-        # On this machine may be the proxy, and not those whom it does not name.
-        proxy = replace(self._chat.origin_of(addr), exempt=False)
+        # On this machine may be the proxy, and not those for whom it connects.
+        proxy = replace(self._chat.origin_of(addr), exempt=False, private=False)
         if self._trusts(addr, proxy):
             return ProxyConnection(self._chat, proxy)
         return self._chat.connection_from(proxy, Refusal("not-trusted"))
