@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from memory import Client, MemoryServer, MemoryStore
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.internet.address import IPv4Address
 
 from chatd.credentials import Policy
 from chatd.hub.gate import TOLD_OF_PASSWORD
+from chatd.server.proxied import LOOPBACK, ProxyFactory
 from chatd.store import administration
 from chatd.throttle import FREE, LONGEST_BY_NAME
 from chatd.wire.answers import ANSWERS
@@ -215,6 +217,16 @@ def test_none_is_set_there_either() -> None:
     assert client.received() == ANSWERS["not-private"].text.format(name="alice") + "\n"
     client.send("alice-still here")
     assert client.received() == "alice: still here\n"
+
+
+def test_none_is_asked_for_through_a_proxy_though_that_is_on_this_machine() -> None:
+    server = MemoryServer()
+    protect(server, "alice")
+    port = ProxyFactory(server.factory, LOOPBACK)
+    client = server.connect_to(port, IPv4Address("TCP", "127.0.0.1", 4000))
+    client.send_bytes(b"PROXY TCP4 127.0.0.1 127.0.0.1 4001 5555\r\nalice\r\n")
+    refusal = ANSWERS["not-private"].text.format(name="alice")
+    assert client.received() == f"{PROMPT}{refusal}\n{PROMPT}"
 
 
 def test_the_administrator_can_allow_it() -> None:
