@@ -23,12 +23,14 @@ class Origin:
     """Where a connection comes from.
 
     `host` is an address or a path; `exempt` connections, from this machine, are not
-    counted by address.
+    counted by address. On a `private` one nobody else reads along: it is under TLS, or
+    does not leave this machine.
     """
 
     host: str
     port: int | None
     exempt: bool
+    private: bool = False
 
     def __str__(self) -> str:
         if self.port is None:

@@ -15,7 +15,6 @@ from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
-    IAddress,
     IDelayedCall,
     IHalfCloseableProtocol,
     IReactorTime,
@@ -63,7 +62,7 @@ class Owner(Protocol):
     ticker: Ticker
     traffic: Traffic
 
-    def origin_of(self, peer: IAddress) -> Origin:
+    def origin_of(self, transport: Transport) -> Origin:
         """Return where a connection comes from."""
 
     def joined(self, connection: "Connection") -> Form:
@@ -94,6 +93,7 @@ class Connection(LinearLineReceiver):
         self.closed = False  # the conversation is over, though bytes may still come
         self._peer_ended = False
         self.input_ended = False
+        self.cut = False  # so it is unknown whether more was sent
         self._telnet = TelnetFilter()
         self._head: bytes | None = b""
         self._first_line = True
@@ -112,7 +112,7 @@ class Connection(LinearLineReceiver):
     def connectionMade(self) -> None:
         """Begin (`IProtocol`)."""
         self.alive = True
-        self.origin = self.owner.origin_of(self.transport.getPeer())
+        self.origin = self.owner.origin_of(self.transport)
         self.outlet = Outlet(
             self.transport,
             self.owner.ticker,
@@ -183,6 +183,7 @@ class Connection(LinearLineReceiver):
     def readConnectionLost(self) -> None:
         """Take note of the peer's last byte (`IHalfCloseableProtocol`)."""
         self._peer_ended = True
+        self.cut = getattr(self.transport, "truncated", False)
         if not self.closed:
             self._end_input()
         elif self.alive:
@@ -369,7 +370,8 @@ class Connection(LinearLineReceiver):
                 head, self._head = self._head, None
                 super().dataReceived(head)
             # A last line without its end counts too, unless the connection was cut.
-            self.take_tail()
+            if not self.cut:
+                self.take_tail()
             if self.closed or self._holds:
                 return
             if self._telnet.in_sequence:

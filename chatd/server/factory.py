@@ -7,7 +7,7 @@ from twisted.internet.address import IPv4Address as TCP4Address
 from twisted.internet.address import IPv6Address as TCP6Address
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IAddress, IReactorTime, ISSLTransport
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
@@ -18,6 +18,7 @@ from chatd.server.connection import Connection
 from chatd.server.form import Ended, Form
 from chatd.server.greeting import Greeting
 from chatd.server.outlet import Ticker, Traffic
+from chatd.server.tcp import Transport
 from chatd.wire.answers import Refusal
 
 REFUSED_AT_ONCE: Final = 100
@@ -51,19 +52,22 @@ class ChatFactory(Factory):
         connection.factory = self
         return connection
 
-    def origin_of(self, peer: IAddress) -> Origin:
+    def origin_of(self, transport: Transport) -> Origin:
         """Return where a connection comes from.
 
-        Loopback and Unix sockets are exempt from what is counted by address.
+        Loopback and Unix sockets are exempt from what is counted by address, and are
+        private though nothing encrypts them.
         """
+        peer, encrypted = transport.getPeer(), ISSLTransport.providedBy(transport)
         if isinstance(peer, TCP4Address | TCP6Address):
             address = ip_address(peer.host)
             if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
                 address = address.ipv4_mapped
-            return Origin(str(address), peer.port, address.is_loopback)
+            here = address.is_loopback
+            return Origin(str(address), peer.port, here, here or encrypted)
         if isinstance(peer, UNIXAddress):
-            return Origin("local", None, True)
-        return Origin("unknown", None, False)
+            return Origin("local", None, True, True)
+        return Origin("unknown", None, False, encrypted)
 
     def joined(self, connection: Connection) -> Form:
         """Count a connection in; return its greeting, or end it."""

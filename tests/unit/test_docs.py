@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 
 import chatd
+from chatd import certificates
 from chatd.hub import delivery, hub, recent
 from chatd.limits import GIB, KIB, MIB, Limits
 from chatd.listening import DEFAULT_PORT
@@ -282,6 +283,12 @@ ARCHITECTURE_FIGURES: Final[list[tuple[object, object, str]]] = [
 OPERATIONS_FIGURES: Final[list[tuple[object, object, str]]] = [
     (hub.EXPIRE_AT_ONCE, 1_000, "1,000 at most each time"),
     (connection.LOGGED_REFUSALS, 20, "but 20 at most of a connection"),
+    (certificates.EXPIRES_SOON.days, 14, "From 14 days before its end"),
+    (
+        certificates.CIPHERS,
+        "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!PSK",
+        "in OpenSSL's words `ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!PSK`",
+    ),
 ]
 
 
