@@ -50,6 +50,7 @@ setup(
     packages=[
         "chatd",
         "chatd.client",
+        "chatd.control",
         "chatd.hub",
         "chatd.server",
         "chatd.store",
@@ -75,6 +76,7 @@ setup(
     entry_points={
         "console_scripts": [
             "chat = chatd.client.main:main",
+            "chatctl = chatd.control.main:main",
         ]
     },
     extras_require={

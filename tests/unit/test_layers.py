@@ -109,6 +109,11 @@ LAYERS: Final = {
         "chatd.client.main",
         "chatd.client.__main__",
     ],
+    "control": [
+        "chatd.control",
+        "chatd.control.certificate",
+        "chatd.control.main",
+    ],
 }
 """Every module, in an order in which each imports only those before it."""
 
@@ -133,6 +138,7 @@ MAY_KNOW: Final = {
         "outside",
     },
     "client": {"package", "time", "wire", "store", "client"},
+    "control": {"package", "fingerprints", "wire", "control"},
 }
 
 HUB_KNOWS_OF_THE_WIRE: Final = {

@@ -1,0 +1,44 @@
+"""The command line of ``chatctl``: each family of commands is a module of its own."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+
+from chatd import __version__
+from chatd.control.certificate import certificate
+from chatd.wire.display import neutralise
+
+_CONTEXT: Final[dict[str, Any]] = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 88,
+}
+
+
+@click.group("chatctl", context_settings=_CONTEXT)
+@click.version_option(__version__, prog_name="chatctl")
+def chatctl() -> None:
+    """Look after a chatd."""
+
+
+chatctl.add_command(certificate)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``chatctl``, and exit with its status.
+
+    What went wrong is one line: 1 is the status of what could not be done, 2 that of a
+    wrong command line.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    try:
+        status = chatctl.main(given, prog_name="chatctl", standalone_mode=False)
+    except click.ClickException as error:
+        line = neutralise(" ".join(error.format_message().split()))
+        click.echo(f"chatctl: {line}".encode(errors="replace"), err=True)
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(err=True)
+        status = 130
+    sys.exit(status)
