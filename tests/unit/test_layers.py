@@ -93,11 +93,15 @@ LAYERS: Final = {
         "chatd.client.historyfile",
         "chatd.client.history",
         "chatd.client.search",
+        "chatd.client.pins",
+        "chatd.client.trust",
+        "chatd.client.tls",
         "chatd.client.reasons",
         "chatd.client.connection",
         "chatd.client.link",
         "chatd.client.greeting",
         "chatd.client.output",
+        "chatd.client.questions",
         "chatd.client.input",
         "chatd.client.outbox",
         "chatd.client.receipts",
@@ -137,7 +141,7 @@ MAY_KNOW: Final = {
         "server",
         "outside",
     },
-    "client": {"package", "time", "wire", "store", "client"},
+    "client": {"package", "time", "fingerprints", "wire", "store", "client"},
     "control": {"package", "fingerprints", "wire", "control"},
 }
 
@@ -320,6 +324,7 @@ def test_only_what_speaks_tls_needs_openssl_to_be_imported() -> None:
         return any(name.partition(".")[0] in packages for name in imported)
 
     assert [each.name for each in MODULES.values() if needs(each.tree)] == [
+        "chatd.client.tls",
         "chatd.server.tls",
     ]
 
