@@ -81,8 +81,13 @@ class Encrypted(TLSMemoryBIOProtocol):
         if connection is None or connection.get_peer_finished() is None:
             self.loseConnection()
             return
-        connection.shutdown()
-        self.transport.write(connection.bio_read(_FLUSH))
+        try:
+            connection.shutdown()
+            said = connection.bio_read(_FLUSH)
+        except SSL.Error:  # after a failure there is nobody to say it to
+            self.loseConnection()
+        else:
+            self.transport.write(said)
 
     def loseConnection(self) -> None:
         """Close; nobody is left who could agree to it if TCP has ended."""
