@@ -63,8 +63,11 @@ setup(
         "chatd.store": ["queries/*.sql", "schema/*.sql"],
     },
     install_requires=[
-        "twisted>=24.11",
+        "twisted[tls]>=24.11",
         "argon2-cffi>=23.1",
+        "cryptography>=43",
+        "pyopenssl>=24.3",
+        "service-identity>=24.1",
         "precis-i18n>=1.1.1",
         "confusable-homoglyphs>=3.3",
         "click>=8.1",
@@ -79,7 +82,6 @@ setup(
     },
     extras_require={
         "test": [
-            "twisted[tls]",
             "build>=1.2",
             "coverage>=7.10",
             "hypothesis>=6.100",
@@ -89,7 +91,7 @@ setup(
             "pytest-twisted>=1.14.3",
             "pytest-xdist>=3.6",
         ],
-        "tls": ["twisted[tls]"],
+        "tls": [],  # what it asked for is always there
         "lint": ["mypy>=1.15", "mypy-zope>=1.0.9", "ruff>=0.9"],
     },
     cmdclass={"egg_info": OwnTopLevel},

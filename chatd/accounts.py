@@ -27,7 +27,8 @@ class Origin:
     """Where a connection comes from.
 
     `host` is an address or a path; `exempt` connections, from this machine, are not
-    counted by address. On a `private` one nobody else can read what is said.
+    counted by address. On a `private` one nobody else reads along: it is under TLS, or
+    does not leave this machine.
     """
 
     host: str

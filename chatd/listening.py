@@ -1,8 +1,10 @@
 """Where the daemon listens: what ``--port`` means."""
 
 import errno
+import re
 import socket
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString
@@ -16,8 +18,8 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
+from chatd.certificates import CertificateError, Files, ServerCertificate
 from chatd.server.factory import ChatFactory
-from chatd.server.gauges import CiphertextCounters
 from chatd.server.proxied import LOOPBACK, Networks, ProxyFactory
 
 DEFAULT_PORT: Final = "5555"
@@ -87,38 +89,35 @@ class ProxiedEndpoint:
         return self._endpoint.listen(factory)
 
 
-class _CountingTLS:
-    """A reactor, for endpoints, that counts what TLS connections write to TCP."""
+@implementer(IStreamServerEndpoint)
+class TLSEndpoint:
+    """A TCP port that speaks TLS only, with a `certificate` that can be loaded again.
 
-    def __init__(self, reactor: object) -> None:
-        self._reactor = reactor
+    `listen` fails with `CertificateError`, too.
+    """
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._reactor, name)
-
-    def listenSSL(  # noqa: N802, as `IReactorSSL` names it
+    def __init__(
         self,
+        reactor: IReactorTCP,
         port: int,
-        factory: IProtocolFactory,
-        contextFactory: Any,  # noqa: N803
-        backlog: int = BACKLOG,
-        interface: str = "",
-    ) -> IListeningPort:
-        """Listen for TLS connections (`IReactorSSL`)."""
-        # Not at the top: it needs packages that only TLS needs.
-        from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+        interface: str,
+        certificate: ServerCertificate,
+    ) -> None:
+        self._tcp = TCP4ServerEndpoint(reactor, port, BACKLOG, interface)
+        self.certificate = certificate
 
-        encrypting = TLSMemoryBIOFactory(contextFactory, False, factory)
-        # Without a buffer of its own: what is written goes down in the same call.
-        encrypting.protocol = TLSMemoryBIOProtocol
-        counting = CiphertextCounters(encrypting)
-        assert IReactorTCP.providedBy(self._reactor)
-        return self._reactor.listenTCP(
-            port,
-            counting,  # type: ignore[arg-type]
-            backlog,
-            interface,
-        )
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803
+        """Load the certificate and listen (`IStreamServerEndpoint`)."""
+        try:
+            self.certificate.load()
+        except CertificateError as error:
+            return fail(error)
+        # Not at the top: it needs OpenSSL.
+        from chatd.server.tls import encrypting
+
+        encrypted = encrypting(self.certificate, protocolFactory)
+        listening: Deferred[IListeningPort] = self._tcp.listen(encrypted)
+        return listening
 
 
 def is_proxied(description: str) -> bool:
@@ -155,12 +154,9 @@ def endpoints(
             IPv6OnlyEndpoint(reactor, port),
         ]
     try:
-        return [serverFromString(_CountingTLS(reactor), description)]
-    except ImportError as error:
-        raise ValueError(
-            f"'{description}' needs what is not installed ({error}):"
-            " for TLS, pip install 'chatd[tls]'"
-        ) from None
+        if description.startswith("ssl:"):
+            return [_tls_endpoint(reactor, description)]
+        return [serverFromString(reactor, description)]
     except Exception as error:  # whatever a parser of a plugin raises
         raise ValueError(
             f"'{description}' is no port: {error}"
@@ -170,3 +166,41 @@ def endpoints(
 
 def _kind(description: str) -> str:
     return description.partition(":")[0].lower()
+
+
+def _tls_endpoint(reactor: object, description: str) -> TLSEndpoint:
+    """Return what ``ssl:5556:privateKey=key.pem:certKey=cert.pem`` stands for.
+
+    It is written as Twisted's own, which cannot load files again, nor say which of
+    them is wrong. Raises `ValueError`.
+    """
+    fields = _fields(description)
+    port = fields.pop("port", "")
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise ValueError("say ssl:PORT:privateKey=FILE:certKey=FILE")
+    key = fields.pop("privateKey", "")
+    if not key:
+        raise ValueError("privateKey= is missing; chatctl certificate makes one")
+    certificate = fields.pop("certKey", key)
+    chain = fields.pop("extraCertChain", None)
+    interface = fields.pop("interface", "")
+    if fields:
+        raise ValueError(
+            f"{next(iter(fields))}= is unknown; there are privateKey, certKey,"
+            " extraCertChain and interface"
+        )
+    files = Files(Path(key), Path(certificate), None if chain is None else Path(chain))
+    assert IReactorTCP.providedBy(reactor)
+    return TLSEndpoint(reactor, int(port), interface, ServerCertificate(files))
+
+
+def _fields(description: str) -> dict[str, str]:
+    """Return the fields of a description; the one without a name is the port.
+
+    As in Twisted, a backslash takes the meaning from the character after it.
+    """
+    fields = {}
+    for part in re.findall(r"((?:[^:\\]|\\.)+)", description)[1:]:
+        name, value = re.fullmatch(r"(?:(\w+)=)?(.*)", part, re.S).groups()  # type: ignore[union-attr]
+        fields[name or "port"] = re.sub(r"\\(.)", r"\1", value)
+    return fields

@@ -6,6 +6,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -26,13 +27,14 @@ from twisted.python.threadpool import ThreadPool
 
 from chatd import __version__
 from chatd.accounts import Accounts, Origin
+from chatd.certificates import CertificateError
 from chatd.clock import wall_clock
 from chatd.credentials import Policy
 from chatd.hub.gate import Gate
 from chatd.hub.hub import Hub
 from chatd.journal import Journal
 from chatd.limits import HOUR, Limits
-from chatd.listening import NoIPv6
+from chatd.listening import NoIPv6, TLSEndpoint
 from chatd.passwords import THREADS, Hasher
 from chatd.server.factory import ChatFactory
 from chatd.store.opening import StoreError, open_database
@@ -211,14 +213,12 @@ class ChatService(Service):
         def stop(number: int, frame: object) -> None:
             self._reactor.callFromThread(self._stopped_by, number)
 
-        def nothing_to_reload(number: int, frame: object) -> None:
-            self._reactor.callFromThread(
-                self._log.info, "SIGHUP: there is nothing to load again"
-            )
+        def load_again(number: int, frame: object) -> None:
+            self._reactor.callFromThread(self._load_again)
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
-        signal.signal(signal.SIGHUP, nothing_to_reload)
+        signal.signal(signal.SIGHUP, load_again)
         if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:
             # twistd begins a new log file on this; without one it would kill us.
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
@@ -237,6 +237,21 @@ class ChatService(Service):
         for change in await self._store.account_changes():
             if change.kind != "added":
                 hub.account_changed(change.user, removed=change.kind == "removed")
+
+    def _load_again(self) -> None:
+        """Load renewed certificates; connections that there are go on with the old."""
+        certificates = [
+            each.certificate
+            for each in self._endpoints
+            if isinstance(each, TLSEndpoint)
+        ]
+        if not certificates:
+            self._log.info("SIGHUP: there is nothing to load again")
+        in_thread = partial(
+            deferToThreadPool, self._reactor, self._reactor.getThreadPool()
+        )
+        for certificate in certificates:
+            _ = certificate.load_again(in_thread)
 
     def _tidy(self, hub: Hub) -> Deferred[None]:
         return Deferred.fromCoroutine(self._forget_what_is_old(hub)).addErrback(
@@ -322,6 +337,8 @@ def _deferred(result: object) -> Deferred[object]:
 
 
 def _why_not_listening(error: object) -> str:
+    if isinstance(error, CertificateError):
+        return f"cannot serve TLS: {error}"
     if not isinstance(error, CannotListenError):
         return f"cannot listen: {error}"
     reason = getattr(error.socketError, "strerror", None) or error.socketError

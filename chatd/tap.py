@@ -140,7 +140,8 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         """Listen here instead of on port 5555; may be given several times.
 
         A number is that TCP port on 0.0.0.0 and [::]; anything else is an endpoint as
-        Twisted knows them, such as tcp:5555:interface=127.0.0.1 or unix:/run/chatd.
+        Twisted knows them, such as tcp:5555:interface=127.0.0.1 or unix:/run/chatd, or
+        with TLS ssl:5556:privateKey=key.pem:certKey=cert.pem.
         """
         self["port"].append(description)
 

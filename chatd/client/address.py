@@ -10,6 +10,7 @@ from chatd.wire.names import BadName, Name, parse_name
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 5555
+DEFAULT_TLS_PORT: Final = 5556
 
 # With its zone: fe80::1%eth0.
 _IPV6: Final = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?")
@@ -37,7 +38,7 @@ class Address:
         return f"{host}:{self.port}"
 
 
-def parse_address(text: str) -> Address:
+def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:
     """Return what ``alice@host:5555`` means; all of it but the ``@`` may be left out.
 
     Raises `BadAddress`.
@@ -58,7 +59,7 @@ def parse_address(text: str) -> Address:
     return Address(
         user,
         parse_host(host) if host else DEFAULT_HOST,
-        parse_port(port) if end else DEFAULT_PORT,
+        parse_port(port) if end else default_port,
     )
 
 

@@ -165,6 +165,11 @@ class Connection(LineOnlyReceiver):
     def _take_prompt(self, line: bytes) -> None:
         # Whatever it is: the prompt, ended by the answer to ``/json``; or a line in
         # which a server that is full says so before it closes.
+        if line.decode(errors="replace") == ANSWERS["not-tls"].text:
+            self._give_up(
+                Status.NOT_CHATD, "speaks TLS only on this port: use chat --tls"
+            )
+            return
         if line and not line.startswith(b"Enter your username"):
             self._reason = f"it said {_excerpt(line)!r}, and closed"
         self._take = self._take_hello

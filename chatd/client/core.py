@@ -34,6 +34,7 @@ from chatd.client.lifetime import Lifetime
 from chatd.client.neighbours import Keeper, Link
 from chatd.client.outbox import Outbox, Outgoing
 from chatd.client.output import Output
+from chatd.client.questions import Questions
 from chatd.client.receipts import Receipts
 from chatd.client.reception import Reception
 from chatd.client.statuses import Status
@@ -83,6 +84,7 @@ class ChatCore:
         self._life = Lifetime(
             self._outbox, clock, self, interactive=interactive, timeout=timeout
         )
+        self.questions = Questions(self._output, self._life)
         # Asked before the first login.
         self._requests: list[str] = []
         self._names = Names()
@@ -124,7 +126,7 @@ class ChatCore:
 
     def enter(self, text: str) -> None:
         """Take a line that was typed."""
-        if self._life.open:
+        if self._life.open and not self.questions.take(text):
             self._input.take(text)
 
     def end_of_input(self) -> None:

@@ -77,6 +77,12 @@ class Lifetime:
         self._cancel_deadline()
         self._deadline = self._clock.callLater(self._timeout, self._too_late)
 
+    def wait_for_person(self) -> bool:
+        """Let a person take their time; return whether it has to be resumed."""
+        waiting = self._deadline is not None and self._deadline.active()
+        self._cancel_deadline()
+        return waiting
+
     def connected(self) -> None:
         """Take note of a login."""
         self._cancel_deadline()

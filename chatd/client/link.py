@@ -25,6 +25,7 @@ from chatd.client.connection import SHUTTING_DOWN, Connection
 from chatd.client.events import Event, Hello, Refused, Welcome
 from chatd.client.reasons import in_words
 from chatd.client.statuses import Status
+from chatd.client.trust import Rejected
 
 CLOSE_SECONDS: Final = 3.0
 """How long a connection may take to close."""
@@ -178,6 +179,9 @@ class Link:
             # Later: the service cannot be stopped in the midst of its start.
             why = f"Cannot connect: {in_words(failure)}."
             self._clock.callLater(0, self.give_up, Status.UNREACHABLE, why)
+        elif isinstance(failure.value, Rejected):
+            rejected = failure.value
+            self._clock.callLater(0, self.give_up, rejected.status, str(rejected))
         elif not self._stopping:
             self._listener.attempt_failed(in_words(failure))
 

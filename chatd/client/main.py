@@ -12,6 +12,7 @@ from chatd import __version__
 from chatd.client.address import (
     DEFAULT_HOST,
     DEFAULT_PORT,
+    DEFAULT_TLS_PORT,
     Address,
     BadAddress,
     parse_address,
@@ -28,8 +29,11 @@ from chatd.client.historyfile import (
     open_history,
     reading,
 )
+from chatd.client.pins import PinError, Pins, pins_path
 from chatd.client.search import find
 from chatd.client.statuses import Status
+from chatd.client.trust import Trust
+from chatd.fingerprint import parse_fingerprint
 from chatd.wire.display import neutralise
 
 _DUMB: Final = ("", "dumb", "unknown")
@@ -46,8 +50,9 @@ _HELP: Final = """Send and receive messages through a chatd.
   chat alice@host:5555     asks nothing
   chat history             shows what was said; see chat history --help
 
-The address may leave out the name, which is asked for then, the port (5555) and the
-host (127.0.0.1); an IPv6 address stands in brackets, as in alice@[::1]:5555.
+The address may leave out the name, which is asked for then, the port (5555, or 5556
+with --tls) and the host (127.0.0.1); an IPv6 address stands in brackets, as in
+alice@[::1]:5555.
 
 A line <target>-<message> sends a message, /help lists the commands, /quit leaves.
 
@@ -69,6 +74,7 @@ Exit status:
   4  the server could not be reached within --timeout; what was read is kept
   5  what answered is no chatd of this version
   6  the history is in use by another chat, or cannot be used
+  7  the server's certificate is not accepted
   128 and its number after a signal
 """
 
@@ -108,6 +114,18 @@ def _default_history() -> str:
     help="Where messages are kept: a file, or a folder for it.",
 )
 @click.option(
+    "--tls",
+    is_flag=True,
+    help="Encrypt, and see by its certificate that it is the right server.",
+)
+@click.option(
+    "--fingerprint",
+    callback=lambda _, __, text: text and _fingerprint(text),
+    metavar="SHA256",
+    help="With --tls: accept the certificate with this fingerprint, now and later, and"
+    " no other.",
+)
+@click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=30,
@@ -117,17 +135,27 @@ def _default_history() -> str:
     " in is reconnected however long it takes.",
 )
 @click.version_option(__version__, prog_name="chat")
-def chat(address: str | None, plain: bool, given: Path | None, timeout: float) -> int:
+def chat(
+    address: str | None,
+    plain: bool,
+    given: Path | None,
+    tls: bool,
+    fingerprint: str | None,
+    timeout: float,
+) -> int:
     """Converse; return the exit status."""
-    wanted = _whole_address(address)
+    if fingerprint and not tls:
+        raise click.UsageError("--fingerprint goes with --tls only.")
+    wanted = _whole_address(address, DEFAULT_TLS_PORT if tls else DEFAULT_PORT)
     user = wanted.user
     assert user is not None
+    trust = Trust(wanted.server, Pins(pins_path()), fingerprint) if tls else None
     opened = open_history(history_path(user, given), user)
     # Only now: all that can go wrong without a reactor has gone right.
     front_end, reactor = _front_end(plain)
     from chatd.client.running import Settings, run
 
-    settings = Settings(wanted, user.shown, sys.stdin.isatty(), timeout)
+    settings = Settings(wanted, user.shown, sys.stdin.isatty(), timeout, trust)
     return run(settings, opened, front_end, reactor)
 
 
@@ -198,6 +226,8 @@ def _status(command: click.Command, arguments: list[str]) -> int:
         return _complain(Status.USAGE, str(error))
     except HistoryError as error:
         return _complain(Status.HISTORY, str(error))
+    except PinError as error:
+        return _complain(Status.CERTIFICATE, str(error))
     except (click.Abort, KeyboardInterrupt):
         click.echo(err=True)
         return 130
@@ -214,9 +244,16 @@ def _complain(status: Status, line: str) -> int:
     return status
 
 
-def _whole_address(text: str | None) -> Address:
+def _fingerprint(text: str) -> str:
+    try:
+        return parse_fingerprint(text)
+    except ValueError as error:
+        raise click.UsageError(f"--fingerprint: {error}.") from None
+
+
+def _whole_address(text: str | None, default_port: int) -> Address:
     """Return server and user, asking for what is not given."""
-    address = None if text is None else parse_address(text)
+    address = None if text is None else parse_address(text, default_port)
     if address is not None and address.user is not None:
         return address
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -226,7 +263,7 @@ def _whole_address(text: str | None) -> Address:
         )
     if address is None:
         host = _ask("Server address", parse_host, DEFAULT_HOST)
-        port = _ask("Port", parse_port, str(DEFAULT_PORT))
+        port = _ask("Port", parse_port, str(default_port))
     else:
         host, port = address.host, address.port
     return Address(_ask("User name", parse_user), host, port)

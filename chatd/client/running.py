@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import ILogObserver, LogEvent, globalLogBeginner
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -24,6 +25,7 @@ from chatd.client.history import History
 from chatd.client.historyfile import OpenedHistory
 from chatd.client.link import Link
 from chatd.client.statuses import Status
+from chatd.client.trust import Asker, Trust
 from chatd.clock import run_evenly
 from chatd.wire.display import neutralise
 
@@ -41,12 +43,16 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the command line says about a run; see `ChatCore` for the last two."""
+    """What the command line says about a run.
+
+    See `ChatCore` for `interactive` and `timeout`. Without `trust` there is no TLS.
+    """
 
     address: Address
     user: str
     interactive: bool
     timeout: float
+    trust: Trust | None = None
 
 
 def run(
@@ -55,6 +61,7 @@ def run(
     """Run the reactor until the conversation is over; return the exit status."""
     statuses: list[int] = []
     _begin_logging(front_end)
+    secured = _security(settings, front_end, reactor)
 
     async def converse() -> int:
         for note in opened.notes:
@@ -70,8 +77,11 @@ def run(
             interactive=settings.interactive,
             timeout=settings.timeout,
         )
-        endpoint = HostnameEndpoint(
-            reactor, address.host, address.port, timeout=ATTEMPT_SECONDS
+        endpoint = secured(
+            HostnameEndpoint(
+                reactor, address.host, address.port, timeout=ATTEMPT_SECONDS
+            ),
+            core.questions,
         )
         _handle_signals(reactor, core.interrupt, front_end)
         try:
@@ -95,6 +105,35 @@ def run(
     reactor.callWhenRunning(begin)
     reactor.run()
     return statuses[0] if statuses else Status.NOT_ACCEPTED
+
+
+def _security(
+    settings: Settings, front_end: FrontEnd, reactor: Any
+) -> Callable[[IStreamClientEndpoint, Asker], IStreamClientEndpoint]:
+    """Return what makes an endpoint a secure one, or leaves it as it is.
+
+    The authorities are read here, before the reactor runs.
+    """
+    trust = settings.trust
+    if trust is None:
+        return lambda endpoint, _: endpoint
+    # Not at the top: it needs OpenSSL.
+    from chatd.client.tls import Authorities, TLSEndpoint
+
+    authorities = Authorities(settings.address.host)
+
+    def tell(line: str) -> None:
+        front_end.show(Line(Kind.NOTICE, neutralise(line)))
+
+    def secured(
+        endpoint: IStreamClientEndpoint, questions: Asker
+    ) -> IStreamClientEndpoint:
+        asker = questions if settings.interactive else None
+        return TLSEndpoint(
+            endpoint, reactor, authorities, trust, asker, tell, ATTEMPT_SECONDS
+        )
+
+    return secured
 
 
 def _exit_in_time(status: int) -> None:

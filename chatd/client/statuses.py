@@ -20,3 +20,5 @@ class Status(IntEnum):
     """What answered is no chatd, or speaks another version of its protocol."""
     HISTORY = 6
     """The history is in use by another process, or cannot be used."""
+    CERTIFICATE = 7
+    """The server's certificate was not accepted."""

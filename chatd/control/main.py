@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from chatd import __version__
+from chatd.control.certificate import certificate
 from chatd.control.users import user
 from chatd.wire.display import neutralise
 
@@ -22,6 +23,7 @@ def chatctl() -> None:
     """Look after a chatd."""
 
 
+chatctl.add_command(certificate)
 chatctl.add_command(user)
 
 

@@ -11,6 +11,7 @@ ends the input: answers and messages still go out, then ``Goodbye.``, then the e
 """
 
 import re
+from dataclasses import replace
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -18,6 +19,7 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
     IReactorTime,
+    ISSLTransport,
 )
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -33,6 +35,7 @@ from chatd.server.gauges import under_tls
 from chatd.server.lines import LinearLineReceiver
 from chatd.server.outlet import Outlet, Ticker, Traffic
 from chatd.server.pace import Pace
+from chatd.server.refusals import RefusalLog
 from chatd.server.tcp import Transport, tune
 from chatd.wire.answers import Refusal
 from chatd.wire.telnet import TelnetFilter
@@ -46,9 +49,6 @@ LINGER_WHEN_READ_SECONDS: Final = 1.0
 Some netcats end on their own input only, or when they are cut: a person who has typed
 ``/quit`` should not have to wait.
 """
-
-LOGGED_REFUSALS: Final = 20
-"""How many refusals of one connection are logged: a flood must not fill the log."""
 
 _TLS_HELLO: Final = b"\x16\x03"
 _HTTP: Final = re.compile(rb"[A-Za-z]+ \S* *HTTP/\d.*|PROXY .*")
@@ -96,6 +96,7 @@ class Connection(LinearLineReceiver):
         self._peer_ended = False
         self.input_ended = False
         self.telnet = TelnetFilter()
+        self.cut = False  # so it is unknown whether more was sent
         self._head: bytes | None = b""
         self._first_line = True
         self._holds: set[str] = set()
@@ -103,7 +104,7 @@ class Connection(LinearLineReceiver):
         self._processed: list[Deferred[None]] = []
         self._login_deadline: IDelayedCall | None = None
         self._linger: list[IDelayedCall] = []
-        self._refusals = 0
+        self._refusals = RefusalLog()
         limits = owner.limits
         self.MAX_LENGTH = limits.line
         self._pace = Pace(self, limits, owner.clock)
@@ -113,6 +114,8 @@ class Connection(LinearLineReceiver):
     def connectionMade(self) -> None:
         """Begin (`IProtocol`)."""
         self.alive = True
+        if ISSLTransport.providedBy(self.transport):
+            self.origin = replace(self.origin, private=True)
         self.outlet = Outlet(
             self.transport,
             self.owner.ticker,
@@ -183,6 +186,7 @@ class Connection(LinearLineReceiver):
     def readConnectionLost(self) -> None:
         """Take note of the peer's last byte (`IHalfCloseableProtocol`)."""
         self._peer_ended = True
+        self.cut = getattr(self.transport, "truncated", False)
         if not self.closed:
             self._end_input()
         elif self.alive:
@@ -233,16 +237,8 @@ class Connection(LinearLineReceiver):
         self.form.refuse(refusal)
 
     def log_refusal(self, refusal: Refusal) -> None:
-        """Log a refusal by its code: its text may have what the client sent."""
-        self._refusals += 1
-        if self._refusals <= LOGGED_REFUSALS:
-            self._log.info(
-                "Refused {origin}: {code}", origin=self.origin, code=refusal.code
-            )
-            if self._refusals == LOGGED_REFUSALS:
-                self._log.info(
-                    "Further refusals of {origin} are not logged", origin=self.origin
-                )
+        """Log a refusal."""
+        self._refusals.add(self.origin, refusal)
 
     def dismiss(self, refusal: Refusal) -> None:
         """Refuse the whole connection: answer, then close.
@@ -369,7 +365,8 @@ class Connection(LinearLineReceiver):
                 head, self._head = self._head, None
                 super().dataReceived(head)
             # A last line without its end counts too, unless the connection was cut.
-            self.take_tail()
+            if not self.cut:
+                self.take_tail()
             if self.closed or self._holds:
                 return
             if self.telnet.in_sequence:

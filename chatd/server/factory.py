@@ -70,12 +70,13 @@ class ChatFactory(Factory):
     def origin_of(self, peer: IAddress | None) -> Origin:
         """Return where a connection comes from.
 
-        Loopback and Unix sockets are exempt from what is counted by address.
+        Loopback and Unix sockets are exempt from what is counted by address, and are
+        private though nothing encrypts them.
         """
         if isinstance(peer, TCP4Address | TCP6Address):
             address = without_mapping(ip_address(peer.host))
-            local = address.is_loopback
-            return Origin(str(address), peer.port, local, local)
+            here = address.is_loopback
+            return Origin(str(address), peer.port, here, here)
         if isinstance(peer, UNIXAddress):
             return Origin("local", None, True, True)
         return Origin("unknown", None, False)

@@ -15,8 +15,9 @@ import sys
 from collections import deque
 from typing import Final, Protocol
 
-from twisted.internet.interfaces import ISystemHandle
+from twisted.internet.interfaces import IHalfCloseableProtocol, ISystemHandle
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from zope.interface import implementer
 
 from chatd.server.tcp import Transport, tcp_info, tcp_socket
 
@@ -100,6 +101,7 @@ class UnixGauge:
         return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
+@implementer(IHalfCloseableProtocol)
 class CiphertextCounter(ProtocolWrapper):
     """Stands between TLS and TCP, and counts what goes down."""
 
@@ -116,6 +118,13 @@ class CiphertextCounter(ProtocolWrapper):
         """Count and pass on (`ITransport`)."""
         self.sent += len(data)
         super().write(data)
+
+    def readConnectionLost(self) -> None:
+        """Pass on that TCP's input has ended (`IHalfCloseableProtocol`)."""
+        IHalfCloseableProtocol(self.wrappedProtocol).readConnectionLost()
+
+    def writeConnectionLost(self) -> None:
+        """Nobody closes only the output of TCP here (`IHalfCloseableProtocol`)."""
 
 
 class CiphertextCounters(WrappingFactory[CiphertextCounter]):

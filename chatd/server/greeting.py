@@ -87,7 +87,8 @@ class Greeting:
 
     def end(self) -> None:
         """Say goodbye: nothing was sent."""
-        self._write(f"\n{text.GOODBYE}\n")
+        if not self._connection.cut:
+            self._write(f"\n{text.GOODBYE}\n")
         self._connection.hang_up()
 
     def idle(self) -> None:

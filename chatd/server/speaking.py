@@ -108,8 +108,11 @@ class SpeakingForm:
         raise NotImplementedError
 
     def end(self) -> None:
-        """Leave: nothing more will be asked."""
-        self.leave()
+        """Leave: nothing more will be asked.
+
+        After a cut nobody knows what else was sent, so nothing is promised.
+        """
+        self.leave(goodbye=not self.connection.cut)
 
     def idle(self) -> None:
         """Forget that messages failed: all that were under way are refused."""
@@ -306,20 +309,21 @@ class SpeakingForm:
 
         return Deferred.fromCoroutine(look_up_and_accept())
 
-    def leave(self) -> None:
+    def leave(self, *, goodbye: bool = True) -> None:
         """Say goodbye once all that was sent is safe, and close."""
         if not self._leaving:
             self._leaving = True
-            background.start(self._leave(), self._log, "Leaving failed")
+            background.start(self._leave(goodbye), self._log, "Leaving failed")
 
-    async def _leave(self) -> None:
+    async def _leave(self, goodbye: bool) -> None:
         if self.session is not None:
             listening = not self.connection.input_ended
             await self.session.finish(queued=True, listening=listening)
             await self.session.all_settled()
         await self.answers.all_given()
         if not self.connection.closed:
-            self.answers.say(self.goodbye_line())
+            if goodbye:
+                self.answers.say(self.goodbye_line())
             self.connection.hang_up()
 
     async def _stop(self) -> None:

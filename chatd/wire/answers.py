@@ -111,6 +111,10 @@ ANSWERS: Final[dict[str, Answer]] = {
         "This is chatd, a message daemon, and no web server or proxy target."
         " Connect with: nc HOST PORT"
     ),
+    "not-tls": Answer(
+        "This port of chatd speaks TLS only. Connect with: chat --tls NAME@HOST:PORT,"
+        " or ncat --ssl HOST PORT"
+    ),
     "bad-json": Answer("Not a JSON object ({reason}). Nothing was sent."),
     "bad-field": Answer("Field '{field}': {reason}. Nothing was sent."),
     "unknown-type": Answer("Unknown type '{type}'. Nothing was sent."),

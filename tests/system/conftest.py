@@ -10,6 +10,7 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -37,8 +38,10 @@ PACKAGES: Final = {
     "nc.openbsd": "netcat-openbsd",
     "nc.traditional": "netcat-traditional",
     "ncat": "ncat",
+    "openssl": "openssl",
     "plink": "putty-tools",
     "socat": "socat",
+    "sslscan": "sslscan",
     "strace": "strace",
     "telnet": "telnet",
 }
@@ -204,6 +207,30 @@ class TextClient(Conversation):
 
     def close(self) -> None:
         self.socket.close()
+
+
+class TLSClient(TextClient):
+    """A connection that speaks text under TLS, with whatever server there is."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self._tls = context.wrap_socket(self.socket)
+        self.socket = self._tls
+
+    def receive(self) -> bytes:
+        data = self._tls.recv(1 << 14)
+        while self._tls.pending():  # what `select` knows nothing of
+            data += self._tls.recv(1 << 14)
+        return data
+
+    @property
+    def certificate(self) -> bytes:
+        """The server's, in DER."""
+        found = self._tls.getpeercert(binary_form=True)
+        assert found is not None
+        return found
 
 
 class Program(Conversation):
@@ -500,6 +527,29 @@ def connect(start_daemon: StartDaemon) -> Iterator[Connect]:
         client = TextClient(address, host, source)
         clients.append(client)
         client.send_bytes(header)
+        client.expect("Enter your username: ")
+        if name is not None:
+            client.log_in(name)
+        return client
+
+    yield connect
+    for each in clients:
+        each.close()
+
+
+class ConnectTLS(Protocol):
+    def __call__(self, port: int, name: str | None = None) -> TLSClient:
+        """Connect to a TLS port and see the prompt; with a `name`, log in."""
+
+
+@pytest.fixture
+def connect_tls(start_daemon: StartDaemon) -> Iterator[ConnectTLS]:
+    """Make connections under TLS that are closed at the end."""
+    clients: list[TLSClient] = []
+
+    def connect(port: int, name: str | None = None) -> TLSClient:
+        client = TLSClient(port)
+        clients.append(client)
         client.expect("Enter your username: ")
         if name is not None:
             client.log_in(name)

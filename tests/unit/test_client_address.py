@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.client.address import BadAddress, parse_address
+from chatd.client.address import DEFAULT_TLS_PORT, BadAddress, parse_address
 from chatd.wire.display import neutralise
 
 
@@ -74,3 +74,8 @@ def test_whatever_is_given_is_an_address_or_refused_in_one_line(text: str) -> No
     except BadAddress as bad:
         shown = str(bad)
     assert neutralise(shown) == shown
+
+
+def test_without_a_port_it_is_the_one_of_what_is_spoken() -> None:
+    assert parse_address("alice@host", DEFAULT_TLS_PORT).server == "host:5556"
+    assert parse_address("alice@host:1", DEFAULT_TLS_PORT).server == "host:1"

@@ -189,6 +189,17 @@ def test_what_a_full_server_says_before_it_closes_is_told(world: World) -> None:
     assert str(told).startswith("failed: it said 'Too many connections (1 in all).")
 
 
+def test_a_port_that_speaks_tls_only_ends_everything(world: World) -> None:
+    world.wire.say(Refusal("not-tls").text)
+    assert world.take() == [
+        (
+            Status.NOT_CHATD,
+            "The server speaks TLS only on this port: use chat --tls.",
+        )
+    ]
+    assert world.wire.gone
+
+
 def test_a_server_that_says_nothing_is_given_up_in_time(world: World) -> None:
     wire = world.wire
     world.clock.advance(connection.HANDSHAKE_SECONDS - 1)

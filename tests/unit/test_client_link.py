@@ -20,6 +20,7 @@ from chatd.client import connection, link
 from chatd.client.events import Event, Hello, Welcome
 from chatd.client.link import Link
 from chatd.client.statuses import Status
+from chatd.client.trust import Rejected
 from chatd.wire import objects
 from chatd.wire.answers import Refusal
 
@@ -192,6 +193,15 @@ def test_a_name_that_no_host_can_have_ends_everything(world: World) -> None:
     assert world.heard.take() == [
         (Status.UNREACHABLE, "Cannot connect: invalid hostname: a_b.")
     ]
+
+
+def test_a_server_that_is_not_the_right_one_ends_everything(world: World) -> None:
+    world.network.refuse(Rejected(Status.CERTIFICATE, "The certificate has changed."))
+    world.clock.advance(0)
+    assert world.heard.take() == [(Status.CERTIFICATE, "The certificate has changed.")]
+    world.clock.advance(1000)
+    assert len(world.network.attempts) == 1
+    assert not world.clock.getDelayedCalls()
 
 
 def test_connections_that_end_before_the_login_count_as_failures(world: World) -> None:

@@ -69,6 +69,8 @@ def keep(home: Path, user: str, *texts: str) -> None:
         (["alice@host", "--timeout", "soon"], "--timeout"),
         (["alice@host:0"], "'0' is no port"),
         (["@host"], "'' is no name"),
+        (["alice@host", "--fingerprint", "00" * 32], "goes with --tls only"),
+        (["alice@host", "--tls", "--fingerprint", "00"], "no SHA-256 fingerprint"),
         (["history", "--last", "0"], "--last"),
         (["history", "--user", "a b"], "'a b' is no name"),
         (["history", "alice"], "unexpected extra argument"),
@@ -142,6 +144,16 @@ def test_a_history_that_cannot_be_used_has_the_same_status(
     path.write_text("something else" * 100)
     assert run("alice@host", "--history", str(path)) == Status.HISTORY
     assert "cannot be used as a history" in complaint(capsys)
+
+
+def test_pins_that_cannot_be_read_are_not_ignored(
+    capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
+    folder = home / ".local" / "share" / "chatd"
+    folder.mkdir(parents=True)
+    (folder / "known_servers").write_text("nonsense\n")
+    assert run("alice@host", "--tls") == Status.CERTIFICATE
+    assert "known_servers, line 1: " in complaint(capsys)
 
 
 # chat history ------------------------------------------------------------------------

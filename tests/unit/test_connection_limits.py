@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from memory import Client, MemoryServer
-from twisted.internet.address import IPv6Address, UNIXAddress
+from twisted.internet.address import HostnameAddress, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, ISSLTransport
+from twisted.internet.testing import StringTransport
+from zope.interface import alsoProvides
 
+from chatd.accounts import Origin
 from chatd.limits import HOUR, Limits
 from chatd.server.connection import LINGER_SECONDS
 from chatd.server.factory import REFUSED_AT_ONCE
@@ -170,10 +174,34 @@ def test_this_machines_own_connections_are_not_counted_by_address(host: str) -> 
 
 
 def test_unix_sockets_are_not_counted_by_address() -> None:
-    server = MemoryServer()
-    assert server.factory.origin_of(UNIXAddress(None)).exempt
-    assert server.factory.origin_of(UNIXAddress(b"/run/chatd")).exempt
-    assert not server.factory.origin_of(IPv6Address("TCP", "2001:db8::1", 1)).exempt
+    assert origin_of(UNIXAddress(None)).exempt
+    assert origin_of(UNIXAddress(b"/run/chatd")).exempt
+    assert not origin_of(IPv6Address("TCP", "2001:db8::1", 1)).exempt
+
+
+def origin_of(peer: IAddress, *, encrypted: bool = False) -> Origin:
+    transport = StringTransport(peerAddress=peer)
+    if encrypted:
+        alsoProvides(transport, ISSLTransport)
+    connection = MemoryServer().factory.buildProtocol(peer)
+    connection.makeConnection(transport)
+    return connection.origin
+
+
+def test_a_connection_is_private_under_tls_and_within_this_machine() -> None:
+    away = IPv6Address("TCP", "2001:db8::1", 1)
+    assert not origin_of(away).private
+    assert origin_of(away, encrypted=True).private
+    assert not origin_of(away, encrypted=True).exempt
+    for host in ("127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"):
+        assert origin_of(IPv6Address("TCP", host, 1)).private
+    assert origin_of(UNIXAddress(None)).private
+
+
+def test_what_nobody_knows_about_a_connection_does_not_make_it_private() -> None:
+    odd = HostnameAddress(b"somewhere", 1)
+    assert not origin_of(odd).private
+    assert origin_of(odd, encrypted=True).private
 
 
 def test_an_address_is_forgotten_when_its_last_connection_has_gone() -> None:

@@ -15,11 +15,20 @@ from typing import Any, Final
 import pytest
 
 import chatd
-from chatd import accounts
+from chatd import accounts, certificates
 from chatd.hub import delivery, hub, recent
 from chatd.limits import GIB, KIB, MIB, Limits
 from chatd.listening import DEFAULT_PORT
-from chatd.server import connection, greeting, outlet, proxied, speaking, tcp, textform
+from chatd.server import (
+    connection,
+    greeting,
+    outlet,
+    proxied,
+    refusals,
+    speaking,
+    tcp,
+    textform,
+)
 from chatd.server.commands import COMMANDS
 from chatd.store import transactions
 from chatd.tap import Options
@@ -294,7 +303,13 @@ ARCHITECTURE_FIGURES: Final[list[tuple[object, object, str]]] = [
 OPERATIONS_FIGURES: Final[list[tuple[object, object, str]]] = [
     (proxied.HEADER_SECONDS, 5, "A header has to come within 5 seconds"),
     (hub.EXPIRE_AT_ONCE, 1_000, "1,000 at most each time"),
-    (connection.LOGGED_REFUSALS, 20, "but 20 at most of a connection"),
+    (refusals.LOGGED_REFUSALS, 20, "but 20 at most of a connection"),
+    (certificates.EXPIRES_SOON.days, 14, "From 14 days before its end"),
+    (
+        certificates.CIPHERS,
+        "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!PSK",
+        "in OpenSSL's words `ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!PSK`",
+    ),
 ]
 
 

@@ -15,6 +15,7 @@ ROOT: Final = Path(__file__).parents[2]
 LAYERS: Final = {
     "package": ["chatd"],
     "time": ["chatd.clock"],
+    "fingerprints": ["chatd.fingerprint"],
     "wire": [
         "chatd.wire",
         "chatd.wire.answers",
@@ -70,8 +71,10 @@ LAYERS: Final = {
         "chatd.server.answers",
         "chatd.server.form",
         "chatd.server.gauges",
+        "chatd.server.tls",
         "chatd.server.outlet",
         "chatd.server.pace",
+        "chatd.server.refusals",
         "chatd.server.connection",
         "chatd.server.dialog",
         "chatd.server.speaking",
@@ -82,7 +85,12 @@ LAYERS: Final = {
         "chatd.server.factory",
         "chatd.server.proxied",
     ],
-    "outside": ["chatd.listening", "chatd.service", "chatd.tap"],
+    "outside": [
+        "chatd.certificates",
+        "chatd.listening",
+        "chatd.service",
+        "chatd.tap",
+    ],
     "client": [
         "chatd.client",
         "chatd.client.statuses",
@@ -96,11 +104,15 @@ LAYERS: Final = {
         "chatd.client.historyfile",
         "chatd.client.history",
         "chatd.client.search",
+        "chatd.client.pins",
+        "chatd.client.trust",
+        "chatd.client.tls",
         "chatd.client.reasons",
         "chatd.client.connection",
         "chatd.client.link",
         "chatd.client.greeting",
         "chatd.client.output",
+        "chatd.client.questions",
         "chatd.client.input",
         "chatd.client.outbox",
         "chatd.client.receipts",
@@ -112,7 +124,12 @@ LAYERS: Final = {
         "chatd.client.main",
         "chatd.client.__main__",
     ],
-    "control": ["chatd.control", "chatd.control.users", "chatd.control.main"],
+    "control": [
+        "chatd.control",
+        "chatd.control.certificate",
+        "chatd.control.users",
+        "chatd.control.main",
+    ],
 }
 """Every module, in an order in which each imports only those before it."""
 
@@ -120,14 +137,31 @@ ORDER: Final = [module for modules in LAYERS.values() for module in modules]
 
 MAY_KNOW: Final = {
     "time": {"time"},
+    "fingerprints": set(),
     "wire": {"wire"},
     "store": {"wire", "store"},
     "between": {"time", "wire", "store", "between"},
     "hub": {"time", "wire", "store", "between", "hub"},
     "server": {"package", "wire", "between", "hub", "server"},
-    "outside": {"package", "time", "store", "between", "hub", "server", "outside"},
-    "client": {"package", "time", "wire", "store", "client"},
-    "control": {"package", "wire", "store", "between", "control"},
+    "outside": {
+        "package",
+        "time",
+        "fingerprints",
+        "store",
+        "between",
+        "hub",
+        "server",
+        "outside",
+    },
+    "client": {"package", "time", "fingerprints", "wire", "store", "client"},
+    "control": {
+        "package",
+        "fingerprints",
+        "wire",
+        "store",
+        "between",
+        "control",
+    },
 }
 
 HUB_KNOWS_OF_THE_WIRE: Final = {
@@ -153,6 +187,7 @@ SQL_OUTSIDE_THE_STORE: Final = {
 LONGEST: Final = 400
 
 PURE: Final = [
+    *LAYERS["fingerprints"],
     *LAYERS["wire"],
     *(module for module in LAYERS["store"] if module != "chatd.store.store"),
     "chatd.limits",
@@ -293,6 +328,24 @@ def test_no_import_installs_a_reactor() -> None:
     code = f"import sys, {', '.join(ORDER)};"
     code += "print('twisted.internet.reactor' in sys.modules)"
     assert run(code) == "False\n"
+
+
+def test_only_what_speaks_tls_needs_openssl_to_be_imported() -> None:
+    packages = {"OpenSSL", "cryptography", "service_identity"}
+
+    def needs(tree: ast.Module) -> bool:
+        outermost = [
+            Module("", ast.unparse(node))
+            for node in tree.body
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+        imported = {name for each in outermost for name in each.imported()}
+        return any(name.partition(".")[0] in packages for name in imported)
+
+    assert [each.name for each in MODULES.values() if needs(each.tree)] == [
+        "chatd.client.tls",
+        "chatd.server.tls",
+    ]
 
 
 def test_the_plugin_imports_nothing_of_chatd() -> None:
