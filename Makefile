@@ -1,6 +1,6 @@
 # Short names for what one does here; `run` and `test` are the README's two commands.
 
-.PHONY: help run test check bench torture sabotage coverage clean
+.PHONY: help run test check bench torture fuzz sabotage coverage clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\): ## /  make \1\t/p' Makefile
@@ -22,6 +22,10 @@ bench: ## measure; run `make test` once before
 
 torture: ## break things under load for ten minutes; run `make test` once before
 	.venv/bin/python -m torture --seconds 600
+
+fuzz: ## throw bytes at the parsers and at sessions for ten minutes; `make test` before
+	.venv/bin/pip install --quiet -e '.[fuzz]'
+	for target in text json names session; do .venv/bin/python tests/fuzz $$target -max_total_time=150 || exit 1; done
 
 sabotage: ## break each promise on purpose, and see that it is found; takes an hour
 	.venv/bin/python -m torture.sabotage

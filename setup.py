@@ -92,6 +92,7 @@ setup(
             "pytest-xdist>=3.6",
         ],
         "tls": [],  # what it asked for is always there
+        "fuzz": ["atheris>=2.3"],
         "lint": ["mypy>=1.15", "mypy-zope>=1.0.9", "ruff>=0.9"],
     },
     cmdclass={"egg_info": OwnTopLevel},
