@@ -235,8 +235,7 @@ class ChatService(Service):
 
     async def _act_on_changes(self, hub: Hub) -> None:
         for change in await self._store.account_changes():
-            if change.kind != "added":
-                hub.account_changed(change.user, removed=change.kind == "removed")
+            hub.account_changed(change)
 
     def _load_again(self) -> None:
         """Load renewed certificates; connections that there are go on with the old."""

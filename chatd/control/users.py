@@ -122,7 +122,9 @@ def password(db: Path, name: Name, remove: bool) -> None:
 def disable(db: Path, name: Name) -> None:
     """Let NAME log in no more; what waits for it is kept."""
     with _database(db) as connection, _known(name):
-        administration.set_disabled(connection, name.key, disabled=True)
+        administration.set_disabled(
+            connection, name.key, _milliseconds(), disabled=True
+        )
     click.echo(f"Disabled {name.shown}.")
 
 
@@ -132,7 +134,9 @@ def disable(db: Path, name: Name) -> None:
 def enable(db: Path, name: Name) -> None:
     """Let NAME log in again."""
     with _database(db) as connection, _known(name):
-        administration.set_disabled(connection, name.key, disabled=False)
+        administration.set_disabled(
+            connection, name.key, _milliseconds(), disabled=False
+        )
     click.echo(f"Enabled {name.shown}.")
 
 
@@ -149,7 +153,7 @@ def remove(db: Path, name: Name, yes: bool) -> None:
                 abort=True,
                 err=True,
             )
-        dropped = administration.remove_user(connection, name.key)
+        dropped = administration.remove_user(connection, name.key, _milliseconds())
     click.echo(f"Removed {name.shown}; {dropped} messages were waiting.")
 
 

@@ -18,7 +18,7 @@ from chatd.hub.resends import Earlier, Resends
 from chatd.hub.session import Pending, Session
 from chatd.journal import Journal
 from chatd.limits import Limits
-from chatd.store.records import StoreFailure, User
+from chatd.store.records import AccountChange, StoreFailure, User
 from chatd.store.store import Store
 from chatd.wire.answers import Refusal
 from chatd.wire.names import Name
@@ -156,18 +156,23 @@ class Hub:
             del self._sessions[receiver.id]
         self._accounts.depart(receiver.id)
 
-    def account_changed(self, user: int, *, removed: bool) -> None:
+    def account_changed(self, change: AccountChange) -> None:
         """End a user's sessions: an administrator has changed the account.
 
-        A removed user's name is free from now on.
+        Not those that began after it, and so with what has been changed. A removed
+        user's name is free from now on.
         """
+        if change.kind == "added":
+            return
+        user, removed = change.user, change.kind == "removed"
         if removed:
             for key, receiver in list(self._receivers.items()):
                 if receiver.id == user:
                     del self._receivers[key]
                     self._forgotten += 1
         for session in list(self._sessions.get(user, ())):
-            if session.on_expelled is not None:
+            old = removed or session.since <= change.time
+            if old and session.on_expelled is not None:
                 session.on_expelled(Refusal("account-closed"))
 
     def known(self, names: Iterable[Name], sender: str) -> list[Receiver] | None:

@@ -85,6 +85,8 @@ class Session:
     ) -> None:
         self.receiver = receiver
         self.delivery = delivery
+        self.since = now()
+        """When it began, by the clock on the wall, in milliseconds."""
         self.on_settled: Callable[[], None] | None = None
         """Called whenever one of this session's messages was settled."""
         self.on_expelled: Callable[[Refusal], None] | None = None

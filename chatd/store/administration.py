@@ -1,7 +1,8 @@
 """What an administrator changes, beside a running chatd or without one.
 
 Each function is one transaction on a connection of its own, in autocommit mode, and
-notes what it did for the daemon to act upon. All raise `sqlite3.Error`.
+notes what it did, and at which `time`, for the daemon to act upon. Times are
+milliseconds since 1970-01-01 UTC. All raise `sqlite3.Error`.
 """
 
 import sqlite3
@@ -67,7 +68,7 @@ def add_user(
         }
         cursor = connection.execute(sql("add_user"), values)
         assert cursor.lastrowid is not None
-        _note(connection, cursor.lastrowid, "added")
+        _note(connection, cursor.lastrowid, time, "added")
 
 
 def set_password(
@@ -83,18 +84,20 @@ def set_password(
             "address": None if password is None else BY_ADMINISTRATOR,
         }
         connection.execute(sql("administer_password"), values)
-        _note(connection, user, "changed")
+        _note(connection, user, time, "changed")
 
 
-def set_disabled(connection: sqlite3.Connection, key: str, *, disabled: bool) -> None:
+def set_disabled(
+    connection: sqlite3.Connection, key: str, time: int, *, disabled: bool
+) -> None:
     """Let a user log in no more, or again. Raises `NoSuchUser`."""
     with transaction(connection):
         user = _find(connection, key)
         connection.execute(sql("set_disabled"), (disabled, user))
-        _note(connection, user, "changed")
+        _note(connection, user, time, "changed")
 
 
-def remove_user(connection: sqlite3.Connection, key: str) -> int:
+def remove_user(connection: sqlite3.Connection, key: str, time: int) -> int:
     """Free a name, and drop what waits for it; return how many messages that was.
 
     Raises `NoSuchUser`.
@@ -105,7 +108,7 @@ def remove_user(connection: sqlite3.Connection, key: str) -> int:
         connection.execute(sql("drop_shares"), (user,))
         connection.execute(sql("free_name"), (user,))
         connection.execute(sql("note_removed"), (user,))
-        _note(connection, user, "removed")
+        _note(connection, user, time, "removed")
     return dropped
 
 
@@ -130,5 +133,7 @@ def _find(connection: sqlite3.Connection, key: str) -> int:
     return user.id
 
 
-def _note(connection: sqlite3.Connection, user: int, change: ChangeKind) -> None:
-    connection.execute(sql("note_account_change"), (user, change))
+def _note(
+    connection: sqlite3.Connection, user: int, time: int, change: ChangeKind
+) -> None:
+    connection.execute(sql("note_account_change"), (user, time, change))

@@ -75,10 +75,14 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class AccountChange:
-    """What an administrator has changed beside a running chatd: a user, by its id."""
+    """What an administrator has changed beside a running chatd: a user, by its id.
+
+    `time` is in milliseconds since 1970-01-01 UTC.
+    """
 
     number: int
     user: int
+    time: int
     kind: ChangeKind
 
 

@@ -81,7 +81,7 @@ async def test_a_store_learns_what_was_changed_and_of_nothing_that_it_did_itself
 ) -> None:
     (alice,) = await arrive(store, "alice")
     assert await store.account_changes() == []
-    administration.set_disabled(connection, "alice", disabled=True)
+    administration.set_disabled(connection, "alice", 7, disabled=True)
     administration.add_user(connection, "bob", "Bob", None, 5)
     bob = connection.execute("SELECT id FROM users WHERE key = 'bob'").fetchone()[0]
     changes = await store.account_changes()
@@ -92,9 +92,9 @@ async def test_a_store_learns_what_was_changed_and_of_nothing_that_it_did_itself
     assert store.users == 2
     await arrive(store, "carol")
     assert await store.account_changes() == []
-    administration.remove_user(connection, "bob")
+    administration.remove_user(connection, "bob", 7)
     (change,) = await store.account_changes()
-    assert change == AccountChange(changes[-1].number + 1, bob, "removed")
+    assert change == AccountChange(changes[-1].number + 1, bob, 7, "removed")
     assert store.users == 2
 
 
@@ -103,7 +103,7 @@ async def test_what_was_changed_while_no_store_was_open_is_no_news(
     opened: Opened, store: Store, connection: sqlite3.Connection
 ) -> None:
     await arrive(store, "alice")
-    administration.set_disabled(connection, "alice", disabled=True)
+    administration.set_disabled(connection, "alice", 7, disabled=True)
     again = opened.again()
     assert await again.account_changes() == []
     user = await again.find_user("alice")
@@ -116,7 +116,7 @@ async def test_a_message_on_its_way_to_a_removed_user_fails_nobody_elses(
     opened: Opened, store: Store, connection: sqlite3.Connection
 ) -> None:
     alice, bob = await arrive(store, "alice", "bob")
-    administration.remove_user(connection, "alice")
+    administration.remove_user(connection, "alice", 7)
     batch = Batch(
         messages=[(alice, message(1, "bob", "alice")), (bob, message(2, "bob", "bob"))],
         departures={alice: 5},
@@ -166,7 +166,7 @@ async def test_users_are_listed_with_what_an_administrator_wants_to_know(
     _, bob = await arrive(store, "alice", "bob")
     await store.commit(Batch(messages=[(bob, message(1, "alice", "bob"))]))
     administration.set_password(connection, "bob", "hash", 77)
-    administration.set_disabled(connection, "alice", disabled=True)
+    administration.set_disabled(connection, "alice", 7, disabled=True)
     found = administration.accounts(connection)
     assert [
         (each.name, each.has_password, each.disabled, each.queued_messages)
@@ -187,8 +187,8 @@ async def test_what_cannot_be_done_changes_nothing(
         administration.add_user(connection, "alice", "Alice", None, 5)
     for change in (
         lambda: administration.set_password(connection, "zed", "hash", 5),
-        lambda: administration.set_disabled(connection, "zed", disabled=True),
-        lambda: administration.remove_user(connection, "zed"),
+        lambda: administration.set_disabled(connection, "zed", 7, disabled=True),
+        lambda: administration.remove_user(connection, "zed", 7),
     ):
         with pytest.raises(NoSuchUser):
             change()

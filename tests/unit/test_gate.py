@@ -13,6 +13,7 @@ from chatd.credentials import Policy
 from chatd.hub.gate import TOLD_OF_PASSWORD
 from chatd.server.proxied import LOOPBACK, ProxyFactory
 from chatd.store import administration
+from chatd.store.records import AccountChange
 from chatd.throttle import FREE, LONGEST_BY_NAME
 from chatd.wire.answers import ANSWERS
 
@@ -396,9 +397,11 @@ def test_who_is_disabled_is_disconnected_and_stays_out(send_only: bool) -> None:
     client = server.connect()
     client.send("/send-only alice" if send_only else "alice")
     assert greeted(client)
-    administration.set_disabled(server.store.connection, "alice", disabled=True)
+    administration.set_disabled(
+        server.store.connection, "alice", server.date(), disabled=True
+    )
     user = server.store.connection.execute("SELECT id FROM users").fetchone()[0]
-    server.hub.account_changed(user, removed=False)
+    server.hub.account_changed(AccountChange(1, user, server.date(), "changed"))
     closed = ANSWERS["account-closed"].text
     assert client.received() == f"{closed}\n"
     assert client.transport.write_closed
@@ -408,9 +411,23 @@ def test_who_is_disabled_is_disconnected_and_stays_out(send_only: bool) -> None:
     assert answer(program(server), type="login", user="alice")["code"] == (
         "account-closed"
     )
-    administration.set_disabled(server.store.connection, "alice", disabled=False)
+    administration.set_disabled(
+        server.store.connection, "alice", server.date(), disabled=False
+    )
     again.send("alice")
     assert greeted(again)
+
+
+def test_who_comes_after_a_change_is_not_disconnected_for_it() -> None:
+    server = MemoryServer()
+    server.log_in("alice")
+    server.clock.advance(1)
+    change = AccountChange(1, 1, server.date(), "changed")
+    server.clock.advance(1)
+    late = server.log_in("alice")
+    server.hub.account_changed(change)
+    assert not late.transport.write_closed
+    assert late.received() == ""
 
 
 def test_what_somebody_sent_before_they_were_disabled_is_safe() -> None:
@@ -422,7 +439,7 @@ def test_what_somebody_sent_before_they_were_disabled_is_safe() -> None:
     user = server.store.connection.execute(
         "SELECT id FROM users WHERE key = 'alice'"
     ).fetchone()[0]
-    server.hub.account_changed(user, removed=False)
+    server.hub.account_changed(AccountChange(1, user, server.date(), "changed"))
     server.end_hold()
     assert server.store.queued("bob") == ["Hi"]
 
@@ -437,8 +454,8 @@ def test_a_removed_name_is_free_and_what_waited_is_gone() -> None:
     bob.received()
     connection = server.store.connection
     user = connection.execute("SELECT id FROM users WHERE key = 'alice'").fetchone()[0]
-    assert administration.remove_user(connection, "alice") == 1
-    server.hub.account_changed(user, removed=True)
+    assert administration.remove_user(connection, "alice", server.date()) == 1
+    server.hub.account_changed(AccountChange(1, user, server.date(), "removed"))
     bob.send("alice-Hi", "/users")
     assert bob.lines() == ["User 'alice' not found.", "Client book => bob"]
     newcomer = server.connect()
@@ -455,7 +472,7 @@ def test_a_removed_user_is_disconnected_and_what_comes_meanwhile_harms_nobody() 
     alice, bob = server.log_in("alice"), server.log_in("bob")
     connection = server.store.connection
     user = connection.execute("SELECT id FROM users WHERE key = 'alice'").fetchone()[0]
-    administration.remove_user(connection, "alice")
+    administration.remove_user(connection, "alice", server.date())
     # The daemon has not seen it yet.
     bob.send("alice-one")
     server.end_hold()
@@ -464,7 +481,7 @@ def test_a_removed_user_is_disconnected_and_what_comes_meanwhile_harms_nobody() 
     bob.send("alice-two", "/confirm on", "bob-me")
     server.end_hold()
     assert "Delivered to bob." in bob.received()
-    server.hub.account_changed(user, removed=True)
+    server.hub.account_changed(AccountChange(1, user, server.date(), "removed"))
     server.end_hold()
     bob.send("bob-still fine")
     assert "bob: still fine" in bob.received()

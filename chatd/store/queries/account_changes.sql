@@ -1,4 +1,4 @@
-SELECT number, user, change
+SELECT number, user, time, change
 FROM account_changes
 WHERE number > ?
 ORDER BY number

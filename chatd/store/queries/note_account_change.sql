@@ -1,2 +1,2 @@
-INSERT INTO account_changes (user, change)
-VALUES (?, ?)
+INSERT INTO account_changes (user, time, change)
+VALUES (?, ?, ?)

@@ -15,5 +15,6 @@ CREATE TABLE removed_users (
 CREATE TABLE account_changes (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     user INTEGER NOT NULL,
+    time INTEGER NOT NULL,
     change TEXT NOT NULL CHECK (change IN ('added', 'changed', 'removed'))
 ) STRICT;
