@@ -135,12 +135,18 @@ class Conversation:
     def _hear(self, deadline: float) -> bool:
         """Wait for more; return whether some came."""
         left = deadline - time.monotonic()
-        if self._ended or left <= 0 or not select.select([self], [], [], left)[0]:
+        if self._ended or left <= 0 or not self._wait(left):
             return False
         data = self.receive()
         self._ended = not data
         self._heard += data
         return not self._ended
+
+    def _wait(self, seconds: float) -> bool:
+        """Wait until there is something; return whether there is."""
+        poll = select.poll()  # `select.select` knows no high descriptors
+        poll.register(self, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def _take(self, end: int) -> str:
         taken = self._heard[self._taken : end].decode()
