@@ -8,10 +8,12 @@ import pytest
 from memory import Client, MemoryServer, MemoryStore
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.address import IPv4Address
+from twisted.logger import capturedLogs
 
 from chatd.credentials import Policy
 from chatd.hub.gate import TOLD_OF_PASSWORD
 from chatd.server.proxied import LOOPBACK, ProxyFactory
+from chatd.server.refusals import LOGGED_REFUSALS
 from chatd.store import administration
 from chatd.throttle import FREE, LONGEST_BY_NAME
 from chatd.wire.answers import ANSWERS
@@ -385,6 +387,19 @@ def test_a_connection_is_closed_after_ten_wrong_passwords() -> None:
             said += client.received()
     assert said.endswith("Too many refused names (10). Please connect again.\n")
     assert client.transport.write_closed
+
+
+def test_a_guess_is_logged_however_much_nonsense_came_before_it() -> None:
+    server = MemoryServer()
+    protect(server, "alice")
+    client = program(server)
+    client.send(*["nonsense"] * (LOGGED_REFUSALS + 5))
+    client.received()
+    with capturedLogs() as log:
+        for _ in range(2):
+            answer(client, type="login", user="alice", password=OTHER)
+    codes = [event["code"] for event in log if "code" in event]
+    assert codes == ["wrong-password"] * 2
 
 
 # What an administrator changes --------------------------------------------------------
