@@ -116,9 +116,12 @@ class Gate:
             claim = Claim(name.key, user)
         mind = Mind(name, origin, peer, user, claim.password)
         try:
-            return await self._enter(claim, mind)
+            found = await self._enter(claim, mind)
         except LoginFailed:
             raise self._password_needed(name, origin) from None
+        if claim.password is not None:
+            self._withdraw_of_network(origin)
+        return found
 
     async def _prove(
         self,
@@ -138,7 +141,7 @@ class Gate:
         except LoginFailed:
             raise Refusal("wrong-password") from None
         self._by_name.succeeded(name.key)
-        self._by_network.succeeded(origin.network)
+        self._withdraw_of_network(origin)
         return found
 
     def _password_needed(self, name: Name, origin: Origin) -> Refusal:
@@ -215,6 +218,10 @@ class Gate:
         if origin.exempt:
             return 0.0
         return self._by_network.begin(origin.network, self._clock.seconds())
+
+    def _withdraw_of_network(self, origin: Origin) -> None:
+        if not origin.exempt:
+            self._by_network.withdraw(origin.network)
 
     async def _pause(self, seconds: float) -> None:
         if seconds:

@@ -361,6 +361,19 @@ def test_whoever_guesses_from_many_addresses_waits_too() -> None:
     assert WRONG in late.received()
 
 
+def test_a_name_of_ones_own_does_not_end_the_wait_for_guessing_others() -> None:
+    server = open_network()
+    protect(server, "mallory")
+    for number in range(FREE):
+        protect(server, f"user{number}")
+        assert WRONG in guess(server, AWAY, f"user{number}").received()
+    own = server.connect(AWAY)
+    own.send("mallory", GOOD)
+    server.wait(1.1)
+    assert greeted(own)
+    assert WRONG not in guess(server, AWAY).received()
+
+
 def test_nobody_is_locked_out_by_those_who_guess() -> None:
     server = open_network()
     for number in range(40):
