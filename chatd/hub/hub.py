@@ -167,8 +167,7 @@ class Hub:
                     del self._receivers[key]
                     self._forgotten += 1
         for session in list(self._sessions.get(user, ())):
-            if session.on_expelled is not None:
-                session.on_expelled(Refusal("account-closed"))
+            session.expel(Refusal("account-closed"))
 
     def known(self, names: Iterable[Name], sender: str) -> list[Receiver] | None:
         """Return the receivers of those names, if all can be sent to without a look-up.

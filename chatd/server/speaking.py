@@ -203,6 +203,8 @@ class SpeakingForm:
             users = await self.hub.users(LISTED_AT_LOGIN)
             if self.connection.closed:
                 raise Refusal("login-timeout", limit=self._limits.login_time)
+            if session.expelled is not None:
+                raise session.expelled
         except BaseException:
             session.close()
             raise

@@ -418,6 +418,13 @@ def test_a_guess_is_logged_however_much_nonsense_came_before_it() -> None:
 # What an administrator changes --------------------------------------------------------
 
 
+def user_id(server: MemoryServer, name: str) -> int:
+    found = server.store.connection.execute(
+        "SELECT id FROM users WHERE key = ?", (name,)
+    ).fetchone()
+    return int(found[0])
+
+
 @pytest.mark.parametrize("send_only", [False, True])
 def test_who_is_disabled_is_disconnected_and_stays_out(send_only: bool) -> None:
     server = MemoryServer()
@@ -439,6 +446,26 @@ def test_who_is_disabled_is_disconnected_and_stays_out(send_only: bool) -> None:
     administration.set_disabled(server.store.connection, "alice", disabled=False)
     again.send("alice")
     assert greeted(again)
+
+
+def test_who_is_disabled_while_logging_in_does_not_get_in() -> None:
+    server = MemoryServer()
+    server.log_in("alice").send("/quit")
+    server.end_hold()
+    server.store.slow = server.store.slow_reads = True
+    client = server.connect()
+    client.send("alice")
+    server.store.answer_reads()
+    server.settle()
+    # The login is on disk, and the list of users is still awaited.
+    server.store.catch_up()
+    server.settle()
+    server.hub.account_changed(user_id(server, "alice"), removed=False)
+    server.store.slow = server.store.slow_reads = False
+    server.store.answer_reads()
+    closed = ANSWERS["account-closed"].text
+    assert client.received() == f"{PROMPT}{closed}\n{PROMPT}"
+    assert answer(program(server), type="login", user="alice")["type"] == "welcome"
 
 
 def test_what_somebody_sent_before_they_were_disabled_is_safe() -> None:
