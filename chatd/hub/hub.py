@@ -101,12 +101,18 @@ class Hub:
             name, origin, known=known, password=password, proved=proved
         )
         receiver = self._receivers.get(user.key)
+        if receiver is not None and receiver.id != user.id:
+            # The name was freed and taken again, and only that has been heard of yet.
+            self.account_changed(receiver.id, removed=True)
+            receiver = None
         if receiver is None and forgotten == self._forgotten:
             receiver = self._remember(self._receiver(user))
         elif receiver is None:
             receiver = await self._receiver_of(name)
         if receiver is None:
             raise Refusal("not-registered", name=name.shown, reason="disk error")
+        if receiver.id != user.id:
+            raise Refusal("account-closed")
         limit = self._limits.connections_by_user
         if receiver.connections >= limit:
             raise Refusal("too-many-connections", limit=limit, scope="of one user")
@@ -165,7 +171,8 @@ class Hub:
             for key, receiver in list(self._receivers.items()):
                 if receiver.id == user:
                     del self._receivers[key]
-                    self._forgotten += 1
+            # Even if there was none: it may have been read, and be on its way.
+            self._forgotten += 1
         for session in list(self._sessions.get(user, ())):
             session.expel(Refusal("account-closed"))
 

@@ -505,6 +505,45 @@ def test_a_removed_name_is_free_and_what_waited_is_gone() -> None:
     assert newcomer.received() == "bob: new\n"
 
 
+def test_who_takes_a_name_just_removed_has_nothing_of_the_one_before() -> None:
+    server = MemoryServer()
+    alice, bob = server.log_in("alice"), server.log_in("bob")
+    alice.transport.reading = False
+    bob.send("alice-old")
+    removed = user_id(server, "alice")
+    administration.remove_user(server.store.connection, "alice")
+    # The daemon has not seen it yet.
+    newcomer = server.log_in("alice")
+    bob.send("alice-new")
+    server.end_hold()
+    assert newcomer.received() == "bob: new\n"
+    alice.resume_reading()
+    assert alice.received().endswith(ANSWERS["account-closed"].text + "\n")
+    server.hub.account_changed(removed, removed=True)
+    bob.send("alice-still there", "/who")
+    assert newcomer.received() == "bob: still there\n"
+    assert "Users online => alice" in bob.received()
+
+
+def test_what_is_sent_while_a_name_is_removed_does_not_go_to_the_one_before() -> None:
+    server = MemoryServer()
+    server.log_in("alice").send("/quit")
+    server.end_hold()
+    server = MemoryServer(store=MemoryStore(server.store.connection))
+    bob = server.log_in("bob")
+    server.store.slow_reads = True
+    bob.send("alice-Hi")
+    server.store.read()
+    removed = user_id(server, "alice")
+    administration.remove_user(server.store.connection, "alice")
+    administration.add_user(server.store.connection, "alice", "alice", None, 0)
+    server.hub.account_changed(removed, removed=True)
+    server.store.slow_reads = False
+    server.store.answer_reads()
+    server.end_hold()
+    assert server.store.queued("alice") == ["Hi"]
+
+
 def test_a_removed_user_is_disconnected_and_what_comes_meanwhile_harms_nobody() -> None:
     server = MemoryServer()
     alice, bob = server.log_in("alice"), server.log_in("bob")
