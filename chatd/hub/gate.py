@@ -20,11 +20,11 @@ from chatd.accounts import Origin
 from chatd.clock import WallClock
 from chatd.credentials import (
     Claim,
+    NameAndPassword,
     OpenNames,
     OwnPasswords,
     Policy,
     Users,
-    with_password,
 )
 from chatd.hub.peer import Peer
 from chatd.hub.realm import ISession, LoggedIn, Mind, Realm, Sessions
@@ -136,10 +136,15 @@ class Gate:
             delay = 0.0
         await self._pause(max(delay, self._wait_of_network(origin)))
         mind = Mind(name, origin, peer, user, None, True)
+        given = NameAndPassword(name.key, password)
         try:
-            found = await self._enter(with_password(name.key, password), mind)
+            found = await self._enter(given, mind)
         except LoginFailed:
             raise Refusal("wrong-password") from None
+        if given.proved not in (None, found.user.password):
+            # Another one was set while this one was being checked.
+            found.session.close()
+            raise Refusal("wrong-password")
         self._by_name.succeeded(name.key)
         self._withdraw_of_network(origin)
         return found

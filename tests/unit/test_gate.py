@@ -2,16 +2,20 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from memory import Client, MemoryServer, MemoryStore
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
 from chatd.credentials import Policy
 from chatd.hub.gate import TOLD_OF_PASSWORD
+from chatd.passwords import encode
 from chatd.server.proxied import LOOPBACK, ProxyFactory
 from chatd.server.refusals import LOGGED_REFUSALS
 from chatd.store import administration
@@ -187,6 +191,67 @@ def test_a_terminal_that_does_not_speak_telnet_is_sent_no_garbage() -> None:
     assert b"\xff" not in client.transport.received
 
 
+class Slow:
+    """Threads that hash, and are not done before they are told to be."""
+
+    def __init__(self, server: MemoryServer) -> None:
+        self._done: list[tuple[Deferred[Any], Any]] = []
+        server.factory.gate._hasher._run = self.run  # type: ignore[method-assign]
+
+    def run(self, work: Callable[[], Any]) -> Deferred[Any]:
+        self._done.append((Deferred(), work()))
+        return self._done[-1][0]
+
+    def finish(self) -> None:
+        done, self._done = self._done, []
+        for answered, result in done:
+            answered.callback(result)
+
+
+def test_a_password_that_is_replaced_while_it_is_checked_does_not_let_in() -> None:
+    server = MemoryServer()
+    protect(server, "alice")
+    threads = Slow(server)
+    thief = server.connect()
+    thief.send("alice", GOOD)
+    administration.set_password(server.store.connection, "alice", encode(OTHER), 0)
+    server.hub.account_changed(user_id(server, "alice"), removed=False)
+    threads.finish()
+    assert thief.received() == f"{PROMPT}{ASKED}{WRONG}\n{PROMPT}"
+    alice = server.connect()
+    alice.send("alice", OTHER)
+    threads.finish()
+    assert greeted(alice)
+
+
+def weakly_hashed(server: MemoryServer, name: str) -> None:
+    weak = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(GOOD)
+    administration.set_password(server.store.connection, name, weak, 0)
+
+
+def test_two_logins_that_both_replace_a_weak_hash_get_in() -> None:
+    server = MemoryServer()
+    server.log_in("alice").send("/quit")
+    weakly_hashed(server, "alice")
+    threads = Slow(server)
+    clients = [server.connect(), server.connect()]
+    for client in clients:
+        client.send("alice", GOOD)
+    threads.finish()
+    server.settle()
+    threads.finish()
+    assert all(greeted(client) for client in clients)
+
+
+def test_a_weak_hash_that_cannot_be_replaced_lets_in_all_the_same() -> None:
+    server = MemoryServer()
+    server.log_in("alice").send("/quit")
+    server.end_hold()
+    weakly_hashed(server, "alice")
+    server.store.broken = True
+    assert "Welcome, alice." in log_in(server.connect(), "alice", GOOD)
+
+
 # Where others can read ----------------------------------------------------------------
 
 
@@ -243,8 +308,6 @@ def test_the_administrator_can_allow_it() -> None:
 
 
 def closed(**users: str | None) -> MemoryServer:
-    from chatd.passwords import encode
-
     store = MemoryStore()
     for name, password in users.items():
         encoded = None if password is None else encode(password)
