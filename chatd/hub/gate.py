@@ -13,7 +13,7 @@ from twisted.cred.credentials import ICredentials
 from twisted.cred.error import LoginFailed
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from chatd.accounts import Origin
@@ -76,9 +76,18 @@ class Gate:
         self._elsewhere = bool(checkers)
         self._by_name = Attempts(LONGEST_BY_NAME)
         self._by_network = Attempts(LONGEST_BY_NETWORK)
+        self._pauses: dict[Deferred[None], IDelayedCall] = {}
+        self._stopping = False
         if not checkers:
             checkers = (OpenNames(policy), OwnPasswords(users, hasher))
         self._portal = Portal(Realm(hub), checkers)
+
+    def stop(self) -> None:
+        """Let nobody wait any more: a stop waits for all that was read."""
+        self._stopping = True
+        for over, end in list(self._pauses.items()):
+            end.cancel()
+            over.errback(Refusal("shutting-down"))
 
     def may_ask(self, origin: Origin) -> bool:
         """Whether a password may go over the connection."""
@@ -229,10 +238,16 @@ class Gate:
             self._by_network.withdraw(origin.network)
 
     async def _pause(self, seconds: float) -> None:
-        if seconds:
-            over: Deferred[None] = Deferred()
-            self._clock.callLater(seconds, over.callback, None)
+        if not seconds:
+            return
+        if self._stopping:
+            raise Refusal("shutting-down")
+        over: Deferred[None] = Deferred()
+        self._pauses[over] = self._clock.callLater(seconds, over.callback, None)
+        try:
             await over
+        finally:
+            del self._pauses[over]
 
     async def _user_of(self, session: Session) -> User:
         user = await self._users.find_user(session.receiver.key)

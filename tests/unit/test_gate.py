@@ -452,6 +452,19 @@ def test_nobody_is_locked_out_by_those_who_guess() -> None:
     assert greeted(elsewhere)
 
 
+def test_a_stop_does_not_wait_for_those_who_wait() -> None:
+    server = open_network()
+    guessers = [guess(server, AWAY) for _ in range(FREE + 5)]
+    late = guessers[-1]
+    late.send("alice", GOOD)
+    stopped = Deferred.fromCoroutine(server.factory.finish_conversations())
+    server.settle()
+    assert stopped.called
+    stopping = ANSWERS["shutting-down"].text
+    assert stopping in late.received()
+    assert late.transport.write_closed
+
+
 def test_a_connection_is_closed_after_ten_wrong_passwords() -> None:
     server = open_network()
     client = server.connect()
