@@ -261,7 +261,8 @@ def test_no_password_is_asked_for_where_others_could_read_it() -> None:
     client = server.connect(AWAY)
     client.send("alice")
     refusal = ANSWERS["not-private"].text.format(name="alice")
-    assert client.received() == f"{PROMPT}{refusal}\n{PROMPT}"
+    assert client.received() == f"{PROMPT}{refusal}\n"
+    assert client.transport.write_closed
 
 
 def test_a_password_that_came_where_others_could_read_it_is_not_taken() -> None:
@@ -270,6 +271,16 @@ def test_a_password_that_came_where_others_could_read_it_is_not_taken() -> None:
     client = program(server, AWAY)
     said = answer(client, type="login", user="alice", password=GOOD)
     assert said["code"] == "not-private"
+
+
+def test_a_password_that_nobody_asked_for_there_does_not_become_a_name() -> None:
+    server = MemoryServer()
+    protect(server, "alice", "correcthorsebattery")
+    client = server.connect(AWAY)
+    client.send("alice", "correcthorsebattery")
+    client.send("correcthorsebattery")
+    assert "Welcome" not in client.received()
+    assert server.store.users == 1
 
 
 def test_none_is_set_there_either() -> None:
@@ -293,7 +304,8 @@ def test_none_is_asked_for_through_a_proxy_though_that_is_on_this_machine() -> N
     client = server.connect_to(port, IPv4Address("TCP", "127.0.0.1", 4000))
     client.send_bytes(b"PROXY TCP4 127.0.0.1 127.0.0.1 4001 5555\r\nalice\r\n")
     refusal = ANSWERS["not-private"].text.format(name="alice")
-    assert client.received() == f"{PROMPT}{refusal}\n{PROMPT}"
+    assert client.received() == f"{PROMPT}{refusal}\n"
+    assert client.transport.write_closed
 
 
 def test_the_administrator_can_allow_it() -> None:
