@@ -236,8 +236,7 @@ class SpeakingForm:
 
     def _expelled(self, refusal: Refusal) -> None:
         """Close: an administrator has changed the account."""
-        self.connection.refuse(refusal)
-        self.connection.hang_up()
+        self.connection.dismiss(refusal)
 
     async def start_session(self, session: Session) -> None:
         """Begin to deliver, and return when the first queued messages are written.

@@ -16,6 +16,7 @@ from twisted.logger import capturedLogs
 from chatd.credentials import Policy
 from chatd.hub.gate import TOLD_OF_PASSWORD
 from chatd.passwords import encode
+from chatd.server.connection import LINGER_SECONDS
 from chatd.server.proxied import LOOPBACK, ProxyFactory
 from chatd.server.refusals import LOGGED_REFUSALS
 from chatd.store import administration
@@ -554,6 +555,15 @@ def test_who_is_disabled_while_logging_in_does_not_get_in() -> None:
     closed = ANSWERS["account-closed"].text
     assert client.received() == f"{PROMPT}{closed}\n{PROMPT}"
     assert answer(program(server), type="login", user="alice")["type"] == "welcome"
+
+
+def test_who_is_disabled_and_reads_nothing_is_cut() -> None:
+    server = MemoryServer()
+    alice = server.log_in("alice")
+    alice.transport.reading = False
+    server.hub.account_changed(user_id(server, "alice"), removed=False)
+    server.wait(LINGER_SECONDS + 1)
+    assert alice.transport.closed
 
 
 def test_what_somebody_sent_before_they_were_disabled_is_safe() -> None:
