@@ -29,6 +29,7 @@ from chatd.credentials import (
 from chatd.hub.peer import Peer
 from chatd.hub.realm import ISession, LoggedIn, Mind, Realm, Sessions
 from chatd.hub.session import Session
+from chatd.limits import Tally
 from chatd.passwords import BadPassword, Hasher, prepare
 from chatd.store.records import StoreFailure, User
 from chatd.throttle import LONGEST_BY_NAME, LONGEST_BY_NETWORK, Attempts
@@ -76,6 +77,7 @@ class Gate:
         self._elsewhere = bool(checkers)
         self._by_name = Attempts(LONGEST_BY_NAME)
         self._by_network = Attempts(LONGEST_BY_NETWORK)
+        self._claiming = Tally()
         self._pauses: dict[Deferred[None], IDelayedCall] = {}
         self._stopping = False
         if not checkers:
@@ -124,10 +126,13 @@ class Gate:
             # It is open to all: what was given proves nothing, and harms nothing.
             claim = Claim(name.key, user)
         mind = Mind(name, origin, peer, user, claim.password)
+        self._claiming.add(name.key)
         try:
             found = await self._enter(claim, mind)
         except LoginFailed:
             raise self._password_needed(name, origin) from None
+        finally:
+            self._claiming.remove(name.key)
         if claim.password is not None:
             self._withdraw_of_network(origin)
         return found
@@ -202,7 +207,8 @@ class Gate:
         if user.password is not None:
             await self._check_old(user, old)
         encoded = await self._hasher.hash(_prepared(new))
-        if user.password is None and session.receiver.connections > 1:
+        others = session.receiver.connections > 1 or self._claiming[user.key] > 0
+        if user.password is None and others:
             raise Refusal("name-in-use", name=session.name)
         try:
             done = await self._users.set_password(

@@ -192,6 +192,23 @@ def test_a_terminal_that_does_not_speak_telnet_is_sent_no_garbage() -> None:
     assert b"\xff" not in client.transport.received
 
 
+def test_no_first_password_is_set_while_another_is_logging_in() -> None:
+    server = MemoryServer()
+    thief = server.log_in("alice")
+    thief.send("/password", GOOD)
+    thief.received()
+    server.store.slow = True
+    alice = server.connect()
+    alice.send("alice")
+    thief.send(GOOD)
+    server.store.catch_up()
+    server.settle()
+    server.store.catch_up()
+    assert greeted(alice)
+    in_use = ANSWERS["name-in-use"].text.format(name="alice")
+    assert thief.received() == f"{in_use}\n"
+
+
 class Slow:
     """Threads that hash, and are not done before they are told to be."""
 
