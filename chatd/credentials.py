@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from chatd.passwords import Hasher
-from chatd.store.records import User
+from chatd.store.records import StoreFailure, User
 
 AvatarId: TypeAlias = bytes | tuple[()]
 """What a checker returns: the key of a name, encoded."""
@@ -52,9 +52,15 @@ class Claim:
     password: str | None = field(default=None, repr=False)
 
 
-def with_password(key: str, password: str) -> UsernamePassword:
-    """Return the credentials of a name and its password, as Twisted's checkers read."""
-    return UsernamePassword(key.encode(), password.encode())
+class NameAndPassword(UsernamePassword):
+    """A name, by its key, and its password, as Twisted's checkers read them.
+
+    `proved` is the encoded password that this was found to be, where it is kept here.
+    """
+
+    def __init__(self, key: str, password: str) -> None:
+        super().__init__(key.encode(), password.encode())
+        self.proved: str | None = None
 
 
 class Users(Protocol):
@@ -103,19 +109,28 @@ class OwnPasswords:
         self._hasher = hasher
 
     def requestAvatarId(  # noqa: N802
-        self, credentials: UsernamePassword
+        self, credentials: NameAndPassword
     ) -> Deferred[AvatarId]:
         """Return the key (`ICredentialsChecker`). Raises `Refusal` too: busy."""
         return Deferred.fromCoroutine(self._check(credentials))
 
-    async def _check(self, credentials: UsernamePassword) -> AvatarId:
+    async def _check(self, credentials: NameAndPassword) -> AvatarId:
         key = bytes(credentials.username)
-        user = await self._users.find_user(key.decode())
-        encoded = None if user is None else user.password
-        verdict = await self._hasher.verify(encoded, credentials.password.decode())
-        if not verdict.right:
-            raise UnauthorizedLogin
-        if verdict.better is not None and user is not None:
-            # Lost where somebody has just set another one, and that is right.
-            await self._users.set_password(user.id, encoded, verdict.better, 0, "")
+        while credentials.proved is None:
+            user = await self._users.find_user(key.decode())
+            encoded = None if user is None else user.password
+            verdict = await self._hasher.verify(encoded, credentials.password.decode())
+            if not verdict.right:
+                raise UnauthorizedLogin
+            credentials.proved = encoded
+            if verdict.better is not None and user is not None:
+                credentials.proved = await self._improve(user, verdict.better)
         return key
+
+    async def _improve(self, user: User, better: str) -> str | None:
+        """Keep a better hash; return what is kept, None if another password is."""
+        try:
+            done = await self._users.set_password(user.id, user.password, better, 0, "")
+        except StoreFailure:
+            return user.password  # the next login tries again
+        return better if done else None

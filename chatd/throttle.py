@@ -26,6 +26,7 @@ MOST_KEYS: Final = 10_000
 class _Attempts:
     count: int
     last: float
+    before: float
 
 
 class Attempts:
@@ -41,11 +42,11 @@ class Attempts:
         It counts at once, and not only when it has failed: many at the same time
         should not all come first.
         """
-        attempts = self._attempts.setdefault(key, _Attempts(0, now))
+        attempts = self._attempts.setdefault(key, _Attempts(0, now, now))
         if now - attempts.last >= FORGET_SECONDS:
             attempts.count = 0
         attempts.count += 1
-        attempts.last = now
+        attempts.before, attempts.last = attempts.last, now
         self._attempts.move_to_end(key)
         if len(self._attempts) > MOST_KEYS:
             self._attempts.popitem(last=False)
@@ -55,3 +56,14 @@ class Attempts:
     def succeeded(self, key: str) -> None:
         """Take note that an attempt was right: the earlier ones are forgotten."""
         self._attempts.pop(key, None)
+
+    def withdraw(self, key: str) -> None:
+        """Count one attempt no more, because it was right; the others stay.
+
+        That is for a network: somebody there who guesses at names of others has one of
+        their own, too.
+        """
+        attempts = self._attempts.get(key)
+        if attempts is not None and attempts.count:
+            attempts.count -= 1
+            attempts.last = attempts.before

@@ -72,7 +72,7 @@ def _read(path: Path) -> dict[str, str]:
     for number, line in enumerate(lines, 1):
         server, _, fingerprint = line.strip().partition(" ")
         try:
-            pins[server] = parse_fingerprint(fingerprint)
+            pins[server.lower()] = parse_fingerprint(fingerprint)
         except ValueError as error:
             raise PinError(f"{path}, line {number}: {error}.") from None
     return pins

@@ -168,8 +168,9 @@ def _write(
             _beside(cert, public, 0o644) as new,
         ):
             if force:
-                new_key.replace(key)
-                new.replace(cert)
+                with _put_back_on_failure(key):
+                    new_key.replace(key)
+                    new.replace(cert)
                 return
             # Unlike a rename, a link never takes the place of a file.
             key.hardlink_to(new_key)
@@ -205,6 +206,28 @@ def _beside(path: Path, data: bytes, mode: int) -> Iterator[Path]:
         yield new
     finally:
         new.unlink(missing_ok=True)
+
+
+@contextmanager
+def _put_back_on_failure(path: Path) -> Iterator[None]:
+    """Have a file as it was, or not at all, if what is done meanwhile fails."""
+    old = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        old.hardlink_to(path)
+    except FileNotFoundError:
+        there = False
+    else:
+        there = True
+    try:
+        yield
+    except BaseException:
+        if there:
+            old.replace(path)
+        else:
+            path.unlink(missing_ok=True)
+        raise
+    finally:
+        old.unlink(missing_ok=True)
 
 
 def _tell(made: "Certificate", key: Path, cert: Path) -> None:

@@ -13,22 +13,23 @@ from twisted.cred.credentials import ICredentials
 from twisted.cred.error import LoginFailed
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from chatd.accounts import Origin
 from chatd.clock import WallClock
 from chatd.credentials import (
     Claim,
+    NameAndPassword,
     OpenNames,
     OwnPasswords,
     Policy,
     Users,
-    with_password,
 )
 from chatd.hub.peer import Peer
 from chatd.hub.realm import ISession, LoggedIn, Mind, Realm, Sessions
 from chatd.hub.session import Session
+from chatd.limits import Tally
 from chatd.passwords import BadPassword, Hasher, prepare
 from chatd.store.records import StoreFailure, User
 from chatd.throttle import LONGEST_BY_NAME, LONGEST_BY_NETWORK, Attempts
@@ -76,9 +77,19 @@ class Gate:
         self._elsewhere = bool(checkers)
         self._by_name = Attempts(LONGEST_BY_NAME)
         self._by_network = Attempts(LONGEST_BY_NETWORK)
+        self._claiming = Tally()
+        self._pauses: dict[Deferred[None], IDelayedCall] = {}
+        self._stopping = False
         if not checkers:
             checkers = (OpenNames(policy), OwnPasswords(users, hasher))
         self._portal = Portal(Realm(hub), checkers)
+
+    def stop(self) -> None:
+        """Let nobody wait any more: a stop waits for all that was read."""
+        self._stopping = True
+        for over, end in list(self._pauses.items()):
+            end.cancel()
+            over.errback(Refusal("shutting-down"))
 
     def may_ask(self, origin: Origin) -> bool:
         """Whether a password may go over the connection."""
@@ -115,10 +126,16 @@ class Gate:
             # It is open to all: what was given proves nothing, and harms nothing.
             claim = Claim(name.key, user)
         mind = Mind(name, origin, peer, user, claim.password)
+        self._claiming.add(name.key)
         try:
-            return await self._enter(claim, mind)
+            found = await self._enter(claim, mind)
         except LoginFailed:
             raise self._password_needed(name, origin) from None
+        finally:
+            self._claiming.remove(name.key)
+        if claim.password is not None:
+            self._withdraw_of_network(origin)
+        return found
 
     async def _prove(
         self,
@@ -133,12 +150,17 @@ class Gate:
             delay = 0.0
         await self._pause(max(delay, self._wait_of_network(origin)))
         mind = Mind(name, origin, peer, user, None, True)
+        given = NameAndPassword(name.key, password)
         try:
-            found = await self._enter(with_password(name.key, password), mind)
+            found = await self._enter(given, mind)
         except LoginFailed:
             raise Refusal("wrong-password") from None
+        if given.proved not in (None, found.user.password):
+            # Another one was set while this one was being checked.
+            found.session.close()
+            raise Refusal("wrong-password")
         self._by_name.succeeded(name.key)
-        self._by_network.succeeded(origin.network)
+        self._withdraw_of_network(origin)
         return found
 
     def _password_needed(self, name: Name, origin: Origin) -> Refusal:
@@ -185,7 +207,8 @@ class Gate:
         if user.password is not None:
             await self._check_old(user, old)
         encoded = await self._hasher.hash(_prepared(new))
-        if user.password is None and session.receiver.connections > 1:
+        others = session.receiver.connections > 1 or self._claiming[user.key] > 0
+        if user.password is None and others:
             raise Refusal("name-in-use", name=session.name)
         try:
             done = await self._users.set_password(
@@ -216,11 +239,21 @@ class Gate:
             return 0.0
         return self._by_network.begin(origin.network, self._clock.seconds())
 
+    def _withdraw_of_network(self, origin: Origin) -> None:
+        if not origin.exempt:
+            self._by_network.withdraw(origin.network)
+
     async def _pause(self, seconds: float) -> None:
-        if seconds:
-            over: Deferred[None] = Deferred()
-            self._clock.callLater(seconds, over.callback, None)
+        if not seconds:
+            return
+        if self._stopping:
+            raise Refusal("shutting-down")
+        over: Deferred[None] = Deferred()
+        self._pauses[over] = self._clock.callLater(seconds, over.callback, None)
+        try:
             await over
+        finally:
+            del self._pauses[over]
 
     async def _user_of(self, session: Session) -> User:
         user = await self._users.find_user(session.receiver.key)

@@ -101,12 +101,18 @@ class Hub:
             name, origin, known=known, password=password, proved=proved
         )
         receiver = self._receivers.get(user.key)
+        if receiver is not None and receiver.id != user.id:
+            # The name was freed and taken again, and only that has been heard of yet.
+            self._end_removed(receiver.id)
+            receiver = None
         if receiver is None and forgotten == self._forgotten:
             receiver = self._remember(self._receiver(user))
         elif receiver is None:
             receiver = await self._receiver_of(name)
         if receiver is None:
             raise Refusal("not-registered", name=name.shown, reason="disk error")
+        if receiver.id != user.id:
+            raise Refusal("account-closed")
         limit = self._limits.connections_by_user
         if receiver.connections >= limit:
             raise Refusal("too-many-connections", limit=limit, scope="of one user")
@@ -162,18 +168,21 @@ class Hub:
         Not those that began after it, and so with what has been changed. A removed
         user's name is free from now on.
         """
-        if change.kind == "added":
-            return
-        user, removed = change.user, change.kind == "removed"
-        if removed:
-            for key, receiver in list(self._receivers.items()):
-                if receiver.id == user:
-                    del self._receivers[key]
-                    self._forgotten += 1
+        if change.kind == "removed":
+            self._end_removed(change.user)
+        elif change.kind == "changed":
+            for session in list(self._sessions.get(change.user, ())):
+                if session.since <= change.time:
+                    session.expel(Refusal("account-closed"))
+
+    def _end_removed(self, user: int) -> None:
+        for key, receiver in list(self._receivers.items()):
+            if receiver.id == user:
+                del self._receivers[key]
+        # Even if there was none: it may have been read, and be on its way.
+        self._forgotten += 1
         for session in list(self._sessions.get(user, ())):
-            old = removed or session.since <= change.time
-            if old and session.on_expelled is not None:
-                session.on_expelled(Refusal("account-closed"))
+            session.expel(Refusal("account-closed"))
 
     def known(self, names: Iterable[Name], sender: str) -> list[Receiver] | None:
         """Return the receivers of those names, if all can be sent to without a look-up.

@@ -91,6 +91,8 @@ class Session:
         """Called whenever one of this session's messages was settled."""
         self.on_expelled: Callable[[Refusal], None] | None = None
         """Called when an administrator ends the session."""
+        self.expelled: Refusal | None = None
+        """What `on_expelled` was called with, or would have been."""
         self._journal = journal
         self._allot = allot
         self._now = now
@@ -261,6 +263,12 @@ class Session:
         if self.delivery is None:
             return succeed(None)
         return self.delivery.finish(queued=queued, listening=listening)
+
+    def expel(self, refusal: Refusal) -> None:
+        """End: an administrator has changed the account."""
+        self.expelled = refusal
+        if self.on_expelled is not None:
+            self.on_expelled(refusal)
 
     def stop_receiving(self) -> None:
         """Deliver nothing more; what the peer may not have stays in the queue."""

@@ -243,7 +243,7 @@ class Connection(LinearLineReceiver):
     def dismiss(self, refusal: Refusal) -> None:
         """Refuse the whole connection: answer, then close.
 
-        Nobody is logged in: who does not even read the answer is cut.
+        Nobody is logged in, or is to be: who does not even read the answer is cut.
         """
         self.refuse(refusal)
         self.hang_up()

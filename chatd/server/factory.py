@@ -135,6 +135,7 @@ class ChatFactory(Factory):
         self._stopping = True
         for newcomer in list(self._newcomers):
             newcomer.turn_away(Refusal("shutting-down"))
+        self.gate.stop()
         await DeferredList(
             [
                 Deferred.fromCoroutine(connection.stop())

@@ -71,6 +71,12 @@ class Greeting:
             # The prompt stands alone on its line, and nobody is asked again.
             self._write(f"\n{answer}")
             return
+        if refusal.code == "not-private":
+            # The next line may be the password, sent without waiting to be asked: it
+            # must not become a name, which everybody would see.
+            self._write(answer)
+            self._connection.hang_up()
+            return
         self._bad_names += 1
         limit = self._connection.owner.limits.bad_names
         if self._bad_names < limit:

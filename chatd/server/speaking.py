@@ -203,6 +203,8 @@ class SpeakingForm:
             users = await self.hub.users(LISTED_AT_LOGIN)
             if self.connection.closed:
                 raise Refusal("login-timeout", limit=self._limits.login_time)
+            if session.expelled is not None:
+                raise session.expelled
         except BaseException:
             session.close()
             raise
@@ -234,8 +236,7 @@ class SpeakingForm:
 
     def _expelled(self, refusal: Refusal) -> None:
         """Close: an administrator has changed the account."""
-        self.connection.refuse(refusal)
-        self.connection.hang_up()
+        self.connection.dismiss(refusal)
 
     async def start_session(self, session: Session) -> None:
         """Begin to deliver, and return when the first queued messages are written.

@@ -141,6 +141,19 @@ def test_what_is_there_is_left_alone(
     assert (folder / there).read_text() == "precious"
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_with_force_too_it_is_both_or_neither(
+    folder: Path, capsys: pytest.CaptureFixture[str], there: bool
+) -> None:
+    if there:
+        (folder / "key.pem").write_text("old")
+    (folder / "cert.pem").mkdir()
+    assert chatctl("certificate", "localhost", "--force") == 1
+    assert "Is a directory" in complaint(capsys)
+    left = {each.name: each.is_file() and each.read_text() for each in folder.iterdir()}
+    assert left == {"cert.pem": False} | ({"key.pem": "old"} if there else {})
+
+
 def test_with_force_both_are_replaced(folder: Path) -> None:
     assert chatctl("certificate", "localhost") == 0
     before = {each.name: each.read_bytes() for each in folder.iterdir()}

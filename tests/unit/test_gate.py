@@ -2,18 +2,25 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from memory import Client, MemoryServer, MemoryStore
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 
 from chatd.credentials import Policy
 from chatd.hub.gate import TOLD_OF_PASSWORD
+from chatd.passwords import encode
+from chatd.server.connection import LINGER_SECONDS
 from chatd.server.proxied import LOOPBACK, ProxyFactory
+from chatd.server.refusals import LOGGED_REFUSALS
 from chatd.store import administration
-from chatd.store.records import AccountChange
+from chatd.store.records import AccountChange, ChangeKind
 from chatd.throttle import FREE, LONGEST_BY_NAME
 from chatd.wire.answers import ANSWERS
 
@@ -186,6 +193,84 @@ def test_a_terminal_that_does_not_speak_telnet_is_sent_no_garbage() -> None:
     assert b"\xff" not in client.transport.received
 
 
+def test_no_first_password_is_set_while_another_is_logging_in() -> None:
+    server = MemoryServer()
+    thief = server.log_in("alice")
+    thief.send("/password", GOOD)
+    thief.received()
+    server.store.slow = True
+    alice = server.connect()
+    alice.send("alice")
+    thief.send(GOOD)
+    server.store.catch_up()
+    server.settle()
+    server.store.catch_up()
+    assert greeted(alice)
+    in_use = ANSWERS["name-in-use"].text.format(name="alice")
+    assert thief.received() == f"{in_use}\n"
+
+
+class Slow:
+    """Threads that hash, and are not done before they are told to be."""
+
+    def __init__(self, server: MemoryServer) -> None:
+        self._done: list[tuple[Deferred[Any], Any]] = []
+        server.factory.gate._hasher._run = self.run  # type: ignore[method-assign]
+
+    def run(self, work: Callable[[], Any]) -> Deferred[Any]:
+        self._done.append((Deferred(), work()))
+        return self._done[-1][0]
+
+    def finish(self) -> None:
+        done, self._done = self._done, []
+        for answered, result in done:
+            answered.callback(result)
+
+
+def test_a_password_that_is_replaced_while_it_is_checked_does_not_let_in() -> None:
+    server = MemoryServer()
+    protect(server, "alice")
+    threads = Slow(server)
+    thief = server.connect()
+    thief.send("alice", GOOD)
+    administration.set_password(server.store.connection, "alice", encode(OTHER), 0)
+    change(server, "alice", "changed")
+    threads.finish()
+    assert thief.received() == f"{PROMPT}{ASKED}{WRONG}\n{PROMPT}"
+    alice = server.connect()
+    alice.send("alice", OTHER)
+    threads.finish()
+    assert greeted(alice)
+
+
+def weakly_hashed(server: MemoryServer, name: str) -> None:
+    weak = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(GOOD)
+    administration.set_password(server.store.connection, name, weak, 0)
+
+
+def test_two_logins_that_both_replace_a_weak_hash_get_in() -> None:
+    server = MemoryServer()
+    server.log_in("alice").send("/quit")
+    weakly_hashed(server, "alice")
+    threads = Slow(server)
+    clients = [server.connect(), server.connect()]
+    for client in clients:
+        client.send("alice", GOOD)
+    threads.finish()
+    server.settle()
+    threads.finish()
+    assert all(greeted(client) for client in clients)
+
+
+def test_a_weak_hash_that_cannot_be_replaced_lets_in_all_the_same() -> None:
+    server = MemoryServer()
+    server.log_in("alice").send("/quit")
+    server.end_hold()
+    weakly_hashed(server, "alice")
+    server.store.broken = True
+    assert "Welcome, alice." in log_in(server.connect(), "alice", GOOD)
+
+
 # Where others can read ----------------------------------------------------------------
 
 
@@ -195,7 +280,8 @@ def test_no_password_is_asked_for_where_others_could_read_it() -> None:
     client = server.connect(AWAY)
     client.send("alice")
     refusal = ANSWERS["not-private"].text.format(name="alice")
-    assert client.received() == f"{PROMPT}{refusal}\n{PROMPT}"
+    assert client.received() == f"{PROMPT}{refusal}\n"
+    assert client.transport.write_closed
 
 
 def test_a_password_that_came_where_others_could_read_it_is_not_taken() -> None:
@@ -204,6 +290,16 @@ def test_a_password_that_came_where_others_could_read_it_is_not_taken() -> None:
     client = program(server, AWAY)
     said = answer(client, type="login", user="alice", password=GOOD)
     assert said["code"] == "not-private"
+
+
+def test_a_password_that_nobody_asked_for_there_does_not_become_a_name() -> None:
+    server = MemoryServer()
+    protect(server, "alice", "correcthorsebattery")
+    client = server.connect(AWAY)
+    client.send("alice", "correcthorsebattery")
+    client.send("correcthorsebattery")
+    assert "Welcome" not in client.received()
+    assert server.store.users == 1
 
 
 def test_none_is_set_there_either() -> None:
@@ -227,7 +323,8 @@ def test_none_is_asked_for_through_a_proxy_though_that_is_on_this_machine() -> N
     client = server.connect_to(port, IPv4Address("TCP", "127.0.0.1", 4000))
     client.send_bytes(b"PROXY TCP4 127.0.0.1 127.0.0.1 4001 5555\r\nalice\r\n")
     refusal = ANSWERS["not-private"].text.format(name="alice")
-    assert client.received() == f"{PROMPT}{refusal}\n{PROMPT}"
+    assert client.received() == f"{PROMPT}{refusal}\n"
+    assert client.transport.write_closed
 
 
 def test_the_administrator_can_allow_it() -> None:
@@ -242,8 +339,6 @@ def test_the_administrator_can_allow_it() -> None:
 
 
 def closed(**users: str | None) -> MemoryServer:
-    from chatd.passwords import encode
-
     store = MemoryStore()
     for name, password in users.items():
         encoded = None if password is None else encode(password)
@@ -360,6 +455,19 @@ def test_whoever_guesses_from_many_addresses_waits_too() -> None:
     assert WRONG in late.received()
 
 
+def test_a_name_of_ones_own_does_not_end_the_wait_for_guessing_others() -> None:
+    server = open_network()
+    protect(server, "mallory")
+    for number in range(FREE):
+        protect(server, f"user{number}")
+        assert WRONG in guess(server, AWAY, f"user{number}").received()
+    own = server.connect(AWAY)
+    own.send("mallory", GOOD)
+    server.wait(1.1)
+    assert greeted(own)
+    assert WRONG not in guess(server, AWAY).received()
+
+
 def test_nobody_is_locked_out_by_those_who_guess() -> None:
     server = open_network()
     for number in range(40):
@@ -375,6 +483,19 @@ def test_nobody_is_locked_out_by_those_who_guess() -> None:
     assert greeted(elsewhere)
 
 
+def test_a_stop_does_not_wait_for_those_who_wait() -> None:
+    server = open_network()
+    guessers = [guess(server, AWAY) for _ in range(FREE + 5)]
+    late = guessers[-1]
+    late.send("alice", GOOD)
+    stopped = Deferred.fromCoroutine(server.factory.finish_conversations())
+    server.settle()
+    assert stopped.called
+    stopping = ANSWERS["shutting-down"].text
+    assert stopping in late.received()
+    assert late.transport.write_closed
+
+
 def test_a_connection_is_closed_after_ten_wrong_passwords() -> None:
     server = open_network()
     client = server.connect()
@@ -388,7 +509,34 @@ def test_a_connection_is_closed_after_ten_wrong_passwords() -> None:
     assert client.transport.write_closed
 
 
+def test_a_guess_is_logged_however_much_nonsense_came_before_it() -> None:
+    server = MemoryServer()
+    protect(server, "alice")
+    client = program(server)
+    client.send(*["nonsense"] * (LOGGED_REFUSALS + 5))
+    client.received()
+    with capturedLogs() as log:
+        for _ in range(2):
+            answer(client, type="login", user="alice", password=OTHER)
+    codes = [event["code"] for event in log if "code" in event]
+    assert codes == ["wrong-password"] * 2
+
+
 # What an administrator changes --------------------------------------------------------
+
+
+def user_id(server: MemoryServer, name: str) -> int:
+    found = server.store.connection.execute(
+        "SELECT id FROM users WHERE key = ?", (name,)
+    ).fetchone()
+    return int(found[0])
+
+
+def change(server: MemoryServer, name: str, kind: ChangeKind) -> None:
+    """Have the daemon see that an administrator has changed a user."""
+    server.hub.account_changed(
+        AccountChange(1, user_id(server, name), server.date(), kind)
+    )
 
 
 @pytest.mark.parametrize("send_only", [False, True])
@@ -430,6 +578,35 @@ def test_who_comes_after_a_change_is_not_disconnected_for_it() -> None:
     assert late.received() == ""
 
 
+def test_who_is_disabled_while_logging_in_does_not_get_in() -> None:
+    server = MemoryServer()
+    server.log_in("alice").send("/quit")
+    server.end_hold()
+    server.store.slow = server.store.slow_reads = True
+    client = server.connect()
+    client.send("alice")
+    server.store.answer_reads()
+    server.settle()
+    # The login is on disk, and the list of users is still awaited.
+    server.store.catch_up()
+    server.settle()
+    change(server, "alice", "changed")
+    server.store.slow = server.store.slow_reads = False
+    server.store.answer_reads()
+    closed = ANSWERS["account-closed"].text
+    assert client.received() == f"{PROMPT}{closed}\n{PROMPT}"
+    assert answer(program(server), type="login", user="alice")["type"] == "welcome"
+
+
+def test_who_is_disabled_and_reads_nothing_is_cut() -> None:
+    server = MemoryServer()
+    alice = server.log_in("alice")
+    alice.transport.reading = False
+    change(server, "alice", "changed")
+    server.wait(LINGER_SECONDS + 1)
+    assert alice.transport.closed
+
+
 def test_what_somebody_sent_before_they_were_disabled_is_safe() -> None:
     server = MemoryServer()
     bob = server.log_in("bob")
@@ -465,6 +642,45 @@ def test_a_removed_name_is_free_and_what_waited_is_gone() -> None:
     assert "offline message" not in said
     bob.send("alice-new")
     assert newcomer.received() == "bob: new\n"
+
+
+def test_who_takes_a_name_just_removed_has_nothing_of_the_one_before() -> None:
+    server = MemoryServer()
+    alice, bob = server.log_in("alice"), server.log_in("bob")
+    alice.transport.reading = False
+    bob.send("alice-old")
+    removed = user_id(server, "alice")
+    administration.remove_user(server.store.connection, "alice", server.date())
+    # The daemon has not seen it yet.
+    newcomer = server.log_in("alice")
+    bob.send("alice-new")
+    server.end_hold()
+    assert newcomer.received() == "bob: new\n"
+    alice.resume_reading()
+    assert alice.received().endswith(ANSWERS["account-closed"].text + "\n")
+    server.hub.account_changed(AccountChange(1, removed, server.date(), "removed"))
+    bob.send("alice-still there", "/who")
+    assert newcomer.received() == "bob: still there\n"
+    assert "Users online => alice" in bob.received()
+
+
+def test_what_is_sent_while_a_name_is_removed_does_not_go_to_the_one_before() -> None:
+    server = MemoryServer()
+    server.log_in("alice").send("/quit")
+    server.end_hold()
+    server = MemoryServer(store=MemoryStore(server.store.connection))
+    bob = server.log_in("bob")
+    server.store.slow_reads = True
+    bob.send("alice-Hi")
+    server.store.read()
+    removed = user_id(server, "alice")
+    administration.remove_user(server.store.connection, "alice", server.date())
+    administration.add_user(server.store.connection, "alice", "alice", None, 0)
+    server.hub.account_changed(AccountChange(1, removed, server.date(), "removed"))
+    server.store.slow_reads = False
+    server.store.answer_reads()
+    server.end_hold()
+    assert server.store.queued("alice") == ["Hi"]
 
 
 def test_a_removed_user_is_disconnected_and_what_comes_meanwhile_harms_nobody() -> None:

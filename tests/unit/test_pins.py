@@ -34,6 +34,14 @@ def test_the_file_is_its_owners_alone_and_nothing_lies_beside_it(
     assert path.read_text() == f"host:5556 {ONE}\n"
 
 
+def test_a_pin_that_a_person_has_written_counts_in_capitals_too(tmp_path: Path) -> None:
+    path = tmp_path / "known_servers"
+    path.write_text(f"Chat.Example.org:5556 {ONE}\n")
+    assert Pins(path).of("chat.example.org:5556") == ONE
+    Pins(path).keep("chat.example.org:5556", OTHER)
+    assert path.read_text() == f"chat.example.org:5556 {OTHER}\n"
+
+
 def test_a_new_pin_takes_the_place_of_the_old(tmp_path: Path) -> None:
     path = tmp_path / "known_servers"
     Pins(path).keep("host:5556", ONE)

@@ -25,6 +25,30 @@ def test_the_right_one_ends_the_wait() -> None:
     assert attempts.begin("alice", 0) == 0
 
 
+def test_one_that_was_right_takes_back_no_other() -> None:
+    attempts = Attempts(longest=10)
+    for _ in range(20):
+        attempts.begin("192.0.2.1", 0)
+        attempts.withdraw("192.0.2.1")
+    assert attempts.begin("192.0.2.1", 0) == 0
+    for _ in range(FREE):
+        attempts.begin("192.0.2.1", 0)
+        attempts.begin("192.0.2.1", 0)
+        attempts.withdraw("192.0.2.1")
+    attempts.withdraw("192.0.2.77")
+    assert attempts.begin("192.0.2.1", 0) > 0
+
+
+def test_failures_are_forgotten_though_others_log_in_all_the_time() -> None:
+    attempts = Attempts(longest=10)
+    for _ in range(FREE + 3):
+        attempts.begin("192.0.2.1", 0)
+    for second in range(0, int(FORGET_SECONDS), 60):
+        attempts.begin("192.0.2.1", second)
+        attempts.withdraw("192.0.2.1")
+    assert attempts.begin("192.0.2.1", FORGET_SECONDS) == 0
+
+
 def test_failures_are_forgotten_after_a_while_without_any() -> None:
     attempts = Attempts(longest=10)
     for second in range(FREE + 3):
