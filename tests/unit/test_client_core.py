@@ -62,12 +62,16 @@ class Screen:
         self.lines: list[Line] = []
         self.ended: Deferred[None] = Deferred()
         self.stopped = False
+        self.hidden = False
 
     def start(self, core: Core) -> Deferred[None]:
         return self.ended
 
     def show(self, line: Line) -> None:
         self.lines.append(line)
+
+    def hide_input(self, hidden: bool) -> None:
+        self.hidden = hidden
 
     def stop(self) -> None:
         self.stopped = True
