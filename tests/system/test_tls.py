@@ -503,6 +503,23 @@ def test_a_person_who_says_no_is_not_connected(
     assert "alice" not in server.daemon.log()
 
 
+def test_a_password_is_asked_for_once_the_server_is_known(
+    server: Server, connect: "Connect", start_screen: Callable[..., Terminal]
+) -> None:
+    password = "correct horse-battery"
+    alice = connect(server.daemon, "alice")
+    alice.send("/password", password, password, "/quit")
+    alice.rest()
+    screen = start_screen("--tls", f"alice@{server.address}")
+    screen.expect("Else type no.")
+    assert "password-needed" not in server.daemon.log()
+    screen.type("yes\r")
+    screen.expect("Password (not shown while you type):")
+    screen.type(f"{password}\r")
+    screen.expect(HINT)
+    assert password.encode() not in screen.written
+
+
 def test_a_person_may_leave_instead_of_an_answer(
     server: Server, start_screen: Callable[..., Terminal], person: dict[str, str]
 ) -> None:
