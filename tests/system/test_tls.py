@@ -44,6 +44,7 @@ GREETING: Final = (
     "Enter your username: Welcome, alice. You are new here.\n"
     "Client book => alice, bob\n"
     "Users online => bob\n"
+    "Anybody can log in as alice; /password protects the name.\n"
     "Type <target>-<message>, for example bob-Hello!   (/help lists the commands)\n"
 )
 
