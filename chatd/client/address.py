@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from chatd.wire.display import neutralise
@@ -36,6 +36,16 @@ class Address:
         """The server, as people write it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+    @property
+    def is_this_machine(self) -> bool:
+        """Whether what is sent there cannot leave this machine."""
+        if self.host.lower().removesuffix(".") == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
 
 def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:

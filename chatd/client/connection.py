@@ -16,6 +16,7 @@ from chatd import __version__
 from chatd.client import events
 from chatd.client.events import Event, Hello, Malformed, Refused, Welcome
 from chatd.client.reasons import in_words
+from chatd.client.secrets import NEEDED
 from chatd.client.statuses import Status
 from chatd.wire.answers import ANSWERS
 from chatd.wire.display import neutralise
@@ -28,6 +29,9 @@ SILENT_SECONDS: Final = 25.0
 
 ANSWER_SECONDS: Final = 25.0
 """How long it may take to give one."""
+
+PASSWORD_SECONDS: Final = 60.0
+"""How long a server may take to check a password: while somebody guesses, it waits."""
 
 LEAVING_SECONDS: Final = 60.0
 """How long a server that was told goodbye may be silent before it answers."""
@@ -55,6 +59,9 @@ class Owner(Protocol):
 
     def logged_in(self, hello: Hello, welcome: Welcome) -> None:
         """Take note of the login."""
+
+    def password(self) -> str | None:
+        """Return what to log in with where a password is needed, if it is known."""
 
     def login_refused(self, refused: Refused) -> bool:
         """Take note of a refusal; return whether to try again."""
@@ -87,6 +94,7 @@ class Connection(LineOnlyReceiver):
         self._user = user
         self._take: Callable[[bytes], None] = self._take_prompt
         self._in = False
+        self._password_sent = False
         self._leaving = False
         self._reason: str | None = None
         self._heard = 0.0
@@ -204,6 +212,8 @@ class Connection(LineOnlyReceiver):
     def _take_welcome(self, line: bytes) -> None:
         event = events.parse_event(line)
         if isinstance(event, Refused):
+            if event.code == NEEDED and self._send_password():
+                return
             if self._owner.login_refused(event):
                 self._try_again(event.text)
             else:
@@ -216,6 +226,17 @@ class Connection(LineOnlyReceiver):
             if self._owner.held:
                 self.hold()
             self._owner.logged_in(self._hello, event)
+
+    def _send_password(self) -> bool:
+        """Log in again with the password; return whether there is a new one to try."""
+        password = None if self._password_sent else self._owner.password()
+        if password is None:
+            return False
+        self._password_sent = True
+        self._cancel_timer()
+        self._timer = self._clock.callLater(PASSWORD_SECONDS, self._handshake_too_late)
+        self.send(events.login(self._user, password))
+        return True
 
     def _take_event(self, line: bytes) -> None:
         event = events.parse_event(line)

@@ -23,22 +23,23 @@ from chatd.client.events import (
     Incoming,
     Listing,
     Notice,
+    PasswordSet,
     Refused,
     Welcome,
 )
 from chatd.client.frontend import FrontEnd
-from chatd.client.greeting import greeting
+from chatd.client.greeting import greeting, listed
 from chatd.client.historyfile import name_key
 from chatd.client.input import COMMANDS, Input
 from chatd.client.lifetime import Lifetime
 from chatd.client.neighbours import Keeper, Link
-from chatd.client.outbox import Outbox, Outgoing
+from chatd.client.outbox import Outbox, Outgoing, counted
 from chatd.client.output import Output
+from chatd.client.passwordchange import PasswordChange
 from chatd.client.questions import Questions
 from chatd.client.receipts import Receipts
 from chatd.client.reception import Reception
 from chatd.client.statuses import Status
-from chatd.wire import text
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
 
@@ -51,7 +52,8 @@ class ChatCore:
 
     `interactive` says that somebody sits there: then there is a greeting, and a
     connection that was lost is waited for without end. `timeout` is how long the server
-    may be out of reach, or refuse what is to be sent, in seconds.
+    may be out of reach, or refuse what is to be sent, in seconds. `private` says that
+    nobody else can read what is sent.
     """
 
     _log = Logger()
@@ -66,6 +68,7 @@ class ChatCore:
         server: str,
         interactive: bool,
         timeout: float,
+        private: bool = True,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.user = user
@@ -74,6 +77,7 @@ class ChatCore:
         self._server = server
         self._interactive = interactive
         self._timeout = timeout
+        self._private = private
         self._link: Link
         self._history_failed = False
         self._output = Output(front_end, interactive=interactive)
@@ -85,6 +89,7 @@ class ChatCore:
             self._outbox, clock, self, interactive=interactive, timeout=timeout
         )
         self.questions = Questions(self._output, self._life)
+        self._change = PasswordChange(self.questions, self._output, self)
         # Asked before the first login.
         self._requests: list[str] = []
         self._names = Names()
@@ -107,7 +112,8 @@ class ChatCore:
         status = await self._life.status
         await link.stop()
         await self._history.settled()
-        self._tell_what_is_left()
+        for line in self._outbox.left(self.user):
+            self._output.error(line)
         self._front_end.stop()
         await finished
         self._reception.finish()
@@ -168,11 +174,12 @@ class ChatCore:
         self._reception.connected()
         self.user = welcome.user
         self._input.connected(hello)
+        self._change.connected(is_open=welcome.is_open)
         self._names.remember(*welcome.users, *welcome.online)
         if again:
             self._output.notice(f"Connected to {self._server} again.")
         elif self._interactive:
-            for line in greeting(welcome):
+            for line in greeting(welcome, private=self._private):
                 self._output.notice(line)
         requests, self._requests = self._requests, []
         for request in requests:
@@ -191,17 +198,11 @@ class ChatCore:
                 self._accepted(event)
             case Refused():
                 self._refused(event)
-            case Listing("who"):
-                self._names.remember(*event.names)
-                others = [each for each in event.names if each != self.user]
-                self._output.answer(
-                    text.online(others, text.more_by_prefix(event.more))
-                )
             case Listing():
                 self._names.remember(*event.names)
-                self._output.answer(
-                    text.book(event.names, text.more_by_prefix(event.more))
-                )
+                self._output.answer(listed(event, self.user))
+            case PasswordSet():
+                self._change.done()
             case Notice():
                 self._output.notice(event.text)
             case Goodbye():
@@ -222,6 +223,7 @@ class ChatCore:
         """Say so; what had no answer is sent again."""
         self._reason = self._told_reason = reason
         self._outbox.disconnected()
+        self._change.lost()
         self._life.lost()
         if not self._life.over:
             self._output.notice(
@@ -254,6 +256,19 @@ class ChatCore:
         else:
             self._requests.append(request)
 
+    def change_password(self) -> None:
+        """Ask for another password."""
+        self._change.begin(interactive=self._interactive, private=self._private)
+
+    @property
+    def online(self) -> bool:
+        """Whether there is a login."""
+        return self._life.online
+
+    def remember(self, password: str) -> None:
+        """Log in with this password from now on."""
+        self._link.remember(password)
+
     # What becomes of it.
 
     def _accepted(self, event: Accepted) -> None:
@@ -269,6 +284,7 @@ class ChatCore:
     def _refused(self, event: Refused) -> None:
         about = self._outbox.find(event.id) if event.id is not None else []
         if not about:
+            self._change.refused()
             self._output.fail(event.text)
         elif refused := self._outbox.refused(event):
             self._output.fail(event.text, refused[0].number)
@@ -325,6 +341,7 @@ class ChatCore:
     def wind_up(self) -> None:
         """Send nothing any more; say what was to be said, and let no one wait."""
         self._receipts.tell_all()
+        self._change.stop()
         self._outbox.disconnected()
         self._offer_room()
 
@@ -343,7 +360,7 @@ class ChatCore:
         self._outbox.load(waiting)
         if waiting:
             self._output.notice(
-                f"{_messages(len(waiting))} kept from before will be sent."
+                f"{counted(len(waiting))} kept from before will be sent."
             )
 
     def _watch(self, work: Deferred[None]) -> None:
@@ -380,17 +397,3 @@ class ChatCore:
     def _front_end_failed(self, failure: Failure) -> None:
         self._log.failure("The front end failed", failure=failure)
         self._life.end(Status.NOT_ACCEPTED)
-
-    def _tell_what_is_left(self) -> None:
-        kept = self._outbox.kept
-        if lost := len(self._outbox) - kept:
-            self._output.error(f"{_messages(lost)} not sent, and not kept either.")
-        if kept:
-            self._output.error(
-                f"{_messages(kept)} not sent, and kept: chat sends what is kept when"
-                f" it runs again as {self.user}."
-            )
-
-
-def _messages(count: int) -> str:
-    return "1 message" if count == 1 else f"{count} messages"

@@ -36,7 +36,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """``welcome``: logged in."""
+    """``welcome``: logged in; `is_open` names have no password, and could have one."""
 
     user: str
     new: bool
@@ -45,6 +45,7 @@ class Welcome:
     online: tuple[str, ...]
     more_online: int
     queued: int
+    is_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,11 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class PasswordSet:
+    """``password``: every login needs it from now on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """``notice``: a line for people."""
 
@@ -102,7 +108,16 @@ class Goodbye:
 
 
 Event = (
-    Hello | Welcome | Incoming | Accepted | Refused | Listing | Notice | Pong | Goodbye
+    Hello
+    | Welcome
+    | Incoming
+    | Accepted
+    | Refused
+    | Listing
+    | PasswordSet
+    | Notice
+    | Pong
+    | Goodbye
 )
 
 
@@ -126,9 +141,18 @@ def greeting(version: str) -> str:
     return f"/json chat/{version}"
 
 
-def login(user: str) -> str:
+def login(user: str, password: str | None = None) -> str:
     """Return the request to log in."""
-    return _line(type="login", user=user)
+    if password is None:
+        return _line(type="login", user=user)
+    return _line(type="login", user=user, password=password)
+
+
+def password(new: str, old: str | None) -> str:
+    """Return the request for another password; `old` is the one that there is."""
+    if old is None:
+        return _line(type="password", new=new)
+    return _line(type="password", new=new, old=old)
 
 
 def send(targets: Sequence[str], text: str, message_id: str) -> str:
@@ -237,6 +261,7 @@ def _welcome(fields: Mapping[str, Any]) -> Event:
         _names(fields, "online"),
         _number(fields, "more_online", 0),
         _number(fields, "queued", 0),
+        _flag(fields, "open"),
     )
 
 
@@ -285,6 +310,7 @@ _PARSERS: Final[dict[str, Callable[[Mapping[str, Any]], Event]]] = {
     "error": _error,
     "who": _listing,
     "users": _listing,
+    "password": lambda fields: PasswordSet(),
     "notice": lambda fields: Notice(_shown(fields, "text")),
     "pong": lambda fields: Pong(),
     "goodbye": lambda fields: Goodbye(),

@@ -49,6 +49,12 @@ class FrontEnd(Protocol):
         written: the core may still have something to say.
         """
 
+    def hide_input(self, hidden: bool) -> None:
+        """Show nothing of what is typed, and remember none of it; or show it again.
+
+        What is half typed at either time is no part of what is typed after it.
+        """
+
     def stop(self) -> None:
         """Take no more lines; the Deferred of `start` fires soon. May come twice."""
 

@@ -1,18 +1,28 @@
-"""What a person is told at the login, as in the text form."""
+"""What a person is told at the login, and the lists, as in the text form."""
 
-from chatd.client.events import Welcome
+from chatd.client.events import Listing, Welcome
 from chatd.wire import text
 
 
-def greeting(welcome: Welcome) -> list[str]:
-    """Return the lines of the greeting."""
+def greeting(welcome: Welcome, *, private: bool) -> list[str]:
+    """Return the lines of the greeting; `private` says that nobody else reads along."""
     more = text.more_listed_by
     lines = [
         text.welcome(welcome.user, new=welcome.new),
         text.book(welcome.users, more("/users", welcome.more_users)),
         text.online(welcome.online, more("/who", welcome.more_online)),
-        text.HINT,
     ]
+    if welcome.is_open:
+        lines.append(text.open_name(welcome.user, private=private))
+    lines.append(text.HINT)
     if welcome.queued:
         lines.append(text.backlog(welcome.queued))
     return lines
+
+
+def listed(listing: Listing, user: str) -> str:
+    """Return the line that answers ``/who`` or ``/users`` of a user."""
+    more = text.more_by_prefix(listing.more)
+    if listing.kind == "who":
+        return text.online([each for each in listing.names if each != user], more)
+    return text.book(listing.names, more)

@@ -21,10 +21,15 @@ MAX_MESSAGE: Final = 12_288
 COMMANDS: Final = {
     "/who [prefix]": "lists who is online",
     "/users [prefix]": "lists all users",
+    "/password": "protects your name with a password",
     "/help": "lists the commands",
     "/quit": "leaves, once everything sent is safe",
 }
 """How each command is typed, and what it does."""
+
+
+class Impossible(Exception):
+    """What was typed cannot be done here; str() says why, as a sentence."""
 
 
 class Owner(Protocol):
@@ -39,6 +44,9 @@ class Owner(Protocol):
 
     def ask(self, request: str) -> None:
         """Ask the server something; raise `Refusal` if that cannot be done."""
+
+    def change_password(self) -> None:
+        """Ask for another password; raise `Refusal` or `Impossible` if nobody can."""
 
     def end_of_input(self) -> None:
         """Leave: nothing that follows is taken."""
@@ -73,6 +81,8 @@ class Input:
                 self._obey(parsed)
         except Refusal as refusal:
             self._output.fail(refusal.text, number)
+        except Impossible as impossible:
+            self._output.fail(str(impossible), number)
 
     def _check(self, line: str) -> None:
         size = len(line.encode(errors="surrogateescape"))
@@ -100,6 +110,13 @@ class Input:
         match command.name:
             case "/who" | "/users":
                 self._owner.ask(events.listing(command.name[1:], command.argument))
+            case "/password":
+                if command.argument:
+                    # Nor is it to stand where everybody sees it.
+                    raise Refusal(
+                        "bad-argument", command="/password", usage="/password"
+                    )
+                self._owner.change_password()
             case "/help":
                 self._help()
             case "/quit":

@@ -24,6 +24,7 @@ from zope.interface import implementer
 from chatd.client.connection import SHUTTING_DOWN, Connection
 from chatd.client.events import Event, Hello, Refused, Welcome
 from chatd.client.reasons import in_words
+from chatd.client.secrets import ASKED_AGAIN, OwnPassword
 from chatd.client.statuses import Status
 from chatd.client.trust import Rejected
 
@@ -66,11 +67,13 @@ class Link:
         clock: IReactorTime,
         user: str,
         listener: Listener,
+        own: OwnPassword,
         policy: Callable[[int], float] = retry_policy,
     ) -> None:
         self._clock = clock
         self._user = user
         self._listener = listener
+        self._own = own
         self._stopping = False
         self._policy = policy
         self._failures = 0
@@ -80,7 +83,10 @@ class Link:
         factory = Factory.forProtocol(lambda: Connection(self, clock, user))
         factory.noisy = False
         self._service = ClientService(
-            _Watched(endpoint, self._attempt_failed), factory, self._delay, clock
+            _Watched(endpoint, own.ready, self._attempt_failed),
+            factory,
+            self._delay,
+            clock,
         )
 
     def start(self) -> None:
@@ -108,6 +114,10 @@ class Link:
         self._holds.discard(reason)
         if not self._holds and self._connection is not None:
             self._connection.release()
+
+    def remember(self, password: str) -> None:
+        """Log in with this password from now on."""
+        self._own.remember(password)
 
     def stop(self) -> Deferred[None]:
         """Close the connection, and make no other; fire when it is closed."""
@@ -140,11 +150,21 @@ class Link:
         self._been_in = True
         self._listener.logged_in(hello, welcome)
 
+    def password(self) -> str | None:
+        """Return what to log in with where a password is needed, if it is known."""
+        return self._own.to_send()
+
     def login_refused(self, refused: Refused) -> bool:
         """Take note of a refusal; return whether to try again.
 
-        It ends everything. But who was in, and only has to come again later, tries.
+        It ends everything. But who was in, and only has to come again later, tries;
+        and so does who can be asked for the password.
         """
+        if refused.code in ASKED_AGAIN:
+            why_not = self._own.refused(refused)
+            if why_not is not None:
+                self.give_up(Status.REFUSED, why_not)
+            return why_not is None
         if refused.code == SHUTTING_DOWN or (self._been_in and refused.temporary):
             return True
         self.give_up(
@@ -167,7 +187,7 @@ class Link:
     def disconnected(self, reason: str, *, was_in: bool) -> None:
         """Take note of the end of a connection."""
         self._connection = None
-        if self._stopping:
+        if self._stopping or self._own.wanted:
             return
         if was_in:
             self._listener.lost(reason)
@@ -186,6 +206,8 @@ class Link:
             self._listener.attempt_failed(in_words(failure))
 
     def _delay(self, attempt: int) -> float:
+        if self._own.wanted:
+            return 0.0
         # The service counts a connection as a success, however its login ends.
         self._failures += 1
         return self._policy(self._failures)
@@ -193,17 +215,26 @@ class Link:
 
 @implementer(IStreamClientEndpoint)
 class _Watched:
-    """An endpoint that tells of failed attempts, which `ClientService` does not."""
+    """An endpoint that tells of failed attempts, which `ClientService` does not.
+
+    Each attempt waits until it is `ready`: no server waits for a person.
+    """
 
     def __init__(
-        self, endpoint: IStreamClientEndpoint, failed: Callable[[Failure], None]
+        self,
+        endpoint: IStreamClientEndpoint,
+        ready: Callable[[], Deferred[None]],
+        failed: Callable[[Failure], None],
     ) -> None:
         self._endpoint = endpoint
+        self._ready = ready
         self._failed = failed
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803
         """Connect (`IStreamClientEndpoint`)."""
-        attempt: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
+        attempt: Deferred[IProtocol] = self._ready().addCallback(
+            lambda _: self._endpoint.connect(protocolFactory)
+        )
 
         def failed(failure: Failure) -> Failure:
             if not failure.check(CancelledError, UserError):

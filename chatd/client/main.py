@@ -31,6 +31,7 @@ from chatd.client.historyfile import (
 )
 from chatd.client.pins import PinError, Pins, pins_path
 from chatd.client.search import find
+from chatd.client.secrets import BadSource, given_password
 from chatd.client.statuses import Status
 from chatd.client.trust import Trust
 from chatd.fingerprint import parse_fingerprint
@@ -126,6 +127,13 @@ def _default_history() -> str:
     " no other.",
 )
 @click.option(
+    "--password-file",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="A file whose first line is the password, readable to nobody else. Without it"
+    " CHAT_PASSWORD counts; somebody at a terminal is asked.",
+)
+@click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=30,
@@ -141,11 +149,16 @@ def chat(
     given: Path | None,
     tls: bool,
     fingerprint: str | None,
+    password_file: Path | None,
     timeout: float,
 ) -> int:
     """Converse; return the exit status."""
     if fingerprint and not tls:
         raise click.UsageError("--fingerprint goes with --tls only.")
+    try:
+        password = given_password(password_file, os.environ)
+    except BadSource as bad:
+        raise click.UsageError(str(bad)) from None
     wanted = _whole_address(address, DEFAULT_TLS_PORT if tls else DEFAULT_PORT)
     user = wanted.user
     assert user is not None
@@ -155,7 +168,8 @@ def chat(
     front_end, reactor = _front_end(plain)
     from chatd.client.running import Settings, run
 
-    settings = Settings(wanted, user.shown, sys.stdin.isatty(), timeout, trust)
+    interactive = sys.stdin.isatty()
+    settings = Settings(wanted, user.shown, interactive, timeout, trust, password)
     return run(settings, opened, front_end, reactor)
 
 

@@ -26,6 +26,9 @@ class Link(Protocol):
     def release(self, reason: str) -> None:
         """Drop a reason."""
 
+    def remember(self, password: str) -> None:
+        """Log in with this password from now on."""
+
     def stop(self) -> Deferred[None]:
         """Close the connection for good."""
 

@@ -122,6 +122,18 @@ class Outbox:
         """How many of them are on disk, and are there when the client starts again."""
         return sum(each.kept for each in self._entries.values())
 
+    def left(self, user: str) -> list[str]:
+        """Return what to tell a user of them at the end, as lines."""
+        lines = []
+        if lost := len(self) - self.kept:
+            lines.append(f"{counted(lost)} not sent, and not kept either.")
+        if self.kept:
+            lines.append(
+                f"{counted(self.kept)} not sent, and kept: chat sends what is kept when"
+                f" it runs again as {user}."
+            )
+        return lines
+
     @property
     def stuck(self) -> bool:
         """Whether all that is left waits for a target that was refused for a time."""
@@ -259,3 +271,8 @@ class Outbox:
                 )
         if not self._entries:
             self._targets.clear()
+
+
+def counted(messages: int) -> str:
+    """Return a number of messages in words."""
+    return "1 message" if messages == 1 else f"{messages} messages"

@@ -37,6 +37,10 @@ class Output:
         where = f"line {number}: " if number and not self._interactive else ""
         self.error(where + line)
 
+    def hide_input(self, hidden: bool) -> None:
+        """Show nothing of what is typed, or show it again."""
+        self._front_end.hide_input(hidden)
+
     def lost(self) -> None:
         """Take note that nothing can be shown any more."""
         self.failed = True

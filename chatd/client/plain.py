@@ -7,7 +7,9 @@ what is said about them and the connection to standard error.
 
 import os
 import select
+import termios
 from collections import deque
+from contextlib import suppress
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -23,6 +25,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chatd.client.frontend import MAX_TYPED, Core, Kind, Line
+
+_LOCAL: Final = 3
+"""Where `termios` has the local modes."""
 
 _ERRORS: Final = (Kind.ERROR, Kind.NOTICE)
 
@@ -45,6 +50,8 @@ class Plain:
         self._together = _same(stdout, stderr)
         self._streams: _Streams | None = None
         self._blocking: dict[int, bool] = {}
+        # How the terminal is, while it shows nothing of what is typed.
+        self._attributes: list[Any] | None = None
 
     def start(self, core: Core) -> Deferred[None]:
         """Read lines to the end of the input, and show lines until `stop`."""
@@ -72,13 +79,40 @@ class Plain:
         else:
             _write(self._stderr if to_error else self._stdout, data)
 
+    def hide_input(self, hidden: bool) -> None:
+        """Let the terminal show nothing of what is typed, or show it again.
+
+        There it is the terminal that has what is half typed. In a pipe there is
+        nothing to be done.
+        """
+        if not os.isatty(self._stdin):
+            return
+        with suppress(termios.error):  # it has gone
+            termios.tcflush(self._stdin, termios.TCIFLUSH)
+        self._show_typing()
+        if hidden:
+            with suppress(termios.error):
+                self._attributes = termios.tcgetattr(self._stdin)
+                attributes = termios.tcgetattr(self._stdin)
+                attributes[_LOCAL] &= ~termios.ECHO
+                attributes[_LOCAL] |= termios.ECHONL
+                # At once: where output is stopped, waiting for it would stop all.
+                termios.tcsetattr(self._stdin, termios.TCSANOW, attributes)
+
+    def _show_typing(self) -> None:
+        attributes, self._attributes = self._attributes, None
+        if attributes is not None:
+            with suppress(termios.error):
+                termios.tcsetattr(self._stdin, termios.TCSANOW, attributes)
+
     def stop(self) -> None:
         """Read no more; end when everything shown is written."""
         if self._streams is not None:
             self._streams.stop()
 
     def rescue(self) -> None:
-        """Make the streams blocking again, if they were."""
+        """Make the streams blocking again, if they were; show what is typed."""
+        self._show_typing()
         for descriptor, value in self._blocking.items():
             os.set_blocking(descriptor, value)
 

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -24,6 +24,7 @@ from chatd.client.frontend import FrontEnd, Kind, Line
 from chatd.client.history import History
 from chatd.client.historyfile import OpenedHistory
 from chatd.client.link import Link
+from chatd.client.secrets import OwnPassword
 from chatd.client.statuses import Status
 from chatd.client.trust import Asker, Trust
 from chatd.clock import run_evenly
@@ -46,6 +47,7 @@ class Settings:
     """What the command line says about a run.
 
     See `ChatCore` for `interactive` and `timeout`. Without `trust` there is no TLS.
+    `password` is one that was given beforehand.
     """
 
     address: Address
@@ -53,6 +55,12 @@ class Settings:
     interactive: bool
     timeout: float
     trust: Trust | None = None
+    password: str | None = field(default=None, repr=False)
+
+    @property
+    def private(self) -> bool:
+        """Whether nobody else can read what is sent."""
+        return self.trust is not None or self.address.is_this_machine
 
 
 def run(
@@ -76,6 +84,13 @@ def run(
             server=address.server,
             interactive=settings.interactive,
             timeout=settings.timeout,
+            private=settings.private,
+        )
+        own = OwnPassword(
+            settings.user,
+            private=settings.private,
+            given=settings.password,
+            asker=core.questions if settings.interactive else None,
         )
         endpoint = secured(
             HostnameEndpoint(
@@ -85,7 +100,7 @@ def run(
         )
         _handle_signals(reactor, core.interrupt, front_end)
         try:
-            return await core.run(Link(endpoint, reactor, settings.user, core))
+            return await core.run(Link(endpoint, reactor, settings.user, core, own))
         finally:
             history.close()
 

@@ -20,8 +20,11 @@ from contextlib import AbstractContextManager, suppress
 from typing import Final
 
 from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.clipboard import Clipboard, InMemoryClipboard
+from prompt_toolkit.document import Document
+from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import StyleAndTextTuples
-from prompt_toolkit.history import History
+from prompt_toolkit.history import DummyHistory, History
 from prompt_toolkit.input import Input
 from prompt_toolkit.input.posix_utils import PosixStdinReader
 from prompt_toolkit.input.vt100 import Vt100Input
@@ -94,6 +97,8 @@ class Screen:
         app.terminal_size_polling_interval = None  # SIGWINCH tells
         app.before_render += lambda _: self._prepare_drawing()
         self._core: Core | None = None
+        # What there was to be seen and brought back before the input was hidden.
+        self._visible: tuple[Document, History, Clipboard] | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._mode_before: AbstractContextManager[None] | None = None
@@ -119,6 +124,30 @@ class Screen:
     def show(self, line: Line) -> None:
         """Show a line, above whatever is half typed; at any time."""
         self._write(_CLASSES[line.kind], neutralise(line.text))
+
+    def hide_input(self, hidden: bool) -> None:
+        """Show asterisks for what is typed, or show it again.
+
+        What is half typed waits until then. A secret leaves nothing behind that could
+        be brought back: neither in the history nor among what was cut.
+        """
+        if hidden == self._hidden:
+            return
+        session, buffer = self._session, self._session.default_buffer
+        now = (buffer.document, buffer.history, session.clipboard)
+        nothing = (Document(), DummyHistory(), InMemoryClipboard())
+        document, buffer.history, session.clipboard = self._visible or nothing
+        self._visible = now if hidden else None
+        session.is_password = self._hidden
+        # Somebody may be searching: what is sought would be seen.
+        session.app.layout.search_links.clear()
+        session.app.layout.focus(buffer)
+        buffer.reset(document)
+        session.app.invalidate()
+
+    @property
+    def _hidden(self) -> bool:
+        return self._visible is not None
 
     def stop(self) -> None:
         """Take no more lines; the Deferred of `start` fires soon."""
@@ -198,26 +227,38 @@ class Screen:
         """Take an entered line; return that the prompt has been seen to."""
         assert self._core is not None
         text = buffer.text
-        # In one go: the line goes up from the prompt, and is never seen twice or not.
-        buffer.reset(append_to_history=True)
-        # A line that was pasted can have several.
-        for part in (self.prompt() + text).split("\n"):
-            self._write("", neutralise(part))
-        self._write_waiting()
+        if self._hidden:
+            buffer.reset()
+        else:
+            self._move_up(buffer)
         try:
             self._core.enter(text)
         except Exception as error:
             self._fail(error)
         return True
 
+    def _move_up(self, buffer: Buffer) -> None:
+        """Write an entered line above the prompt, in one go: it never is seen twice."""
+        text = buffer.text
+        buffer.reset(append_to_history=True)
+        # A line that was pasted can have several.
+        for part in (self.prompt() + text).split("\n"):
+            self._write("", neutralise(part))
+        self._write_waiting()
+
     def _key_bindings(self) -> KeyBindings:
         bindings = KeyBindings()
         bindings.add("tab")(self._complete)
+        # What is sought is shown.
+        for key in ("c-r", "c-s"):
+            bindings.add(key, filter=Condition(lambda: self._hidden))(lambda _: None)
         return bindings
 
     def _complete(self, event: KeyPressEvent) -> None:
         """Complete the word before the cursor, or list what it can become."""
         assert self._core is not None
+        if self._hidden:
+            return
         document = event.current_buffer.document
         names, commands = self._core.completions()
         found = complete(
@@ -274,7 +315,7 @@ class Screen:
         """Do what has to be done before prompt_toolkit draws the prompt by itself."""
         text = self._session.default_buffer.text
         # What is half typed stays on the screen at the end; a prompt alone does not.
-        self._session.app.erase_when_done = not text
+        self._session.app.erase_when_done = self._hidden or not text
         # Terminals differ in how wide they draw emoji of several characters, and some
         # others. Drawn anew from the left, a line never goes wrong by more than once.
         if not (self.prompt() + text).isascii():

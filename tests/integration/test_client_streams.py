@@ -1,6 +1,8 @@
 """The plain front end on pipes and files: what is read, what is written, the end."""
 
 import os
+import pty
+import termios
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +24,7 @@ class Core:
 
     def __init__(self) -> None:
         self.entered: list[str] = []
+        self.when_entered: Deferred[None] | None = None
         self.ends = 0
         self.held = False
         self.output_losses = 0
@@ -34,6 +37,8 @@ class Core:
     def enter(self, text: str) -> None:
         self.room -= 1
         self.entered.append(text)
+        if self.when_entered is not None:
+            self.when_entered.callback(None)
 
     def end_of_input(self) -> None:
         self.ends += 1
@@ -354,4 +359,73 @@ async def test_errors_are_written_whole_however_slow_their_reader(
     reading = threads.deferToThread(read_all)
     desk.plain.show(Line(Kind.ERROR, "x" * 300_000))
     await within(reading)
+    await desk.end()
+
+
+# Hidden input ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, int]]:
+    """Yield both ends of a terminal."""
+    ends = pty.openpty()
+    yield ends
+    for each in ends:
+        os.close(each)
+
+
+def echoes(terminal: int) -> bool:
+    return bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
+
+
+@pytest.mark.parametrize("how", ["shown", "rescued"])
+@pytest_twisted.ensureDeferred
+async def test_a_terminal_does_not_show_what_is_hidden(
+    terminal: tuple[int, int], how: str
+) -> None:
+    keyboard, screen = terminal
+    before = termios.tcgetattr(screen)
+    desk = Desk(stdin=screen)
+    desk.start()
+    os.write(keyboard, b"bob-half")
+    shown = b""
+    while shown != b"bob-half":  # only then the terminal has it
+        shown += os.read(keyboard, 1)
+    desk.plain.hide_input(True)
+    desk.plain.hide_input(True)
+    assert not echoes(screen)
+    entered: Deferred[None] = Deferred()
+    desk.core.when_entered = entered
+    os.write(keyboard, b"secret\n")
+    await within(entered)
+    assert desk.core.entered == ["secret"]
+    if how == "shown":
+        desk.plain.hide_input(False)
+    else:
+        desk.plain.rescue()
+    assert termios.tcgetattr(screen) == before
+    assert os.read(keyboard, 4096) == b"\r\n"
+    await desk.end()
+    desk.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_end_shows_again_what_is_typed(terminal: tuple[int, int]) -> None:
+    desk = Desk(stdin=terminal[1])
+    desk.start()
+    desk.plain.hide_input(True)
+    await desk.end()
+    desk.close()
+    assert echoes(terminal[1])
+
+
+@pytest_twisted.ensureDeferred
+async def test_in_a_pipe_there_is_nothing_to_hide(desk: Desk) -> None:
+    desk.start()
+    desk.type(b"bob-Hi\n")
+    desk.plain.hide_input(True)
+    desk.plain.hide_input(False)
+    desk.close_one(desk.typing)
+    await within(desk.core.input_ended)
+    assert desk.core.entered == ["bob-Hi"]
     await desk.end()

@@ -80,6 +80,9 @@ class Remote(LineOnlyReceiver):
     def do_know(self, names: list[str]) -> None:
         self.names = names
 
+    def do_hide(self, hidden: bool) -> None:
+        self.screen.hide_input(hidden)
+
     def do_stop(self) -> None:
         self.screen.stop()
 

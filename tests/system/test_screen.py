@@ -27,6 +27,7 @@ HALF: Final = (
 
 BACKWARD, UP, DOWN = "\x1b[D", "\x1b[A", "\x1b[B"
 CTRL_C, CTRL_D, CTRL_U, CTRL_Z = "\x03", "\x04", "\x15", "\x1a"
+CTRL_R, CTRL_Y = "\x12", "\x19"
 LEFT_ON: Final = {7, 25}
 """The modes that a terminal has when nothing runs at it: wrapping, and the cursor."""
 
@@ -364,6 +365,50 @@ def test_lines_typed_before_come_back(start_screen: StartScreen) -> None:
     screen.expect_line("alice> half")
     screen.type(UP + UP + "!\r")
     assert screen.remote.entered() == "bob-one!"
+
+
+def test_what_is_hidden_is_asterisks_and_leaves_nothing_behind(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen()
+    screen.type("bob-one\r")
+    assert screen.remote.entered() == "bob-one"
+    screen.type("bob-half")
+    screen.expect_line("alice> bob-half")
+    screen.remote.do("hide", True)
+    screen.expect_line("alice>")
+    above = rows("Connected.", "alice> bob-one", columns=80)
+    screen.type("b\t" + UP + CTRL_R + "漢 secret")
+    screen.expect_half_typed(above, "*" * len("b漢 secret"))
+    screen.show("bob: Hi")
+    above += rows("bob: Hi", columns=80)
+    screen.expect_half_typed(above, "*" * len("b漢 secret"))
+    screen.type(CTRL_U + "secret\r")
+    assert screen.remote.entered() == "secret"
+    screen.expect_half_typed(above, "")
+    screen.type("another secret")
+    screen.expect_half_typed(above, "*" * len("another secret"))
+    screen.remote.do("hide", False)
+    screen.expect_half_typed(above, "bob-half")
+    screen.type(CTRL_Y)
+    screen.type("!\r")
+    assert screen.remote.entered() == "bob-half!"
+    screen.type(UP + UP)
+    screen.expect_line("alice> bob-one")
+    assert b"secret" not in screen.written
+
+
+def test_a_search_does_not_show_what_is_hidden(start_screen: StartScreen) -> None:
+    screen = start_screen()
+    screen.type("bob-one\r")
+    assert screen.remote.entered() == "bob-one"
+    screen.type(CTRL_R + "o")
+    screen.expect("reverse-i-search")
+    screen.remote.do("hide", True)
+    screen.expect_line("alice>")
+    screen.type("secret\r")
+    assert screen.remote.entered() == "secret"
+    assert b"secret" not in screen.written
 
 
 def test_many_lines_at_once_are_many_lines(start_screen: StartScreen) -> None:

@@ -44,6 +44,7 @@ GREETING: Final = (
     "Enter your username: Welcome, alice. You are new here.\n"
     "Client book => alice, bob\n"
     "Users online => bob\n"
+    "Anybody can log in as alice; /password protects the name.\n"
     "Type <target>-<message>, for example bob-Hello!   (/help lists the commands)\n"
 )
 
@@ -501,6 +502,23 @@ def test_a_person_who_says_no_is_not_connected(
     assert screen.attributes() == screen.attributes_before
     assert not known(person).exists()
     assert "alice" not in server.daemon.log()
+
+
+def test_a_password_is_asked_for_once_the_server_is_known(
+    server: Server, connect: "Connect", start_screen: Callable[..., Terminal]
+) -> None:
+    password = "correct horse-battery"
+    alice = connect(server.daemon, "alice")
+    alice.send("/password", password, password, "/quit")
+    alice.rest()
+    screen = start_screen("--tls", f"alice@{server.address}")
+    screen.expect("Else type no.")
+    assert "password-needed" not in server.daemon.log()
+    screen.type("yes\r")
+    screen.expect("Password (not shown while you type):")
+    screen.type(f"{password}\r")
+    screen.expect(HINT)
+    assert password.encode() not in screen.written
 
 
 def test_a_person_may_leave_instead_of_an_answer(

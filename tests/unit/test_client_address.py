@@ -79,3 +79,21 @@ def test_whatever_is_given_is_an_address_or_refused_in_one_line(text: str) -> No
 def test_without_a_port_it_is_the_one_of_what_is_spoken() -> None:
     assert parse_address("alice@host", DEFAULT_TLS_PORT).server == "host:5556"
     assert parse_address("alice@host:1", DEFAULT_TLS_PORT).server == "host:1"
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("[::1]", True),
+        ("localhost", True),
+        ("LocalHost.", True),
+        ("localhost.example.org", False),
+        ("192.0.2.1", False),
+        ("[2001:db8::1]", False),
+        ("host", False),
+    ],
+)
+def test_what_is_sent_to_this_machine_stays_there(host: str, here: bool) -> None:
+    assert parse_address(f"alice@{host}:5555").is_this_machine == here

@@ -23,6 +23,7 @@ class World:
         self.clock = Clock()
         self.held = False
         self.again = False
+        self.known: str | None = None
         self.given_up = False
         self.told: list[object] = []
         self.connection = Connection(self, self.clock, "alice")
@@ -35,6 +36,9 @@ class World:
 
     def logged_in(self, hello: Hello, welcome: Welcome) -> None:
         self.told.append(f"in as {welcome.user}")
+
+    def password(self) -> str | None:
+        return self.known
 
     def login_refused(self, refused: Refused) -> bool:
         self.told.append(f"refused: {refused.code}")
@@ -260,3 +264,51 @@ def test_leaving_is_said_once_and_not_followed_by_pings(world: World) -> None:
     assert wire.said() == []
     world.clock.advance(connection.LEAVING_SECONDS)
     assert wire.gone
+
+
+# Passwords ---------------------------------------------------------------------------
+
+NEEDED = objects.error(Refusal("password-needed", name="alice"))
+WRONG = objects.error(Refusal("wrong-password"))
+
+
+def test_a_password_that_is_known_is_sent_where_it_is_needed(world: World) -> None:
+    world.known = "secret"
+    world.wire.say(PROMPT.strip(), HELLO)
+    assert "password" not in world.wire.said()[-1]
+    world.wire.say(NEEDED)
+    assert [json.loads(line) for line in world.wire.said()] == [
+        {"type": "login", "user": "alice", "password": "secret"}
+    ]
+    assert world.take() == []
+    world.wire.say(WELCOME)
+    assert world.take() == ["in as alice"]
+
+
+def test_a_password_is_tried_once_on_a_connection(world: World) -> None:
+    for answer, code in ((WRONG, "wrong-password"), (NEEDED, "password-needed")):
+        world = World()
+        world.known = "secret"
+        world.wire.say(PROMPT.strip(), HELLO, NEEDED)
+        world.take()
+        world.wire.said()
+        world.wire.say(answer)
+        assert world.wire.said() == []
+        assert world.take()[0] == f"refused: {code}"
+        assert world.wire.gone
+
+
+def test_a_password_that_is_not_known_is_a_refusal(world: World) -> None:
+    world.wire.say(PROMPT.strip(), HELLO, NEEDED)
+    assert world.take()[0] == "refused: password-needed"
+    assert world.wire.gone
+
+
+def test_a_server_may_take_longer_to_check_a_password(world: World) -> None:
+    world.known = "secret"
+    world.clock.advance(connection.HANDSHAKE_SECONDS - 1)
+    world.wire.say(PROMPT.strip(), HELLO, NEEDED)
+    world.clock.advance(connection.PASSWORD_SECONDS - 1)
+    assert not world.wire.gone
+    world.clock.advance(1)
+    assert world.wire.gone

@@ -18,6 +18,7 @@ from chatd.client.events import (
     Incoming,
     Listing,
     Notice,
+    PasswordSet,
     Pong,
     Refused,
     Welcome,
@@ -62,12 +63,16 @@ class Screen:
         self.lines: list[Line] = []
         self.ended: Deferred[None] = Deferred()
         self.stopped = False
+        self.hidden = False
 
     def start(self, core: Core) -> Deferred[None]:
         return self.ended
 
     def show(self, line: Line) -> None:
         self.lines.append(line)
+
+    def hide_input(self, hidden: bool) -> None:
+        self.hidden = hidden
 
     def stop(self) -> None:
         self.stopped = True
@@ -90,6 +95,7 @@ class Connection:
         self.started = False
         self.sent: list[dict[str, Any]] = []
         self.left = 0
+        self.remembered: list[str] = []
         self.holds: set[str] = set()
         self.stopped: Deferred[None] | None = None
         self.slow = False
@@ -108,6 +114,9 @@ class Connection:
 
     def release(self, reason: str) -> None:
         self.holds.discard(reason)
+
+    def remember(self, password: str) -> None:
+        self.remembered.append(password)
 
     def stop(self) -> Deferred[None]:
         self.stopped = Deferred()
@@ -192,6 +201,7 @@ class Run:
         *,
         interactive: bool = False,
         online: bool = True,
+        private: bool = True,
         book: Book | None = None,
     ) -> None:
         self.clock = Clock()
@@ -206,6 +216,7 @@ class Run:
             server="host:5555",
             interactive=interactive,
             timeout=TIMEOUT,
+            private=private,
             now=lambda: NOW,
         )
         self.result = Deferred.fromCoroutine(self.core.run(self.link))
@@ -525,7 +536,7 @@ def test_names_and_commands_can_be_completed_to(run: Run) -> None:
     run.core.happened(incoming("Hi", sender="bob"))
     names, commands = run.core.completions()
     assert names == ["Anna", "bob", "zoe"]
-    assert commands == ["/who", "/users", "/help", "/quit"]
+    assert commands == ["/who", "/users", "/password", "/help", "/quit"]
 
 
 def test_names_are_not_gathered_without_end(run: Run) -> None:
@@ -1099,3 +1110,153 @@ def test_a_front_end_that_breaks_ends_it(run: Run, logged_errors: Any) -> None:
     run.screen.ended.errback(Failure(RuntimeError("no terminal")))
     assert run.status == Status.NOT_ACCEPTED
     assert len(logged_errors.flush(RuntimeError)) == 1
+
+
+# Passwords ---------------------------------------------------------------------------
+
+PRESENT = "Your present password (an empty line changes nothing):"
+NEW = "Your new password (an empty line changes nothing):"
+AGAIN = "The same again:"
+SET = "From now on every login as Alice needs this password."
+NOTHING_CHANGED = "Nothing was changed."
+
+
+def test_a_person_is_told_that_a_name_is_open() -> None:
+    for private, where in ((True, ""), (False, ", over TLS or on the server itself")):
+        run = Run(interactive=True, online=False, private=private)
+        run.core.logged_in(HELLO, welcome(is_open=True))
+        told = run.screen.take(Kind.NOTICE)
+        assert told[3] == (
+            f"Anybody can log in as Alice; /password protects the name{where}."
+        )
+        assert told[4].startswith("Type <target>-<message>")
+
+
+@pytest.fixture
+def owner() -> Run:
+    """Somebody at a terminal whose name is open."""
+    run = Run(interactive=True, online=False)
+    run.core.logged_in(HELLO, welcome(is_open=True))
+    run.screen.take()
+    return run
+
+
+def test_a_first_password_is_asked_for_twice_and_remembered(owner: Run) -> None:
+    owner.type("/password")
+    assert owner.screen.take() == [NEW]
+    assert owner.screen.hidden
+    owner.type("secret-one")
+    assert owner.screen.take() == [AGAIN]
+    assert owner.screen.hidden
+    owner.type("secret-one")
+    assert not owner.screen.hidden
+    assert owner.link.sent == [{"type": "password", "new": "secret-one"}]
+    assert owner.link.remembered == []
+    owner.core.happened(PasswordSet())
+    assert owner.screen.take(Kind.ANSWER) == [SET]
+    assert owner.link.remembered == ["secret-one"]
+    owner.type("/password")
+    assert owner.screen.take() == [PRESENT]
+
+
+def test_another_password_needs_the_present_one(person: Run) -> None:
+    person.core.logged_in(HELLO, welcome())
+    person.screen.take()
+    person.type("/password", "old one", "new one", "new one")
+    assert person.screen.take() == [PRESENT, NEW, AGAIN]
+    assert person.link.sent == [
+        {"type": "password", "new": "new one", "old": "old one"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ([""], NOTHING_CHANGED),
+        (["secret", ""], NOTHING_CHANGED),
+        (["secret", "other"], f"These are two passwords. {NOTHING_CHANGED}"),
+    ],
+)
+def test_an_empty_line_or_two_passwords_change_nothing(
+    owner: Run, typed: list[str], answer: str
+) -> None:
+    owner.type("/password", *typed)
+    assert owner.screen.take(Kind.ANSWER) == [answer]
+    assert not owner.screen.hidden
+    assert owner.link.sent == []
+    assert owner.send("bob-Hi")
+
+
+def test_an_empty_present_password_changes_nothing(owner: Run) -> None:
+    owner.core.happened(PasswordSet())
+    owner.screen.take()
+    owner.type("/password", "")
+    assert owner.screen.take() == [PRESENT, NOTHING_CHANGED]
+
+
+def test_a_password_that_the_server_refuses_is_not_remembered(owner: Run) -> None:
+    owner.type("/password", "short", "short")
+    owner.screen.take()
+    owner.core.happened(refusal("bad-password", text="It is short."))
+    assert owner.screen.take(Kind.ERROR) == ["It is short."]
+    owner.type("/password", "long enough", "long enough")
+    owner.core.happened(PasswordSet())
+    assert owner.link.remembered == ["long enough"]
+
+
+def test_a_password_cannot_be_given_with_the_command(owner: Run) -> None:
+    owner.type("/password secret")
+    assert owner.screen.take() == [
+        "Usage of /password: /password (nothing was changed)"
+    ]
+    assert owner.link.sent == []
+
+
+def test_nobody_can_be_asked_in_a_pipe(run: Run) -> None:
+    run.type("/password")
+    assert run.screen.take(Kind.ERROR) == [
+        "line 1: /password asks for passwords, and nobody can be asked here."
+    ]
+
+
+def test_a_password_is_not_asked_for_where_others_could_read_it() -> None:
+    run = Run(interactive=True, private=False)
+    run.type("/password")
+    (line,) = run.screen.take(Kind.ERROR)
+    assert "others could read it" in line
+    assert not run.screen.hidden
+
+
+def test_a_password_is_not_asked_for_without_a_connection(owner: Run) -> None:
+    owner.core.lost("it broke")
+    owner.screen.take()
+    owner.type("/password")
+    assert owner.screen.take() == ["Log in first. Nothing was sent."]
+
+
+def test_a_loss_leaves_the_questions_and_changes_nothing(owner: Run) -> None:
+    owner.type("/password", "bob-secret")
+    owner.core.lost("it broke")
+    assert owner.screen.hidden
+    owner.screen.take()
+    owner.type("bob-secret")
+    assert owner.screen.take() == [f"There is no connection. {NOTHING_CHANGED}"]
+    assert owner.link.sent == []
+    assert owner.book.kept == []
+
+
+def test_a_loss_before_the_answer_is_told(owner: Run) -> None:
+    owner.type("/password", "secret", "secret")
+    owner.screen.take()
+    owner.core.lost("it broke")
+    assert owner.screen.take(Kind.ERROR) == [
+        "Whether the new password was set is not known: the connection was lost"
+        " before the answer."
+    ]
+
+
+def test_an_end_among_the_questions_shows_again_what_is_typed(owner: Run) -> None:
+    owner.type("/password", "secret")
+    owner.core.interrupt(143)
+    assert not owner.screen.hidden
+    assert owner.status == 143

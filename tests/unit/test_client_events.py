@@ -16,6 +16,7 @@ from chatd.client.events import (
     Listing,
     Malformed,
     Notice,
+    PasswordSet,
     Pong,
     Refused,
     Welcome,
@@ -45,6 +46,20 @@ SAID = [
         ),
         Welcome("Alice", True, ("Alice", "bob"), 3, ("bob",), 1, 2),
     ),
+    (
+        objects.welcome(
+            "Alice",
+            new=False,
+            is_open=True,
+            users=[],
+            more_users=0,
+            online=[],
+            more_online=0,
+            queued=0,
+        ),
+        Welcome("Alice", False, (), 0, (), 0, 0, is_open=True),
+    ),
+    (objects.password_set(), PasswordSet()),
     (objects.message(7, MESSAGE, queued=True), Incoming(MESSAGE, True)),
     (objects.accepted("id-1", "bob", "stored"), Accepted("id-1", "bob", "stored")),
     (

@@ -19,6 +19,7 @@ from zope.interface import implementer
 from chatd.client import connection, link
 from chatd.client.events import Event, Hello, Welcome
 from chatd.client.link import Link
+from chatd.client.secrets import OwnPassword
 from chatd.client.statuses import Status
 from chatd.client.trust import Rejected
 from chatd.wire import objects
@@ -79,13 +80,18 @@ class Heard:
 class World:
     """A link, its network and its listener."""
 
-    def __init__(self) -> None:
+    def __init__(self, **own: Any) -> None:
         self.clock = Clock()
         self.network = Endpoint(self.clock)
         self.heard = Heard()
         self.delays: list[int] = []
         self.link = Link(
-            self.network, self.clock, "alice", self.heard, policy=self.delay
+            self.network,
+            self.clock,
+            "alice",
+            self.heard,
+            OwnPassword("alice", **{"private": True, **own}),
+            policy=self.delay,
         )
 
     def delay(self, attempt: int) -> float:
@@ -333,3 +339,120 @@ def test_a_stop_in_the_midst_of_a_login_leaves_no_connection_open(
     assert wire.gone
     assert stopped.called
     assert world.heard.take() == []
+
+
+# Passwords ---------------------------------------------------------------------------
+
+NEEDED = objects.error(Refusal("password-needed", name="alice"))
+WRONG = objects.error(Refusal("wrong-password"))
+
+
+class Person:
+    """Somebody who is asked for the password."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answer: Deferred[str] = Deferred()
+
+    def ask_secret(self, *lines: str) -> Deferred[str]:
+        self.asked.append(lines[0])
+        self.answer = Deferred()
+        return self.answer
+
+
+@pytest.fixture
+def person() -> Person:
+    return Person()
+
+
+@pytest.fixture
+def asking(person: Person) -> World:
+    world = World(asker=person)
+    world.link.start()
+    return world
+
+
+def be_refused(world: World, *refusals: str) -> Wire:
+    wire = world.network.accept()
+    wire.say(PROMPT.strip(), HELLO, *refusals)
+    assert wire.gone
+    world.clock.advance(0)
+    return wire
+
+
+def test_a_person_is_asked_without_a_connection_and_without_a_complaint(
+    asking: World, person: Person
+) -> None:
+    be_refused(asking, NEEDED)
+    for number in (1, 2):
+        assert len(person.asked) == number
+        asking.clock.advance(1000)
+        assert len(asking.network.attempts) == number
+        person.answer.callback("secret")
+        assert len(asking.network.attempts) == number + 1
+        if number == 1:
+            be_refused(asking, NEEDED, WRONG)
+    assert person.asked == [
+        "The name 'alice' needs its password.",
+        "Wrong name or password. Please try again.",
+    ]
+    assert asking.heard.take() == []
+    assert asking.delays == []
+    wire = asking.network.accept()
+    wire.say(PROMPT.strip(), HELLO, NEEDED)
+    assert '"password":"secret"' in wire.said()[-1]
+    wire.say(WELCOME)
+    assert asking.heard.take() == ["in as alice"]
+
+
+def test_a_password_is_used_again_after_a_loss(asking: World, person: Person) -> None:
+    asking.log_in()
+    asking.link.remember("new secret")
+    asking.link._connection.abort()  # type: ignore[union-attr]
+    asking.clock.advance(10)
+    wire = asking.network.accept()
+    wire.say(PROMPT.strip(), HELLO, NEEDED)
+    assert '"password":"new secret"' in wire.said()[-1]
+    assert person.asked == []
+
+
+def test_an_attempt_that_fails_after_the_answer_is_told(
+    asking: World, person: Person
+) -> None:
+    be_refused(asking, NEEDED)
+    person.answer.callback("secret")
+    asking.network.refuse(ConnectionRefusedError())
+    assert asking.heard.take() == ["failed: connection refused"]
+
+
+def test_a_stop_while_somebody_is_asked_ends_the_question(
+    asking: World, person: Person
+) -> None:
+    be_refused(asking, NEEDED)
+    assert asking.link.stop().called
+    assert person.answer.called
+    assert len(asking.network.attempts) == 1
+    assert asking.heard.take() == []
+    assert not asking.clock.getDelayedCalls()
+
+
+@pytest.mark.parametrize(
+    ("own", "refusals", "line"),
+    [
+        ({}, [NEEDED], "alice needs a password: put it into the environment"),
+        ({"given": "x"}, [NEEDED, WRONG], "alice cannot log in: Wrong name or"),
+        ({"given": "x", "private": False}, [NEEDED], "alice needs a password, and"),
+    ],
+)
+def test_where_nobody_is_asked_it_ends(
+    own: dict[str, Any], refusals: list[str], line: str
+) -> None:
+    world = World(**own)
+    world.link.start()
+    be_refused(world, *refusals)
+    ((status, reason),) = world.heard.take()  # type: ignore[misc]
+    assert status == Status.REFUSED
+    assert reason.startswith(line)
+    world.clock.advance(1000)
+    assert len(world.network.attempts) == 1
+    assert not world.clock.getDelayedCalls()

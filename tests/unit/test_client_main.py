@@ -14,6 +14,7 @@ import chatd
 from chatd.client import main as main_module
 from chatd.client.historyfile import open_history
 from chatd.client.main import main
+from chatd.client.secrets import given_password
 from chatd.client.statuses import Status
 from chatd.wire.names import parse_name
 
@@ -226,3 +227,41 @@ def test_no_history_at_all_is_an_error(
 ) -> None:
     assert run("history", *arguments) == Status.HISTORY
     assert "There is no history" in complaint(capsys)
+
+
+# --password-file ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+def test_a_password_file_that_others_may_use_is_refused(
+    capsys: pytest.CaptureFixture[str], home: Path, mode: int
+) -> None:
+    file = home / "password"
+    file.write_text("secret\n")
+    file.chmod(mode)
+    assert run("alice@host", "--password-file", str(file)) == Status.USAGE
+    line = complaint(capsys)
+    assert "others may use" in line
+    assert "secret" not in line
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [(None, "No such file"), (b"\nsecret\n", "is empty"), (b"\xff\n", "is not UTF-8")],
+)
+def test_a_password_file_without_a_password_is_refused(
+    capsys: pytest.CaptureFixture[str], home: Path, content: bytes | None, what: str
+) -> None:
+    file = home / "password"
+    if content is not None:
+        file.write_bytes(content)
+        file.chmod(0o600)
+    assert run("alice@host", "--password-file", str(file)) == Status.USAGE
+    assert what in complaint(capsys)
+
+
+def test_the_first_line_of_a_password_file_is_the_password(home: Path) -> None:
+    file = home / "password"
+    file.write_bytes("Grüße \r\nmore\n".encode())
+    file.chmod(0o600)
+    assert given_password(file, {"CHAT_PASSWORD": "other"}) == "Grüße "

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from chatd.client.frontend import Line
 from chatd.client.lifetime import Lifetime
 from chatd.client.output import Output
-from chatd.client.questions import Questions
+from chatd.client.questions import LONGEST_SECRET, Questions
 from chatd.client.statuses import Status
 
 TIMEOUT = 30.0
@@ -17,6 +17,7 @@ class Person:
 
     def __init__(self, *, interactive: bool = True) -> None:
         self.shown: list[str] = []
+        self.hidden = False
         self.clock = Clock()
         self.life = Lifetime(
             self,  # type: ignore[arg-type]
@@ -33,6 +34,10 @@ class Person:
 
     def show(self, line: Line) -> None:
         self.shown.append(line.text)
+
+    def hide_input(self, hidden: bool) -> None:
+        self.hidden = hidden
+        self.shown.append("hidden" if hidden else "not hidden")
 
     def __len__(self) -> int:
         return 0
@@ -108,3 +113,59 @@ def test_who_leaves_is_not_asked_any_more() -> None:
     assert errors == [CancelledError]
     assert not person.questions.take("yes")
     assert not person.clock.getDelayedCalls()
+
+
+# Secrets -----------------------------------------------------------------------------
+
+
+def test_a_secret_is_hidden_before_it_is_asked_for_and_until_it_is_there() -> None:
+    person = Person()
+    answers: list[str] = []
+    _ = person.questions.ask_secret("Password:").addCallback(answers.append)
+    assert person.shown == ["hidden", "Password:"]
+    assert person.questions.take(" bob-yes ")
+    assert answers == [" bob-yes "]
+    assert person.shown == ["hidden", "Password:", "not hidden"]
+    assert not person.questions.take("bob-Hi")
+
+
+def test_what_can_be_no_password_is_asked_for_again() -> None:
+    person = Person()
+    asked = person.questions.ask_secret("Password:")
+    for typed in ("x" * (LONGEST_SECRET + 1), "\udcff"):
+        assert person.questions.take(typed)
+    assert not asked.called
+    assert person.hidden
+    assert person.questions.take("x" * LONGEST_SECRET)
+    assert asked.called
+
+
+def test_questions_wait_for_one_another() -> None:
+    person = Person()
+    first = person.questions.ask_secret("Password:")
+    second = person.questions.ask("Is it?")
+    third = person.questions.ask("Sure?")
+    third.addErrback(lambda failure: failure.trap(CancelledError) and None)
+    third.cancel()
+    assert person.shown == ["hidden", "Password:"]
+    person.clock.advance(100 * TIMEOUT)
+    person.questions.take("secret")
+    assert person.shown[2:] == ["not hidden", "Is it?"]
+    assert first.called
+    assert not second.called
+    person.clock.advance(100 * TIMEOUT)
+    assert not person.life.over
+    person.questions.take("yes")
+    assert second.called
+    assert not person.questions.take("yes")
+    person.clock.advance(TIMEOUT)
+    assert person.life.over
+
+
+def test_a_secret_that_is_not_wanted_any_more_hides_nothing() -> None:
+    person = Person()
+    asked = person.questions.ask_secret("Password:")
+    asked.addErrback(lambda failure: failure.trap(CancelledError) and None)
+    asked.cancel()
+    assert not person.hidden
+    assert not person.questions.take("secret")
