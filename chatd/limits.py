@@ -89,10 +89,10 @@ class Bucket:
         self._tokens = burst
         self._at = now
 
-    def take(self, now: float) -> float:
-        """Take a token, and return how many seconds to wait before the next.
+    def take(self, now: float, count: int = 1) -> float:
+        """Take tokens, and return how many seconds to wait before the next.
 
-        A token is always given: who waits as told keeps to the rate.
+        They are always given: who waits as told keeps to the rate.
         """
         tokens = self._tokens
         if now > self._at:
@@ -100,7 +100,7 @@ class Bucket:
             if tokens > self._burst:
                 tokens = self._burst
         self._at = now  # a clock that was set back adds nothing
-        self._tokens = tokens = tokens - 1
+        self._tokens = tokens = tokens - count
         return 0.0 if tokens >= 1 else (1 - tokens) / self._rate
 
 

@@ -142,6 +142,9 @@ class Connection(LinearLineReceiver):
                 self._log.info("TLS at a plain port from {origin}", origin=self.origin)
                 self.hang_up()
                 return
+        sequences = data.count(b"\xff")
+        if sequences:
+            self._pace.sequences(sequences)
         super().dataReceived(self.telnet.feed(data))
         replies = self.telnet.take_replies()
         if replies:

@@ -39,6 +39,12 @@ class Pace:
             self._taken = 0
             self._wait("turn", 0)
 
+    def sequences(self, count: int) -> None:
+        """Count telnet's sequences, as many lines; what follows may have to wait."""
+        delay = self._bucket.take(self._clock.seconds(), count)
+        if delay:
+            self._wait("sequences", delay)
+
     def _wait(self, reason: str, seconds: float) -> None:
         self._held.hold(reason)
         self._clock.callLater(seconds, self._held.release, reason)

@@ -674,3 +674,17 @@ def test_a_connection_that_is_lost_during_a_stop_is_gone_once(lines: list[str]) 
     server.store.answer_reads()
     server.settle()
     assert server.factory.all_gone().called
+
+
+def test_a_flood_of_telnet_sequences_is_slowed_like_one_of_lines() -> None:
+    server = MemoryServer()
+    client = server.connect(AWAY)
+    client.send_bytes(b"\xff\xf1" * 30 + b"alice\n")
+    assert "Welcome, alice." in client.received()
+    client.send_bytes(b"\xff\xf1" * (server.limits.line_burst + 5_000))
+    client.send("alice-Hi")
+    assert client.transport.producerState == "paused"
+    server.wait(4)
+    assert "alice: Hi" not in client.received()
+    server.wait(2)
+    assert "alice: Hi" in client.received()
