@@ -16,7 +16,6 @@ from twisted.internet.address import IPv4Address as TCP4Address
 from twisted.internet.address import IPv6Address as TCP6Address
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.defer import TimeoutError as DeadlineError
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
@@ -317,11 +316,24 @@ class ChatService(Service):
         _exit_with(1)
 
     async def _within(self, seconds: float, done: Deferred[None]) -> bool:
+        late = False
+
+        def give_up() -> None:
+            nonlocal late
+            late = True
+            done.cancel()
+
+        call = self._reactor.callLater(seconds, give_up)
         try:
-            await done.addTimeout(seconds, self._reactor)
-        except DeadlineError:
-            return False
-        return True
+            await done
+        except Exception:
+            if not late:
+                raise
+        finally:
+            if call.active():
+                call.cancel()
+        # What gathers others may end in order when it is cancelled.
+        return not late
 
     def _log_stop_failure(self, failure: Failure) -> None:
         self._log.failure("Closing a port failed", failure=failure)

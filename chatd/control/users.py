@@ -182,7 +182,11 @@ def _ask_password() -> str:
             "Password", hide_input=True, confirmation_prompt=True, err=True
         )
     else:
-        given = sys.stdin.readline().removesuffix("\n").removesuffix("\r")
+        try:
+            given = sys.stdin.buffer.readline().decode()
+        except UnicodeDecodeError:
+            raise click.ClickException("The password is not valid UTF-8.") from None
+        given = given.removesuffix("\n").removesuffix("\r")
     try:
         return encode(prepare(given))
     except BadPassword as bad:
