@@ -487,6 +487,31 @@ class Daemon(RuleBasedStateMachine):
         self.send(self.open.index(sender), [name], 1)
         self.connect(name, program=True, receive=True, reading=True)
 
+    @rule(name=st.sampled_from(NAMES), count=st.integers(1, 3))
+    def what_was_delivered_cannot_be_taken_out(self, name: str, count: int) -> None:
+        """It leaves the queue all the same, once it can be written."""
+        self._mend()
+        for connection in list(self.open):
+            if connection.name == name:
+                connection.client.vanish()
+                self._is_gone(connection)
+        self.connect(name, program=True, receive=True, reading=True)
+        program = self.open[-1]
+        self._let_time_pass(1)
+        if program.failed:
+            return
+        program.prompt = False
+        self.send(self.open.index(program), [name], count)
+        self._let_time_pass(1)
+        program.take_in()
+        self.server.store.broken = True
+        program.acknowledge(len(program.texts))
+        self._let_time_pass(1)
+        self.server.store.broken = False
+        self._let_time_pass(3)
+        left = set(self.server.store.queued(name)) & set(program.texts)
+        assert program.client.transport.closed or not left, "what came waits for ever"
+
     @rule(name=st.sampled_from(NAMES), programs=st.tuples(st.booleans(), st.booleans()))
     def two_come_at_once(self, name: str, programs: tuple[bool, bool]) -> None:
         """What waits goes to one of them, not to both."""
