@@ -32,7 +32,7 @@ RAISED: Final = {
     "--max-queue-share": "100",
 }
 MESSAGE_BYTES: Final = 64
-GREETING_LINES: Final = 4  # before the announcement of a backlog
+GREETING_LINES: Final = 5  # before the announcement of a backlog
 CONFIRMED_EVERY: Final = 20  # confirmations take so much longer than other answers
 
 

@@ -81,6 +81,7 @@ TRANSCRIPT = """\
 Enter your username: Welcome, alice. You are new here.
 Client book => alice, bob, carol
 Users online => bob
+Anybody can log in as alice; /password protects the name.
 Type <target>-<message>, for example bob-Hello!   (/help lists the commands)
 User 'carol' is offline. Message stored.
 User 'carol' is offline. Message stored.
