@@ -50,7 +50,7 @@ def talks(daemon: "Daemon", connect: "Connect") -> None:
 def test_five_thousand_half_open_logins_keep_nobody_out(
     start_daemon: "StartDaemon", connect: "Connect", wait_until: "WaitUntil"
 ) -> None:
-    daemon = start_daemon("--max-login-time=20")
+    daemon = start_daemon("--max-login-time=10")
     with ExitStack() as running:
         half_open = [
             running.enter_context(socket.create_connection(("127.0.0.1", daemon.port)))
@@ -63,7 +63,7 @@ def test_five_thousand_half_open_logins_keep_nobody_out(
         said = b""
         while data := last.recv(1000):
             said += data
-        assert b"No login within 20 seconds." in said
+        assert b"No login within 10 seconds." in said
     daemon.wait_for_log("login-timeout")
 
 

@@ -438,6 +438,7 @@ class Daemon(RuleBasedStateMachine):
         behind: int = 0,
         fails: bool = False,
         at_once: bool = False,
+        queued: int = 2,
     ) -> None:
         """The queue is read while a message to it is written; either may be first.
 
@@ -450,7 +451,7 @@ class Daemon(RuleBasedStateMachine):
             if connection.name == name and connection is not sender:
                 connection.client.vanish()
                 self._is_gone(connection)
-        self.send(self.open.index(sender), [name], 2)
+        self.send(self.open.index(sender), [name], queued)
         self._mend()
         store.slow_reads = True
         self.connect(name, program, receive=True, reading=True)
@@ -468,6 +469,21 @@ class Daemon(RuleBasedStateMachine):
         store.broken = False
 
     @precondition(lambda self: self.open)
+    @rule(which=WHICH, name=st.sampled_from(NAMES))
+    def a_login_meets_what_waits_behind_a_refusal(self, which: int, name: str) -> None:
+        """Nobody is shown what would overtake a message that was just refused."""
+        self.a_login_and_a_message_meet(
+            which,
+            name,
+            program=False,
+            steps=["catch_up", "answer_reads"],
+            behind=1,
+            fails=True,
+            at_once=True,
+            queued=1,  # little, so that the login is live in this very turn
+        )
+
+    @precondition(lambda self: self.open)
     @rule(which=WHICH, name=st.sampled_from(NAMES), goes=st.booleans())
     def what_was_shown_cannot_be_written(
         self, which: int, name: str, goes: bool
@@ -475,6 +491,8 @@ class Daemon(RuleBasedStateMachine):
         """What comes next can, and somebody new comes for both."""
         self._mend()
         sender = self._pick(which)
+        self.connect(name, program=True, receive=True, reading=True, prompt=False)
+        self._let_time_pass(1)
         self.server.store.broken = True
         self.send(self.open.index(sender), [name], 2)
         self.server.clock.advance(0.2)
@@ -486,6 +504,41 @@ class Daemon(RuleBasedStateMachine):
         self.server.store.broken = False
         self.send(self.open.index(sender), [name], 1)
         self.connect(name, program=True, receive=True, reading=True)
+
+    @precondition(lambda self: self.open)
+    @rule(which=WHICH, name=st.sampled_from(NAMES))
+    def one_who_is_behind_comes_to_what_could_not_be_written(
+        self, which: int, name: str
+    ) -> None:
+        """What was shown to another is written before what is newer."""
+        self._mend()
+        sender = self._pick(which)
+        for connection in list(self.open):
+            if connection.name == name and connection is not sender:
+                connection.client.vanish()
+                self._is_gone(connection)
+        self.connect(name, program=False, receive=True, reading=True)
+        self.connect(name, program=True, receive=True, reading=True)
+        behind, live = self.open[-2:]
+        self._let_time_pass(1)
+        behind.client.transport.reading = False
+        for _ in range(3):
+            self.send(self.open.index(sender), [name], 4)
+            live.read()
+            self._let_time_pass(1)
+        self.server.store.broken = True
+        self.send(self.open.index(sender), [name], 2)
+        self.server.clock.advance(0.2)
+        self.server.settle()
+        live.client.vanish()
+        self._is_gone(live)
+        self.server.store.broken = False
+        self.server.store.slow = True
+        self.send(self.open.index(sender), [name], 1)
+        self._step("catch_up")
+        if not behind.client.transport.closed:
+            behind.client.resume_reading()
+        self._mend()
 
     @rule(name=st.sampled_from(NAMES), count=st.integers(1, 3))
     def what_was_delivered_cannot_be_taken_out(self, name: str, count: int) -> None:
