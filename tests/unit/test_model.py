@@ -457,6 +457,7 @@ class Daemon(RuleBasedStateMachine):
         self.connect(name, program, receive=True, reading=True)
         self._step("answer_reads")  # whether the name is known
         self._step("answer_reads")  # who there is
+        self.server.wait(0.05)  # the greeting is acknowledged: there is room again
         store.slow = True
         for _ in range(1 + behind):
             self.send(self.open.index(sender), [name], 1)
