@@ -235,7 +235,7 @@ class MemoryTransport(StringTransport):
         self.protocol: Any = None
 
     def write(self, data: bytes) -> None:
-        if self.closed:
+        if self.closed or self.write_closed:
             return
         super().write(data)
         self.clock.callLater(0, self.flush)

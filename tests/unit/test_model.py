@@ -64,6 +64,7 @@ LIMITS = Limits(
 
 MESSAGE = re.compile(r"(\w+): (m\d+)(?: \(.* UTC\))?")
 ACCEPTED = re.compile(r"(?:Delivered to|Stored for) (\w+)\.")
+STORED = re.compile(r"User '(\w+)' is offline\. Message stored\.")
 REFUSED = re.compile(
     r"(?:Could not store the message to|The queue of|Nothing was sent to) '(\w+)'.*"
 )
@@ -149,6 +150,9 @@ class Connection:
     receive: bool
     prompt: bool = True
     """Whether it acknowledges what it gets when it reads; for a program."""
+    confirm: bool = True
+    """Whether each message has an answer; else only `Goodbye.` tells, for a person."""
+    refusals: int = 0
     stream: Stream = field(default_factory=Stream)
     lines: list[Line] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
@@ -161,6 +165,8 @@ class Connection:
 
     @property
     def awaited(self) -> Line | None:
+        if not self.confirm:
+            return None
         return next((line for line in self.lines if line.awaited is not None), None)
 
     @property
@@ -214,6 +220,8 @@ class Connection:
         accepted, refused = ACCEPTED.fullmatch(line), REFUSED.fullmatch(line)
         if message:
             self.texts.append(message[2])
+        elif not self.confirm and self._read_without_confirmation(line):
+            pass
         elif accepted:
             self._answered(accepted[1], accepted=True)
         elif refused:
@@ -226,6 +234,17 @@ class Connection:
         else:
             assert not self.welcome, line
             self.failed = True
+
+    def _read_without_confirmation(self, line: str) -> bool:
+        """Take in an answer that does not say which message it is about."""
+        if line == "Goodbye." and not self.refusals:
+            for sent in (each for line in self.lines for each in line.sent):
+                sent.accepted = True
+        failed = line.startswith(FAILED) and self.welcome
+        if failed or REFUSED.fullmatch(line):
+            self.refusals += 1
+            return True
+        return STORED.fullmatch(line) is not None
 
     def _read_object(self, fields: dict[str, Any]) -> None:
         match fields["type"]:
@@ -335,6 +354,7 @@ class Daemon(RuleBasedStateMachine):
         receive=st.sampled_from([True, True, True, False]),
         reading=st.sampled_from([True, True, False]),
         prompt=st.booleans(),
+        confirm=st.sampled_from([True, True, False]),
     )
     def connect(
         self,
@@ -343,8 +363,11 @@ class Daemon(RuleBasedStateMachine):
         receive: bool,
         reading: bool,
         prompt: bool = True,
+        confirm: bool = True,
     ) -> None:
-        connection = Connection(self.server.connect(), name, program, receive, prompt)
+        client = self.server.connect()
+        confirm |= program
+        connection = Connection(client, name, program, receive, prompt, confirm)
         self.open.append(connection)
         connection.client.transport.reading = reading
         if program:
@@ -352,7 +375,7 @@ class Daemon(RuleBasedStateMachine):
             connection.client.send("/json", json.dumps(login))
         else:
             how = name if receive else f"/send-only {name}"
-            connection.client.send(how, "/confirm on")
+            connection.client.send(how, *(["/confirm on"] if confirm else []))
 
     @precondition(lambda self: self.open)
     @rule(
@@ -591,6 +614,27 @@ class Daemon(RuleBasedStateMachine):
         assert not first & second, "both get what waited"
         assert waiting - taken <= first | second, "nobody gets what waited"
 
+    @rule(name=st.sampled_from(NAMES))
+    def more_is_sent_than_there_is_room_for(self, name: str) -> None:
+        """What does not fit is refused, and nothing else."""
+        for connection in list(self.open):
+            if connection.name == name:
+                connection.client.vanish()
+                self._is_gone(connection)
+        for other in NAMES:
+            if other != name:
+                self.connect(other, program=True, receive=False, reading=True)
+                self.send(len(self.open) - 1, [name], 16)
+
+    @precondition(lambda self: self.open)
+    @rule(which=WHICH, name=st.sampled_from(NAMES), count=st.integers(1, 3))
+    def send_and_leave(self, which: int, name: str, count: int) -> None:
+        """Goodbye is said after a commit that takes its time."""
+        connection = self._pick(which)
+        self.server.store.slow = True
+        self.send(self.open.index(connection), [name], count)
+        self.leave(self.open.index(connection), by_command=True)
+
     @precondition(lambda self: self.open)
     @rule(which=WHICH, to=st.sampled_from(NAMES), count=st.integers(1, 20))
     def send_much(self, which: int, to: str, count: int) -> None:
@@ -758,6 +802,7 @@ class Daemon(RuleBasedStateMachine):
         for name in NAMES:
             queue = self.server.store.queued(name)
             assert len(set(queue)) == len(queue)
+            assert len(queue) <= LIMITS.queue_messages, "a queue is over its bound"
             theirs = [each for each in self.everybody if each.name == name]
             received = {text for each in theirs for text in each.texts}
             self._check_order(queue, name, before=received)
