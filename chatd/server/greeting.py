@@ -18,6 +18,18 @@ UNREAD_BYTES: Final = 16 * 1024
 PROXY_LINE: Final = "\0"
 """The third line of a PROXY header of version 2; its fourth could be a name."""
 
+ASKED_AGAIN: Final = (
+    "wrong-password",
+    "bad-password",
+    "busy",
+    "too-long",
+    "not-utf8",
+)
+"""The refusals of a password after which the next line is taken for a password too.
+
+As a name it would be registered, and everybody would see it.
+"""
+
 HELP: Final = (
     "Enter a name to log in; one that nobody has yet is registered by that.",
     "  /send-only <name>   log in to send only: no messages, no lists",
@@ -42,6 +54,7 @@ class Greeting:
         """Take a name, or one of the few commands there are before a login."""
         first, self._first = self._first, False
         if self._claimed is not None:
+            self._show_input()
             return self._take_password(*self._claimed, line)
         if line == PROXY_LINE:
             self._connection.dismiss(Refusal("not-http"))
@@ -65,6 +78,7 @@ class Greeting:
     def refuse(self, refusal: Refusal) -> None:
         """Answer, and ask again, unless that was enough."""
         self._first = False
+        claimed, self._claimed = self._claimed, None
         self._show_input()
         answer = f"{neutralise(refusal.text)}\n"
         if refusal.code in ("login-timeout", "not-http"):
@@ -77,16 +91,12 @@ class Greeting:
             self._write(answer)
             self._connection.hang_up()
             return
-        self._bad_names += 1
-        limit = self._connection.owner.limits.bad_names
-        if self._bad_names < limit:
-            self._write(answer + text.PROMPT)
+        if not self._may_try_again(answer):
+            return
+        if claimed is not None and refusal.code in ASKED_AGAIN:
+            self._ask_password(text.PASSWORD_PROMPT_AGAIN, *claimed)
         else:
-            self._write(answer)
-            last = Refusal("too-many-bad-names", limit=limit)
-            self._connection.log_refusal(last)
-            self._write(f"{last.text}\n")
-            self._connection.hang_up()
+            self._write(text.PROMPT)
 
     def progress(self, acknowledged: int) -> None:
         """Nobody waits for it."""
@@ -126,8 +136,12 @@ class Greeting:
 
     def _take_password(
         self, name: Name, receive: bool, password: str
-    ) -> Deferred[None]:
-        self._show_input()
+    ) -> Deferred[None] | None:
+        if not password:
+            self._claimed = None
+            if self._may_try_again():
+                self._write(text.PROMPT)
+            return None
         return Deferred.fromCoroutine(self._log_in(name, password, receive=receive))
 
     async def _log_in(self, name: Name, password: str | None, *, receive: bool) -> None:
@@ -137,13 +151,28 @@ class Greeting:
         except Refusal as refusal:
             if refusal.code != "password-needed":
                 raise
-            self._claimed = name, receive
-            self._write(text.PASSWORD_PROMPT)
-            self._connection.write(self._connection.telnet.hide_input())
+            self._ask_password(text.PASSWORD_PROMPT, name, receive)
+
+    def _ask_password(self, prompt: str, name: Name, receive: bool) -> None:
+        self._claimed = name, receive
+        self._write(prompt)
+        self._connection.write(self._connection.telnet.hide_input())
 
     def _show_input(self) -> None:
-        self._claimed = None
         self._connection.write(self._connection.telnet.show_input())
+
+    def _may_try_again(self, answer: str = "") -> bool:
+        """Answer, and hang up if that was enough."""
+        self._bad_names += 1
+        limit = self._connection.owner.limits.bad_names
+        if self._bad_names < limit:
+            self._write(answer)
+            return True
+        last = Refusal("too-many-bad-names", limit=limit)
+        self._connection.log_refusal(last)
+        self._write(f"{answer}{last.text}\n")
+        self._connection.hang_up()
+        return False
 
     def _write(self, data: str) -> None:
         connection = self._connection

@@ -19,6 +19,7 @@ HINT: Final = (
     "Type <target>-<message>, for example bob-Hello!   (/help lists the commands)"
 )
 PASSWORD_PROMPT: Final = "Password: "
+PASSWORD_PROMPT_AGAIN: Final = "Password (an empty line for another name): "
 GOODBYE: Final = "Goodbye."
 MAX_TARGETS: Final = 32
 

@@ -26,6 +26,7 @@ from chatd.wire.answers import ANSWERS
 
 PROMPT = "Enter your username: "
 ASKED = "Password: "
+AGAIN = "Password (an empty line for another name): "
 GOOD = "correct horse battery"
 OTHER = "another horse battery"
 WRONG = ANSWERS["wrong-password"].text
@@ -71,7 +72,7 @@ def test_a_name_with_a_password_is_not_entered_without_it() -> None:
     server = MemoryServer()
     protect(server, "alice")
     client = server.connect()
-    assert log_in(client, "alice", OTHER) == f"{PROMPT}{ASKED}{WRONG}\n{PROMPT}"
+    assert log_in(client, "alice", OTHER) == f"{PROMPT}{ASKED}{WRONG}\n{AGAIN}"
     assert "Welcome, alice." in log_in(client, "ALICE", GOOD)
 
 
@@ -236,7 +237,7 @@ def test_a_password_that_is_replaced_while_it_is_checked_does_not_let_in() -> No
     administration.set_password(server.store.connection, "alice", encode(OTHER), 0)
     change(server, "alice", "changed")
     threads.finish()
-    assert thief.received() == f"{PROMPT}{ASKED}{WRONG}\n{PROMPT}"
+    assert thief.received() == f"{PROMPT}{ASKED}{WRONG}\n{AGAIN}"
     alice = server.connect()
     alice.send("alice", OTHER)
     threads.finish()
@@ -352,7 +353,7 @@ def test_a_closed_daemon_knows_its_users_and_registers_no_other() -> None:
     assert "Welcome, alice." in log_in(server.connect(), "alice", GOOD)
     assert "Welcome, bob." in log_in(server.connect(), "bob", "bob-Hi")
     said = log_in(server.connect(), "carol", GOOD)
-    assert said == f"{PROMPT}{ASKED}{WRONG}\n{PROMPT}"
+    assert said == f"{PROMPT}{ASKED}{WRONG}\n{AGAIN}"
     assert server.store.users == 2
 
 
