@@ -121,10 +121,7 @@ def password(db: Path, name: Name, remove: bool) -> None:
 @click.pass_obj
 def disable(db: Path, name: Name) -> None:
     """Let NAME log in no more; what waits for it is kept."""
-    with _database(db) as connection, _known(name):
-        administration.set_disabled(
-            connection, name.key, _milliseconds(), disabled=True
-        )
+    _set_disabled(db, name, disabled=True)
     click.echo(f"Disabled {name.shown}.")
 
 
@@ -133,10 +130,7 @@ def disable(db: Path, name: Name) -> None:
 @click.pass_obj
 def enable(db: Path, name: Name) -> None:
     """Let NAME log in again."""
-    with _database(db) as connection, _known(name):
-        administration.set_disabled(
-            connection, name.key, _milliseconds(), disabled=False
-        )
+    _set_disabled(db, name, disabled=False)
     click.echo(f"Enabled {name.shown}.")
 
 
@@ -173,6 +167,13 @@ def _known(name: Name) -> Iterator[None]:
         yield
     except administration.NoSuchUser:
         raise click.ClickException(f"There is no user {name.shown}.") from None
+
+
+def _set_disabled(path: Path, name: Name, *, disabled: bool) -> None:
+    with _database(path) as connection, _known(name):
+        administration.set_disabled(
+            connection, name.key, _milliseconds(), disabled=disabled
+        )
 
 
 def _ask_password() -> str:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from chatd.accounts import Accounts, Origin
+from chatd.accounts import Accounts
 from chatd.clock import WallClock
 from chatd.hub.delivery import Delivery
-from chatd.hub.peer import Peer
-from chatd.hub.realm import LoggedIn
+from chatd.hub.realm import LoggedIn, Mind
 from chatd.hub.receiver import Receiver
 from chatd.hub.recent import Room
 from chatd.hub.resends import Earlier, Resends
@@ -77,28 +76,22 @@ class Hub:
         self.recent_room = Room(limits.all_recent_bytes)
         self._resends = Resends()
 
-    async def login(
-        self,
-        name: Name,
-        origin: Origin,
-        peer: Peer | None,
-        *,
-        known: User | None = None,
-        password: str | None = None,
-        proved: bool = False,
-    ) -> LoggedIn:
+    async def login(self, mind: Mind) -> LoggedIn:
         """Log a connection in.
 
-        Without a `peer` the connection only sends: it is not online and gets no
-        messages. `known` is the user, if one was found; a new name gets the `password`,
-        encoded. `proved` is whether this is more than a claim. The caller starts the
-        session when the connection is ready for messages. Raises `Refusal`:
+        The caller starts the session when the connection is ready for messages.
+        Raises `Refusal`:
         wrong-password, account-closed, too-many-names, not-registered,
         too-many-connections.
         """
         forgotten = self._forgotten
+        name = mind.name
         user, new = await self._accounts.admit(
-            name, origin, known=known, password=password, proved=proved
+            name,
+            mind.origin,
+            known=mind.known,
+            password=mind.password,
+            proved=mind.proved,
         )
         receiver = self._receivers.get(user.key)
         if receiver is not None and receiver.id != user.id:
@@ -118,10 +111,10 @@ class Hub:
             raise Refusal("too-many-connections", limit=limit, scope="of one user")
         receiver.connections += 1
         delivery = None
-        if peer is not None:
+        if mind.peer is not None:
             delivery = Delivery(
                 receiver,
-                peer,
+                mind.peer,
                 self._store,
                 self._clock,
                 self._limits.unacknowledged,

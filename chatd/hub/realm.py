@@ -35,6 +35,7 @@ class LoggedIn(NamedTuple):
 class Mind:
     """Who asks: the name as given, where it comes from, and who receives, if anybody.
 
+    Without a `peer` the connection only sends: it is not online and gets no messages.
     `known` is the user of that name, if one was found. `password` is the encoded one
     that a new name gets. `proved` is whether the credentials were more than a claim.
     """
@@ -50,16 +51,7 @@ class Mind:
 class Sessions(Protocol):
     """What the realm needs of the hub."""
 
-    async def login(
-        self,
-        name: Name,
-        origin: Origin,
-        peer: Peer | None,
-        *,
-        known: User | None = None,
-        password: str | None = None,
-        proved: bool = False,
-    ) -> LoggedIn:
+    async def login(self, mind: Mind) -> LoggedIn:
         """Log a connection in."""
 
 
@@ -82,12 +74,5 @@ class Realm:
         return Deferred.fromCoroutine(self._log_in(mind))
 
     async def _log_in(self, mind: Mind) -> Avatar:
-        logged_in = await self._hub.login(
-            mind.name,
-            mind.origin,
-            mind.peer,
-            known=mind.known,
-            password=mind.password,
-            proved=mind.proved,
-        )
+        logged_in = await self._hub.login(mind)
         return ISession, logged_in, logged_in.session.close

@@ -17,10 +17,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 import pytest
 
@@ -193,6 +193,14 @@ class TextClient(Conversation):
         """Log in; return what was said from the prompt to the hint."""
         self.send(name)
         return self.expect("(/help lists the commands)\n")
+
+    def begin(self, name: str | None, header: bytes = b"") -> Self:
+        """Send a header and see the prompt; with a `name`, log in."""
+        self.send_bytes(header)
+        self.expect("Enter your username: ")
+        if name is not None:
+            self.log_in(name)
+        return self
 
     def leave(self) -> str:
         """Quit and close; return what was said from the last `expect` on."""
@@ -519,28 +527,21 @@ class Connect(Protocol):
 @pytest.fixture
 def connect(start_daemon: StartDaemon) -> Iterator[Connect]:
     """Make connections that are closed at the end, before the daemons stop."""
-    clients: list[TextClient] = []
+    with ExitStack() as clients:
 
-    def connect(
-        where: Daemon | int | str,
-        name: str | None = None,
-        host: str = "127.0.0.1",
-        *,
-        source: str = "",
-        header: bytes = b"",
-    ) -> TextClient:
-        address = where.port if isinstance(where, Daemon) else where
-        client = TextClient(address, host, source)
-        clients.append(client)
-        client.send_bytes(header)
-        client.expect("Enter your username: ")
-        if name is not None:
-            client.log_in(name)
-        return client
+        def connect(
+            where: Daemon | int | str,
+            name: str | None = None,
+            host: str = "127.0.0.1",
+            *,
+            source: str = "",
+            header: bytes = b"",
+        ) -> TextClient:
+            address = where.port if isinstance(where, Daemon) else where
+            client = TextClient(address, host, source)
+            return clients.enter_context(closing(client)).begin(name, header)
 
-    yield connect
-    for each in clients:
-        each.close()
+        yield connect
 
 
 class ConnectTLS(Protocol):
@@ -551,19 +552,12 @@ class ConnectTLS(Protocol):
 @pytest.fixture
 def connect_tls(start_daemon: StartDaemon) -> Iterator[ConnectTLS]:
     """Make connections under TLS that are closed at the end."""
-    clients: list[TLSClient] = []
+    with ExitStack() as clients:
 
-    def connect(port: int, name: str | None = None) -> TLSClient:
-        client = TLSClient(port)
-        clients.append(client)
-        client.expect("Enter your username: ")
-        if name is not None:
-            client.log_in(name)
-        return client
+        def connect(port: int, name: str | None = None) -> TLSClient:
+            return clients.enter_context(closing(TLSClient(port))).begin(name)
 
-    yield connect
-    for each in clients:
-        each.close()
+        yield connect
 
 
 class StartFlood(Protocol):

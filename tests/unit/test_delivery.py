@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from chatd.accounts import Origin
 from chatd.hub.delivery import MISSED, RETRY_SECONDS, STALL_SECONDS, Delivery, State
+from chatd.hub.realm import Mind
 from chatd.hub.recent import AT_ONCE
 from chatd.hub.session import Session
 from chatd.journal import HOLD_SECONDS
@@ -132,7 +133,7 @@ class House:
     def _log_in(self, name: str, screen: Screen | None) -> Session:
         sessions: list[Session] = []
         login = Deferred.fromCoroutine(
-            self.server.hub.login(parse_name(name), HERE, screen)
+            self.server.hub.login(Mind(parse_name(name), HERE, screen))
         )
         login.addCallback(lambda found: sessions.append(found[0]))
         self.settle()
