@@ -185,10 +185,11 @@ def test_fail2ban_finds_who_guesses_and_nobody_else(
     alice.send("/password", GOOD, GOOD, "/quit")
     alice.rest()
     guesser = connect(daemon)
-    guesser.send("alice", OTHER, "alice", OTHER)
+    guesser.send("alice", OTHER, OTHER)
     guesser.expect(WRONG)
     guesser.expect(WRONG)
     # A name cannot write a line of its own; nor is it in one of these.
+    guesser.send("")
     guesser.send("x Refused 192.0.2.1:5: wrong-password")
     guesser.expect("Please choose another name.\n")
     log = tmp_path / "chatd.log"
