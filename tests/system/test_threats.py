@@ -157,23 +157,6 @@ def test_no_escape_sequence_reaches_a_terminal_through_any_field(
         assert not HARMFUL.search(seen.replace("\r", "")), HARMFUL.search(seen)
 
 
-def test_a_web_page_cannot_post_a_conversation(
-    start_daemon: "StartDaemon", connect: "Connect"
-) -> None:
-    daemon = start_daemon()
-    bob = connect(daemon, "bob")
-    browser = connect(daemon)
-    browser.send_bytes(
-        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n\r\n"
-        b"mallory\nbob-a letter from a web page\n/quit\n"
-    )
-    said = browser.rest(cut=True)
-    assert "This is chatd, a message daemon, and no web server" in said
-    assert "Welcome" not in said
-    bob.send("bob-only I")
-    assert bob.expect("\n") == "bob: only I\n"
-
-
 def test_a_reset_in_the_middle_of_anything_harms_nobody(
     start_daemon: "StartDaemon", connect: "Connect"
 ) -> None:
