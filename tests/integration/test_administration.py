@@ -225,6 +225,7 @@ async def test_no_escape_sequence_reaches_an_administrators_terminal(
         printed(*database, f"x{typed}"),
         printed("user", "--db", f"{path}{typed}", "list"),
         printed("certificate", f"a{typed}"),
+        printed("certificate", "--key", f"{path}/{typed}", "localhost"),
     ]
     for each in complaints:
         assert each.startswith("chatctl: ")

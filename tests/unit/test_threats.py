@@ -304,7 +304,7 @@ def test_control_characters_are_shown_as_what_they_are_not(logged: list[str]) ->
     [
         v1(AWAY),
         f"PROXY UNKNOWN {ESCAPES}\r\n".encode(),
-        f"PROXY TCP6 fe80::1%{ESCAPES} ::1 1 1\r\n".encode(),
+        b"PROXY TCP6 fe80::1%\x1b[2J ::1 1 1\r\n",
     ],
     ids=["good", "unknown", "with a zone"],
 )
@@ -316,9 +316,7 @@ def test_no_control_character_of_a_proxy_reaches_a_screen_or_the_log(
     client = server.connect_to(port, IPv4Address("TCP", "127.0.0.1", 4000))
     client.send_bytes(header + b"mallory\n")
     check(client, bob, logged)
-    assert ("Refused 127.0.0.1:4000: no-proxy-header" in logged) is (
-        ESCAPES.encode() in header
-    )
+    assert ("Refused 127.0.0.1:4000: no-proxy-header" in logged) is (b"\x1b" in header)
 
 
 def test_nobody_writes_a_line_of_their_own_into_the_log(logged: list[str]) -> None:
