@@ -77,7 +77,11 @@ class MemoryStore:
     def __init__(self, connection: sqlite3.Connection | None = None) -> None:
         if connection is None:
             connection = sqlite3.connect(
-                ":memory:", isolation_level=None, factory=_ClosedAtTheEnd
+                ":memory:",
+                isolation_level=None,
+                # It may be collected while another test's thread runs.
+                check_same_thread=False,
+                factory=_ClosedAtTheEnd,
             )
             migrations.migrate(connection, migrations.load())
         self.connection = connection

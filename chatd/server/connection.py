@@ -10,7 +10,6 @@ meanwhile, and an end of input, which many netcats send right after the last lin
 ends the input: answers and messages still go out, then ``Goodbye.``, then the end.
 """
 
-import re
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -38,6 +37,7 @@ from chatd.server.pace import Pace
 from chatd.server.refusals import RefusalLog
 from chatd.server.tcp import Transport, tune
 from chatd.wire.answers import Refusal
+from chatd.wire.foreign import TLS_HELLO, begins_http, is_http
 from chatd.wire.telnet import TelnetFilter
 
 LINGER_SECONDS: Final = 5.0
@@ -49,9 +49,6 @@ LINGER_WHEN_READ_SECONDS: Final = 1.0
 Some netcats end on their own input only, or when they are cut: a person who has typed
 ``/quit`` should not have to wait.
 """
-
-_TLS_HELLO: Final = b"\x16\x03"
-_HTTP: Final = re.compile(rb"[A-Za-z]+ \S* *HTTP/\d.*|PROXY .*")
 
 
 class Owner(Protocol):
@@ -135,10 +132,10 @@ class Connection(LinearLineReceiver):
         if self._head is not None:
             # A TLS hello shows in its first two bytes, which may come apart.
             self._head += data
-            if self._head == _TLS_HELLO[:1]:
+            if self._head == TLS_HELLO[:1]:
                 return
             data, self._head = self._head, None
-            if data.startswith(_TLS_HELLO):
+            if data.startswith(TLS_HELLO):
                 self._log.info("TLS at a plain port from {origin}", origin=self.origin)
                 self.hang_up()
                 return
@@ -157,7 +154,7 @@ class Connection(LinearLineReceiver):
         if not self._rushing:
             self._pace.line()
         first, self._first_line = self._first_line, False
-        if first and _HTTP.fullmatch(line):
+        if first and is_http(line):
             self.dismiss(Refusal("not-http"))
             return
         try:
@@ -181,9 +178,12 @@ class Connection(LinearLineReceiver):
             self.hold("line")
             _ = done.addCallback(lambda _: self.release("line"))
 
-    def line_too_long(self) -> None:
+    def line_too_long(self, begin: bytes) -> None:
         """Answer a line that was skipped."""
-        self._first_line = False
+        first, self._first_line = self._first_line, False
+        if first and begins_http(begin):
+            self.dismiss(Refusal("not-http"))
+            return
         self.refuse(Refusal("too-long", limit=self.MAX_LENGTH))
 
     def readConnectionLost(self) -> None:

@@ -68,7 +68,7 @@ class LinearLineReceiver(LineReceiver):
                 elif self._lines:
                     line = self._lines.popleft().removesuffix(b"\r")
                     if len(line) > self.MAX_LENGTH:
-                        self.line_too_long()
+                        self.line_too_long(line)
                     else:
                         self.lineReceived(line)
                 else:
@@ -78,9 +78,10 @@ class LinearLineReceiver(LineReceiver):
         # Judged only now: a line before it may have changed what is too long, or still
         # wait for its answer. One byte more may be the CR of an allowed line.
         if not self.paused and len(self._tail) > self.MAX_LENGTH + 1:
+            begin = bytes(self._tail)
             self._tail.clear()
             self._skipping = True
-            self.line_too_long()
+            self.line_too_long(begin)
 
     def take_tail(self) -> None:
         """Take the bytes after the last line end for a line: the input has ended."""
@@ -89,8 +90,11 @@ class LinearLineReceiver(LineReceiver):
             self._tail.clear()
             self.deliver_lines()
 
-    def line_too_long(self) -> None:
-        """Take note that a line was skipped; called once, in its place."""
+    def line_too_long(self, begin: bytes) -> None:
+        """Take note that a line was skipped; called once, in its place.
+
+        It began so: there are more than `MAX_LENGTH` bytes of it.
+        """
         raise NotImplementedError
 
     def resumeProducing(self) -> None:

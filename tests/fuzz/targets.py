@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+from harm import HARMFUL
 from memory import Client, MemoryServer
 from twisted.logger import LogEvent, globalLogPublisher
 
@@ -24,7 +25,6 @@ from chatd.wire.telnet import TelnetFilter
 MAX_MESSAGE: Final = 64
 
 MESSAGE: Final = re.compile(r"[^ ]+: ")
-HARMFUL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 STEPS: Final = 40
 """How many steps a session has at most."""

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
+from harm import ESCAPES, HARMFUL
 from twisted.internet import reactor
 
+from chatd.control.main import main
 from chatd.store import administration
 from chatd.store.administration import NameTaken, NoSuchUser
 from chatd.store.opening import open_database
 from chatd.store.records import AccountChange, Arrival, Batch
 from chatd.store.store import Store
+from chatd.wire.display import neutralise
 from chatd.wire.message import Message
 
 
@@ -193,3 +196,37 @@ async def test_what_cannot_be_done_changes_nothing(
         with pytest.raises(NoSuchUser):
             change()
     assert list(connection.iterdump()) == before
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_escape_sequence_reaches_an_administrators_terminal(
+    store: Store,
+    connection: sqlite3.Connection,
+    path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    await arrive(store, "alice")
+    # As it may have come from a database of the original program.
+    connection.execute("UPDATE users SET address = ?", (f"a{ESCAPES}",))
+
+    def printed(*arguments: str) -> str:
+        with pytest.raises(SystemExit):
+            main(arguments)
+        output, errors = capsys.readouterr()
+        assert not HARMFUL.search(output + errors)
+        return output + errors
+
+    typed = ESCAPES.replace("\0", "")  # which no argument can have
+    database = ("user", "--db", str(path))
+    assert f"  a{neutralise(ESCAPES)}  " in printed(*database, "list")
+    complaints = [
+        printed(*database, "add", f"a{typed}"),
+        printed(*database, "disable", typed),
+        printed(*database, f"x{typed}"),
+        printed("user", "--db", f"{path}{typed}", "list"),
+        printed("certificate", f"a{typed}"),
+        printed("certificate", "--key", f"{path}/{typed}", "localhost"),
+    ]
+    for each in complaints:
+        assert each.startswith("chatctl: ")
+        assert each.count("\n") == 1

@@ -451,34 +451,6 @@ def test_the_log_says_who_came_and_went_but_not_what_was_said(
         assert log.count(line) == 1
 
 
-def test_no_control_character_comes_into_the_log(
-    start_daemon: "StartDaemon", connect: "Connect"
-) -> None:
-    daemon = start_daemon()
-    for line in (
-        b"\x1b[2J\x07",
-        b"al\x1bice",
-        b"al\xc2\x9bice",
-        "al\u202eice".encode(),
-        b"/send-only al\x1bice",
-        b"/\x1b[2Jhelp",
-        b"GET /\x1b[2J HTTP/1.1",
-        b"/json \x1b[2J",
-        b"alice",
-        b"\xff\xfe\xfa\xff\xf0",
-        b"\x00" * 20_000,
-    ):
-        client = connect(daemon)
-        client.send_bytes(line + b'\n{"type":"\x1b[2J"}\nbob-\x1b[2J\n/\x1b[2J\n')
-        client.end_input()
-        client.rest()
-        client.close()
-    daemon.stop()
-
-    controls = r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
-    assert re.findall(controls, daemon.log()) == []
-
-
 def test_queued_messages_bear_the_time_when_they_were_sent(
     start_daemon: "StartDaemon", connect: "Connect"
 ) -> None:

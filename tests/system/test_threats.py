@@ -1,28 +1,30 @@
 """What docs/security.md says of those who mean harm, with a real daemon."""
 
-import json
-import re
+import os
 import resource
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from harm import ESCAPES, HARMFUL
 
 from chatd.limits import MIB
+from chatd.wire.display import neutralise
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Connect, Daemon, StartDaemon, WaitUntil
+    from tests.system.conftest import Connect, Daemon, StartDaemon
 
 pytestmark = pytest.mark.slow
 
 HALF_OPEN = 5_000
-HARMFUL = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
-)
-ESCAPES = "\x1b]0;title\x07\x1b[2J\x9b31m\u202ereversed\u2028line\x7f\x85"
+AT_ONCE = 40  # so many wait at most until the daemon takes them
+CHAT = Path(sys.executable).with_name("chat")
 
 
 @pytest.fixture
@@ -48,47 +50,20 @@ def talks(daemon: "Daemon", connect: "Connect") -> None:
 
 @pytest.mark.usefixtures("many_files")
 def test_five_thousand_half_open_logins_keep_nobody_out(
-    start_daemon: "StartDaemon", connect: "Connect", wait_until: "WaitUntil"
+    start_daemon: "StartDaemon", connect: "Connect"
 ) -> None:
-    daemon = start_daemon("--max-login-time=10")
+    daemon = start_daemon()
     with ExitStack() as running:
-        half_open = [
-            running.enter_context(socket.create_connection(("127.0.0.1", daemon.port)))
-            for _ in range(HALF_OPEN)
-        ]
+        for _ in range(0, HALF_OPEN, AT_ONCE):
+            some = [
+                running.enter_context(
+                    socket.create_connection(("127.0.0.1", daemon.port), 30)
+                )
+                for _ in range(AT_ONCE)
+            ]
+            assert {each.recv(100) for each in some} == {b"Enter your username: "}
         talks(daemon, connect)
         assert daemon.most_memory() < 250 * MIB
-        last = half_open[-1]
-        last.settimeout(60)
-        said = b""
-        while data := last.recv(1000):
-            said += data
-        assert b"No login within 10 seconds." in said
-    daemon.wait_for_log("login-timeout")
-
-
-def test_who_drips_bytes_does_not_live_longer_than_the_time_for_a_login(
-    start_daemon: "StartDaemon", wait_until: "WaitUntil"
-) -> None:
-    daemon = start_daemon("--max-login-time=1")
-    with socket.create_connection(("127.0.0.1", daemon.port)) as dripping:
-        dripping.settimeout(0.05)
-        said = b""
-
-        def ended() -> bool:
-            nonlocal said
-            try:
-                dripping.sendall(b"a")
-                data = dripping.recv(1000)
-            except TimeoutError:
-                return False
-            except OSError:
-                return True
-            said += data
-            return not data
-
-        wait_until(ended, "the end of who drips")
-        assert b"No login within 1 seconds." in said
 
 
 def test_a_megabyte_of_newlines_stops_nobody(
@@ -129,49 +104,32 @@ def test_who_never_reads_their_answers_is_read_no_further(
     assert daemon.most_memory() < 100 * MIB
 
 
-def test_no_escape_sequence_reaches_a_terminal_through_any_field(
-    start_daemon: "StartDaemon", connect: "Connect"
+def test_no_escape_sequence_reaches_the_terminal_of_a_client_or_the_log(
+    start_daemon: "StartDaemon", connect: "Connect", tmp_path: Path
 ) -> None:
     daemon = start_daemon()
-    bob = connect(daemon, "bob")
+    connect(daemon, "bob").leave()
     mallory = connect(daemon)
-    mallory.send(f"x{ESCAPES}", f"/send-only {ESCAPES}", f"/{ESCAPES}", "mallory")
-    mallory.expect("(/help lists the commands)\n")
-    mallory.send(
-        f"bob-{ESCAPES}", f"{ESCAPES}-bob", f"/who {ESCAPES}", f"/users {ESCAPES}"
-    )
-    mallory.send(f"/confirm {ESCAPES}", f"/{ESCAPES}", "bob-end")
-    program = connect(daemon)
-    program.send("/json", json.dumps({"type": "login", "user": "prog"}))
-    program.expect('"welcome"')
-    program.send(
-        json.dumps({"type": "send", "to": "bob", "text": ESCAPES, "id": "a"}),
-        json.dumps({"type": ESCAPES}),
-        json.dumps({"type": "ping", "require": [ESCAPES]}),
-    )
-    bob.expect("mallory: end\n")
-    program.expect("unsupported")
-    mallory.leave()
-    program.reset()
-    for seen in (bob.heard, mallory.heard, program.heard, daemon.log()):
-        assert not HARMFUL.search(seen.replace("\r", "")), HARMFUL.search(seen)
+    mallory.send(f"x{ESCAPES}", f"/{ESCAPES}", "mallory", f"bob-{ESCAPES}")
+    mallory.send(f"/{ESCAPES}", "/quit")
+    mallory.rest()
 
-
-def test_a_web_page_cannot_post_a_conversation(
-    start_daemon: "StartDaemon", connect: "Connect"
-) -> None:
-    daemon = start_daemon()
-    bob = connect(daemon, "bob")
-    browser = connect(daemon)
-    browser.send_bytes(
-        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n\r\n"
-        b"mallory\nbob-a letter from a web page\n/quit\n"
+    done = subprocess.run(
+        [CHAT, f"bob@127.0.0.1:{daemon.port}"],
+        env=os.environ | {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=30,
+        check=True,
     )
-    said = browser.rest(cut=True)
-    assert "This is chatd, a message daemon, and no web server" in said
-    assert "Welcome" not in said
-    bob.send("bob-only I")
-    assert bob.expect("\n") == "bob: only I\n"
+
+    (received,) = done.stdout.decode().splitlines()
+    assert received.startswith(f"mallory: {neutralise(ESCAPES)} (")
+    log = daemon.log()
+    assert log.count("bad-name") == 1
+    assert log.count("unknown-command") == 2
+    for each in (received, mallory.heard, log):
+        assert not HARMFUL.search(each), HARMFUL.search(each)
 
 
 def test_a_reset_in_the_middle_of_anything_harms_nobody(

@@ -251,26 +251,6 @@ def test_an_expired_certificate_is_not_served(twistd: "Twistd", home: Path) -> N
     )
 
 
-def test_a_renewed_certificate_is_for_new_connections_and_drops_nobody(
-    server: Server, connect_tls: "ConnectTLS"
-) -> None:
-    alice, stranger = connect_tls(server.port, "alice"), connect_tls(server.port)
-    assert fingerprint(alice.certificate) == server.made.fingerprint
-    renewed = Made("localhost").write(server.folder)
-
-    line = server.load_again("Loaded again")
-
-    assert renewed.fingerprint in line
-    bob = connect_tls(server.port, "bob")
-    assert fingerprint(bob.certificate) == renewed.fingerprint
-    bob.send("alice-Hi")
-    assert alice.expect("\n") == "bob: Hi\n"
-    alice.send("bob-Hi yourself")
-    assert bob.expect("\n") == "alice: Hi yourself\n"
-    stranger.log_in("carol")
-    assert "expires soon" not in server.daemon.log()
-
-
 @pytest.mark.parametrize("what", ["expired", "of another key", "missing"])
 def test_a_replacement_that_cannot_be_served_leaves_the_old_one(
     server: Server, connect_tls: "ConnectTLS", what: str

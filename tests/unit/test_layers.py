@@ -21,6 +21,7 @@ LAYERS: Final = {
         "chatd.wire.answers",
         "chatd.wire.display",
         "chatd.wire.names",
+        "chatd.wire.foreign",
         "chatd.wire.telnet",
         "chatd.wire.proxy",
         "chatd.wire.message",

@@ -43,7 +43,8 @@ class Recorder(LinearLineReceiver):
         if self.react is not None:
             self.react(self, line)
 
-    def line_too_long(self) -> None:
+    def line_too_long(self, begin: bytes) -> None:
+        assert len(begin) > self.MAX_LENGTH
         self.seen.append(TOO_LONG)
 
     def rawDataReceived(self, data: bytes) -> None:
