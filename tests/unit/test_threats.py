@@ -347,7 +347,8 @@ def test_no_secret_that_is_sent_comes_into_the_log_or_the_database(
     server, bob = house()
     secret = "sesame open sesame"
     client = server.connect()
-    client.send("owner", secret, secret, f"/{secret}", "mallory", f"/password {secret}")
+    client.send("owner", secret, secret, "", f"/{secret}", "mallory")
+    client.send(f"/password {secret}")
     client.send("/password", secret, f"{secret}2", "/password", secret, secret)
     login = {"type": "login", "user": "owner", "password": secret}
     for each in (json.dumps(login), json.dumps(login)[:-1], f'{{"type":"{secret}"}}'):
