@@ -121,6 +121,8 @@ class Options(usage.Options, strcred.AuthOptionMixin):
 
     def __init__(self) -> None:
         super().__init__()
+        for option, meaning in self.docs.items():  # methods': with their indentation
+            self.docs[option] = " ".join((meaning or "").split())
         self["port"] = []
         self["trusted-proxy"] = []
 

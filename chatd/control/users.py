@@ -42,7 +42,10 @@ class NameType(click.ParamType[Name]):
 NAME: Final = NameType()
 
 
-@click.group()
+@click.group(
+    invoke_without_command=True,  # and then shows its help as it was laid out
+    subcommand_metavar="COMMAND [ARGS]...",
+)
 @click.option(
     "--db",
     type=click.Path(path_type=Path),
@@ -58,6 +61,8 @@ def user(context: click.Context, db: Path) -> None:
     was changed.
     """
     context.obj = db
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @user.command("list")
@@ -148,7 +153,8 @@ def remove(db: Path, name: Name, yes: bool) -> None:
                 err=True,
             )
         dropped = administration.remove_user(connection, name.key, _milliseconds())
-    click.echo(f"Removed {name.shown}; {dropped} messages were waiting.")
+    waiting = "1 message was" if dropped == 1 else f"{dropped} messages were"
+    click.echo(f"Removed {name.shown}; {waiting} waiting.")
 
 
 @contextmanager

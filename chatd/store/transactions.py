@@ -9,9 +9,9 @@ import shutil
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Final
 
 from chatd.store.records import (
     AccountChange,
@@ -28,11 +28,17 @@ PAGE_MESSAGES = 250
 """Few, since nobody else has a turn while they are written."""
 
 
-@cache
+_STATEMENTS: Final = {
+    file.name.removesuffix(".sql"): file.read_text(encoding="utf-8")
+    for file in (resources.files(__package__) / "queries").iterdir()
+    if file.name.endswith(".sql")
+}
+"""All of them now: an upgrade replaces the files under a daemon that runs."""
+
+
 def sql(name: str) -> str:
     """Return the statement in queries/`name`.sql."""
-    file = resources.files(__package__) / "queries" / f"{name}.sql"
-    return file.read_text(encoding="utf-8")
+    return _STATEMENTS[name]
 
 
 def find_user(connection: sqlite3.Connection, key: str) -> User | None:

@@ -1,5 +1,6 @@
 """The real store: a database file, adbapi's threads, SQLite's locks."""
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -353,3 +354,23 @@ async def test_a_closed_database_is_one_file_and_free_for_another(
     assert files(tmp_path) == ["server.db", "server.db.lock"]
     again = make_store()
     assert await again.find_user("bob") is not None
+
+
+# Upgrading ----------------------------------------------------------------------------
+
+REPLACED = """
+import shutil
+from pathlib import Path
+from chatd.store import transactions
+
+assert Path.cwd() in Path(transactions.__file__).parents
+names = [file.stem for file in Path("chatd/store/queries").iterdir()]
+shutil.rmtree("chatd")
+assert len(names) > 30 and all(map(transactions.sql, names))
+"""
+
+
+def test_an_upgrade_takes_no_statement_from_a_daemon_that_runs(tmp_path: Path) -> None:
+    package = Path(opening.__file__).parents[1]
+    shutil.copytree(package, tmp_path / "chatd")
+    subprocess.run([sys.executable, "-c", REPLACED], cwd=tmp_path, check=True)

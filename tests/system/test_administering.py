@@ -80,7 +80,14 @@ def test_who_is_disabled_or_removed_is_disconnected_within_seconds(
     assert closed in alice.rest(seconds=5)
     bob.send("alice-Hi")
     bob.expect("User 'alice' not found.\n")
-    assert "Welcome, alice. You are new here." in connect(daemon).log_in("alice")
+    alice = connect(daemon)
+    assert "Welcome, alice. You are new here." in alice.log_in("alice")
+    alice.send("/quit")
+    alice.rest()
+    bob.send("alice-Hi")
+    bob.expect("Stored for alice.\n")
+    done = chatctl("remove", "--yes", "alice")
+    assert done.stdout == "Removed alice; 1 message was waiting.\n"
 
 
 def test_an_administrator_undoes_a_password(

@@ -193,3 +193,5 @@ def test_without_arguments_the_commands_are_listed(
 ) -> None:
     assert chatctl() == 0
     assert "  certificate  Make a private key" in capsys.readouterr().out
+    assert chatctl("user") == 0
+    assert "\n  add       Register NAME" in capsys.readouterr().out

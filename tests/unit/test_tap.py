@@ -23,6 +23,12 @@ def test_without_options_all_is_at_its_default() -> None:
     assert options.limits == Limits()
 
 
+def test_the_help_has_no_holes_in_its_sentences() -> None:
+    meanings = Options().docs.values()
+    assert any("given several times. A number is" in each for each in meanings)
+    assert not any("  " in each or "\n" in each for each in meanings)
+
+
 @pytest.mark.parametrize(
     ("field", "option", "default"),
     [(field, option, default) for field, option, default, _ in Limits.options()],
