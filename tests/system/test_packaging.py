@@ -19,6 +19,7 @@ import chatd
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.unmeasured,
     pytest.mark.timeout(300),
     pytest.mark.xdist_group("port 5555"),
 ]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.unmeasured,
     pytest.mark.timeout(300),
     pytest.mark.xdist_group("port 5555"),
 ]

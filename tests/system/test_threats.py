@@ -16,7 +16,7 @@ from chatd.limits import MIB
 if TYPE_CHECKING:
     from tests.system.conftest import Connect, Daemon, StartDaemon, WaitUntil
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 HALF_OPEN = 5_000
 HARMFUL = re.compile(

@@ -938,6 +938,7 @@ class Daemon(RuleBasedStateMachine):
         assert server.clock.getDelayedCalls() == [], "something is left to be done"
 
 
+@pytest.mark.unmeasured
 @pytest.mark.timeout(600 + EXAMPLES)  # a failure takes a while to be made small
 def test_whatever_happens_what_was_accepted_arrives_once_and_in_order(
     logged_errors: "LoggedErrors",
