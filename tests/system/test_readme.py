@@ -31,7 +31,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.unmeasured,
     pytest.mark.timeout(300),
-    pytest.mark.xdist_group("port 5555"),
 ]
 
 ROOT: Final = Path(__file__).parents[2]
