@@ -14,7 +14,7 @@ from terminal import Terminal
 if TYPE_CHECKING:
     from tests.system.conftest import Connect, Daemon, StartDaemon
 
-pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
+pytestmark = pytest.mark.slow
 
 CHAT: Final = Path(sys.executable).with_name("chat")
 GOOD: Final = "correct horse-battery"
