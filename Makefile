@@ -9,7 +9,7 @@ run: ## start chatd in the foreground, on port 5555
 	python3 -m venv .venv && .venv/bin/pip install --quiet . && .venv/bin/twistd -n chatd
 
 test: ## run all tests, with branch coverage
-	python3 -m venv .venv && .venv/bin/pip install --quiet -e '.[test]' && .venv/bin/coverage erase && .venv/bin/coverage run -m pytest -n auto --dist loadgroup && .venv/bin/coverage combine --quiet && .venv/bin/coverage report
+	python3 -m venv .venv && .venv/bin/pip install --quiet -e '.[test]' && .venv/bin/coverage erase && .venv/bin/coverage run -m pytest -n auto && .venv/bin/coverage combine --quiet && .venv/bin/coverage report
 
 check: ## lint, format and types
 	python3 -m venv .venv && .venv/bin/pip install --quiet -e '.[lint,test]'

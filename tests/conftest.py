@@ -17,12 +17,15 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from coverage import Coverage
 from hypothesis import HealthCheck, Phase, settings
 from twisted.internet import task
 from twisted.logger import LogEvent, globalLogBeginner, globalLogPublisher
 from twisted.python.failure import Failure
+from xdist.scheduler import LoadScopeScheduling
 
 INTEGRATION = Path(__file__).parent / "integration"
+SYSTEM = Path(__file__).parent / "system"
 
 # "everyday", or one named by CHATD_HYPOTHESIS: "thorough" is for a night, "hunt" only
 # says whether there is anything, the same each time, and hypothesis' own "ci" gives
@@ -48,19 +51,52 @@ settings.register_profile(
 settings.load_profile(os.environ.get("CHATD_HYPOTHESIS", "everyday"))
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Begin logging, to nobody.
 
     Until then Twisted keeps the last 65,536 events, and whatever they refer to, alive:
     a Deferred among it would never be reported as unhandled.
     """
     globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
+    if config.pluginmanager.has_plugin("xdist"):
+        config.pluginmanager.register(ForWorkers())
 
 
 def pytest_collection_finish() -> None:
     """Spare later garbage collections what was imported until here: it stays."""
     gc.collect()
     gc.freeze()
+
+
+# Workers ----------------------------------------------------------------------------
+
+IN_ONE_WORKER = {
+    "tests/system/test_packaging.py",  # takes its archives from one build of them
+    "tests/system/test_readme.py",  # looks at one installation
+    "tests/system/test_running.py",  # listens on port 5555
+}
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives each test to the next worker that is free, and a module of those to one.
+
+    They come first. Groups by xdist's own mark have no effect under pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return path if path in IN_ONE_WORKER else nodeid
+
+
+class ForWorkers:
+    """What only pytest-xdist knows to call."""
+
+    @pytest.hookimpl
+    def pytest_xdist_make_scheduler(
+        self, config: pytest.Config, log: Any
+    ) -> LoadScopeScheduling:
+        """Distribute the tests in our way."""
+        return Scheduling(config, log)
 
 
 # Skips ------------------------------------------------------------------------------
@@ -91,6 +127,32 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, Any]:
     report = yield
     _refuse_skip(report)
     return report
+
+
+# Coverage ---------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _measured(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Measure only what covers something: the rest would take twice as long.
+
+    In a system test that is the programs it starts; with the mark `unmeasured`, which
+    is for what runs in other tests too, not even those.
+    """
+    measuring = Coverage.current()
+    marked = request.node.get_closest_marker("unmeasured") is not None
+    if measuring is None or not (marked or SYSTEM in request.path.parents):
+        yield
+        return
+    if marked:
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+    measuring.stop()
+    try:
+        yield
+    finally:
+        measuring.start()
 
 
 # What a test leaves behind ----------------------------------------------------------

@@ -427,12 +427,8 @@ class MemoryServer:
     def settle(self) -> None:
         """Let turns of the reactor pass until nothing is due."""
         for _ in range(1_000):
-            due = [
-                call
-                for call in self.clock.getDelayedCalls()
-                if call.getTime() <= self.clock.seconds()
-            ]
-            if not due:
+            now = self.clock.seconds()
+            if all(call.getTime() > now for call in self.clock.getDelayedCalls()):
                 return
             self.clock.advance(0)
         raise AssertionError("the server does not come to rest")

@@ -16,6 +16,7 @@ import termios
 import time
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +33,8 @@ os.setsid()
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
+
+_normalized = lru_cache(maxsize=None)(partial(unicodedata.normalize, "NFC"))
 
 _MODE: Final = re.compile(rb"\x1b\[\?([0-9;]+)([hl])")
 
@@ -114,7 +117,7 @@ class Terminal:
         self._tell_size()
         self.attributes_before = self.attributes()
         if controlling:
-            command = [sys.executable, "-c", _TAKE_TERMINAL, *command]
+            command = [sys.executable, "-IS", "-c", _TAKE_TERMINAL, *command]
         self.process = subprocess.Popen(
             command,
             stdin=self._slave,
@@ -155,7 +158,7 @@ class Terminal:
     def cells(self, y: int) -> list[str]:
         """Return what each cell of a row has; a wide character has an empty one."""
         line = self.emulator.buffer[y]
-        return [unicodedata.normalize("NFC", line[x].data) for x in range(self.columns)]
+        return [_normalized(line[x].data) for x in range(self.columns)]
 
     def screen(self) -> list[list[str]]:
         """Return the cells of all rows."""
@@ -265,10 +268,13 @@ class Terminal:
         """Draw what the program writes within some seconds; return whether it did."""
         if self._master < 0 or not select.select([self._master], [], [], seconds)[0]:
             return False
-        data = os.read(self._master, 1 << 16)
-        self.written += data
-        self._stream.feed(data)
-        return True
+        # All that there is: whoever waits looks at every cell after each reading.
+        while True:
+            data = os.read(self._master, 1 << 16)
+            self.written += data
+            self._stream.feed(data)
+            if not select.select([self._master], [], [], 0)[0]:
+                return True
 
     def _tell_size(self) -> None:
         size = struct.pack("HHHH", self.rows, self.columns, 0, 0)

@@ -12,7 +12,7 @@ from terminal import Terminal
 if TYPE_CHECKING:
     from tests.system.conftest import SitAt, StartDaemon
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 CHAT: Final = Path(sys.executable).with_name("chat")
 HINT: Final = "(/help lists the commands)"

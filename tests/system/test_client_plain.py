@@ -226,6 +226,7 @@ def test_answers_to_what_was_asked_are_printed_after_the_input_has_ended(
     assert {"Client book => alice", "Users online => (nobody)"} <= set(lines)
 
 
+@pytest.mark.unmeasured
 def test_many_lines_arrive_in_order(
     start_daemon: "StartDaemon", chat: Chat, home: Path, tmp_path: Path
 ) -> None:
@@ -503,6 +504,7 @@ def test_an_error_of_the_command_line_is_one_line(chat: Chat) -> None:
 # The daemon goes and comes -----------------------------------------------------------
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_a_daemon_that_restarts_in_the_middle_loses_nothing_unsaid(
     start_daemon: "StartDaemon",

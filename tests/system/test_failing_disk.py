@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.system.conftest import Connect, Daemon, StartDaemon, WaitUntil
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 STORED = "User 'bob' is offline. Message stored.\n"
 REFUSED = (

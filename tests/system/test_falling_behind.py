@@ -14,7 +14,7 @@ from chatd.hub.delivery import MAX_UNCONFIRMED
 if TYPE_CHECKING:
     from tests.system.conftest import Connect, StartDaemon, StartFlood, TextClient
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 UNSLOWED = ("--max-line-rate=1M", "--max-line-burst=1M", "--max-queue-messages=10M")
 IN_A_ROW = 200

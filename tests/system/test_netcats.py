@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Needs = Callable[[str], str]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ import chatd
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.unmeasured,
     pytest.mark.timeout(300),
-    pytest.mark.xdist_group("port 5555"),
 ]
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +79,8 @@ class Release:
     sdist: Path
     wheel: Path
     wheels: Path
+    dependencies: Path
+    """A virtual environment with all that chatd needs."""
 
     def wheel_files(self) -> set[str]:
         with zipfile.ZipFile(self.wheel) as archive:
@@ -107,12 +109,33 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     needed = [wheel, *settings["build-system"]["requires"]]
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", wheels]
     run(*command, *needed, cwd=folder)
-    return Release(checkout, sdist, wheel, wheels)
+    dependencies = folder / "dependencies"
+    run(sys.executable, "-m", "venv", "--without-pip", dependencies, cwd=folder)
+    others = [
+        each
+        for each in wheels.iterdir()
+        if not each.name.startswith(("chatd-", "setuptools-"))
+    ]
+    pip = [sys.executable, "-m", "pip", "--python", dependencies]
+    run(*pip, "install", "--quiet", "--no-index", "--no-deps", *others, cwd=folder)
+    return Release(checkout, sdist, wheel, wheels, dependencies)
+
+
+def link_or_copy(source: str, destination: str, *, follow_symlinks: bool = True) -> str:
+    """Link a file of an environment; copy a script, which names its environment."""
+    if Path(source).parent.name == "bin":
+        old, new = Path(source).parents[1], Path(destination).parents[1]
+        text = Path(source).read_text(encoding="utf-8")
+        Path(destination).write_text(text.replace(str(old), str(new)), encoding="utf-8")
+        shutil.copymode(source, destination)
+    else:
+        os.link(source, destination)
+    return destination
 
 
 @dataclass
 class Environment:
-    """A virtual environment that holds nothing yet."""
+    """A virtual environment with what chatd needs, but not yet chatd."""
 
     folder: Path
     wheels: Path
@@ -137,7 +160,10 @@ class Environment:
 def environment(release: Release, tmp_path: Path) -> Environment:
     folder, elsewhere = tmp_path / "environment", tmp_path / "elsewhere"
     elsewhere.mkdir()
-    run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=tmp_path)
+    # The same files: what installs and uninstalls makes new ones, and changes none.
+    shutil.copytree(
+        release.dependencies, folder, symlinks=True, copy_function=link_or_copy
+    )
     return Environment(folder, release.wheels, elsewhere)
 
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.unmeasured,
     pytest.mark.timeout(300),
-    pytest.mark.xdist_group("port 5555"),
 ]
 
 ROOT: Final = Path(__file__).parents[2]

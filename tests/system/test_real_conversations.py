@@ -12,7 +12,7 @@ from conversation import SocketDaemon, hold, options, parse
 if TYPE_CHECKING:
     from tests.system.conftest import StartDaemon
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 CONVERSATIONS = sorted((Path(__file__).parents[1] / "conversations").glob("*.chat"))
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         WaitUntil,
     )
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("port 5555")]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 ANY_PORT = ("--port", "tcp:0:interface=127.0.0.1")

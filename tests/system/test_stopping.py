@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         TextClient,
     )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 UNSLOWED = (
     "--max-line-rate=1M",

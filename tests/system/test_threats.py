@@ -20,7 +20,7 @@ from chatd.wire.display import neutralise
 if TYPE_CHECKING:
     from tests.system.conftest import Connect, Daemon, StartDaemon
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 HALF_OPEN = 5_000
 AT_ONCE = 40  # so many wait at most until the daemon takes them

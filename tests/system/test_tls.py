@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         Twistd,
     )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 Needs = Callable[[str], str]
 

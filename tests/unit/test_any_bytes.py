@@ -24,8 +24,12 @@ from chatd.wire import text
 from chatd.wire.answers import ANSWERS
 from chatd.wire.message import Message
 
-# For CHATD_HYPOTHESIS=thorough; everyday it takes seconds.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [
+    pytest.mark.timeout(
+        900
+    ),  # for CHATD_HYPOTHESIS=thorough; everyday it takes seconds
+    pytest.mark.unmeasured,
+]
 
 MESSAGE_LINE = re.compile(r"^[^ ]+: ")
 WELCOME = re.compile(r"Enter your username: Welcome, [^ ]+\.( You are new here\.)?")

@@ -799,16 +799,15 @@ class Daemon(RuleBasedStateMachine):
         # An acknowledgement may have brought something to those who had read.
         for connection in self.open:
             connection.take_in()
-        for name in NAMES:
+        for name, all_sent in self._sent().items():
             queue = self.server.store.queued(name)
             assert len(set(queue)) == len(queue)
             assert len(queue) <= LIMITS.queue_messages, "a queue is over its bound"
             theirs = [each for each in self.everybody if each.name == name]
             received = {text for each in theirs for text in each.texts}
-            self._check_order(queue, name, before=received)
+            self._check_order(queue, all_sent, before=received)
             safe = {text for each in theirs for text in each.has}
-            for sent in self._sent_to(name):
-                text = f"m{sent.number}"
+            for text, sent in all_sent.items():
                 if sent.accepted:
                     assert text in safe or text in queue, f"{text} is lost"
                     assert text in safe or not sent.delivered, f"nobody has {text}"
@@ -818,6 +817,7 @@ class Daemon(RuleBasedStateMachine):
 
     @invariant()
     def nobody_gets_a_message_twice_or_out_of_order(self) -> None:
+        all_sent = self._sent()
         for connection in self.everybody:
             texts = connection.texts
             assert len(set(texts)) == len(texts), "twice on one connection"
@@ -827,7 +827,7 @@ class Daemon(RuleBasedStateMachine):
                 if other is not connection and other.name == connection.name
                 for text in other.texts
             }
-            self._check_order(texts, connection.name, before)
+            self._check_order(texts, all_sent[connection.name], before)
 
     @invariant()
     def goodbye_is_said_to_who_has_every_answer(self) -> None:
@@ -840,29 +840,26 @@ class Daemon(RuleBasedStateMachine):
     def the_figures_are_those_of_the_rows(self) -> None:
         self.server.check_figures()
 
-    def _sent_to(self, name: str) -> Iterable[Sent]:
+    def _sent(self) -> dict[str, dict[str, Sent]]:
+        """Return what was sent to whom, by its text."""
+        found: dict[str, dict[str, Sent]] = {name: {} for name in NAMES}
         for connection in self.everybody:
             for line in connection.lines:
-                yield from (sent for sent in line.sent if sent.target == name)
+                for sent in line.sent:
+                    found[sent.target][f"m{sent.number}"] = sent
+        return found
 
-    @property
-    def _sent(self) -> dict[tuple[str, str], Sent]:
-        return {
-            (f"m{sent.number}", sent.target): sent
-            for connection in self.everybody
-            for line in connection.lines
-            for sent in line.sent
-        }
-
-    def _check_order(self, texts: list[str], target: str, before: set[str]) -> None:
+    def _check_order(
+        self, texts: list[str], all_sent: dict[str, Sent], before: set[str]
+    ) -> None:
         # Attempts rise with time: those of one stream must do so wherever they are.
         last: dict[Stream, int] = {}
         for text in texts:
-            sent = self._sent[text, target]
+            sent = all_sent[text]
             if sent.unsure and text in before:
                 continue  # it had come before the daemon died, and was sent again
             in_order = last.get(sent.stream, 0) < sent.attempt
-            assert in_order, f"{text} to {target} is out of order in {texts}"
+            assert in_order, f"{text} to {sent.target} is out of order in {texts}"
             last[sent.stream] = sent.attempt
 
     def teardown(self) -> None:
@@ -938,6 +935,7 @@ class Daemon(RuleBasedStateMachine):
         assert server.clock.getDelayedCalls() == [], "something is left to be done"
 
 
+@pytest.mark.unmeasured
 @pytest.mark.timeout(600 + EXAMPLES)  # a failure takes a while to be made small
 def test_whatever_happens_what_was_accepted_arrives_once_and_in_order(
     logged_errors: "LoggedErrors",

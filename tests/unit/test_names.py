@@ -282,6 +282,7 @@ def test_no_long_string_is_kept_in_the_cache() -> None:
     assert names._judge.cache_info().currsize == 1
 
 
+@pytest.mark.unmeasured
 def test_every_single_character_is_a_name_or_refused_as_one() -> None:
     # Of the large blocks (Han, Hangul, Tangut, private use) one in a hundred.
     alphabets = [range(0x3400), range(0xA000, 0xAC00), range(0xF900, 0x17000)]
