@@ -24,9 +24,13 @@ from chatd.server.proxied import LOOPBACK, Networks, ProxyFactory
 
 DEFAULT_PORT: Final = "5555"
 BACKLOG: Final = 511
+"""How many connections may wait to be taken; beyond that each waits for seconds."""
 
 # Transports that are the socket's own, which a connection can take over.
 _MAY_BE_PROXIED: Final = ("tcp", "tcp6", "unix", "systemd")
+
+# Twisted's own default is 50.
+_WITH_BACKLOG: Final = ("tcp", "tcp6", "unix")
 
 _NO_IPV6: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 
@@ -156,7 +160,10 @@ def endpoints(
     try:
         if description.startswith("ssl:"):
             return [_tls_endpoint(reactor, description)]
-        return [serverFromString(reactor, description)]
+        backlog = ""
+        if _kind(description) in _WITH_BACKLOG and ":backlog=" not in description:
+            backlog = f":backlog={BACKLOG}"
+        return [serverFromString(reactor, description + backlog)]
     except Exception as error:  # whatever a parser of a plugin raises
         raise ValueError(
             f"'{description}' is no port: {error}"

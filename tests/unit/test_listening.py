@@ -5,7 +5,7 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.testing import MemoryReactor
 
 from chatd.limits import Limits
-from chatd.listening import IPv6OnlyEndpoint, ProxiedEndpoint, endpoints
+from chatd.listening import BACKLOG, IPv6OnlyEndpoint, ProxiedEndpoint, endpoints
 from chatd.server.factory import ChatFactory
 from chatd.server.proxied import ProxyFactory
 
@@ -14,6 +14,28 @@ def test_a_number_is_a_port_on_ipv4_and_one_on_ipv6() -> None:
     first, second = endpoints(MemoryReactor(), "5555")
     assert isinstance(first, TCP4ServerEndpoint)
     assert isinstance(second, IPv6OnlyEndpoint)
+
+
+@pytest.mark.parametrize(
+    ("description", "backlog"),
+    [
+        ("5555", BACKLOG),
+        ("tcp:5555", BACKLOG),
+        ("tcp:5555:interface=127.0.0.1", BACKLOG),
+        ("haproxy:tcp:5555", BACKLOG),
+        ("tcp:5555:backlog=7", 7),
+    ],
+)
+def test_many_may_come_at_once_on_any_port(description: str, backlog: int) -> None:
+    reactor = MemoryReactor()
+    chat = ChatFactory(Limits(), reactor)  # type: ignore[arg-type]
+    _ = endpoints(reactor, description)[0].listen(chat)
+    assert [each[2] for each in reactor.tcpServers] == [backlog]
+
+
+def test_what_a_port_is_said_to_be_is_what_was_given() -> None:
+    with pytest.raises(ValueError, match=r"^'tcp:nonsense' is no port: "):
+        endpoints(MemoryReactor(), "tcp:nonsense")
 
 
 @pytest.mark.parametrize(
