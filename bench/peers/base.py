@@ -1,0 +1,132 @@
+"""What a benchmark has to know of a server to measure it."""
+
+import shutil
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Final
+
+from harness.connection import Connection, connect
+from harness.process import Server, free_port
+
+AT_ONCE: Final = 200
+"""How many log in at the same time."""
+
+
+class Peer(ABC):
+    """A kind of server: how it is started and spoken to.
+
+    `can` has what it is able to do: "route", "store" (for who is away, answered),
+    "json" and so on; rows leave out who cannot do theirs. `settings` is what the report
+    says of how it is run.
+    """
+
+    name: ClassVar[str]
+    program: ClassVar[str]
+    settings: ClassVar[str]
+    can: ClassVar[frozenset[str]] = frozenset({"route"})
+
+    def missing(self) -> str:
+        """Return which program is missing, or nothing."""
+        return "" if shutil.which(self.program, path=_PATH) else self.program
+
+    @property
+    def path(self) -> str:
+        """The program's path."""
+        return shutil.which(self.program, path=_PATH) or self.program
+
+    @abstractmethod
+    def version(self) -> str:
+        """Return its version."""
+
+    def server(self, folder: Path) -> Server:
+        """Return a server to be started, with all its files in a new folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        port = free_port()
+        return Server(self.command(folder, port), port, folder)
+
+    @abstractmethod
+    def command(self, folder: Path, port: int) -> Sequence[str]:
+        """Write its configuration, and return the command that starts it."""
+
+    @abstractmethod
+    def begin(self, connection: Connection, name: str) -> None:
+        """Begin to log in, to send and to receive, without waiting for anything."""
+
+    @abstractmethod
+    def finish(self, connection: Connection, name: str) -> None:
+        """Wait until one is logged in; nothing more is on its way afterwards."""
+
+    def log_in_to_send(self, connection: Connection, name: str) -> None:
+        """Log in to send only, if that makes a difference."""
+        self.begin(connection, name)
+        self.finish(connection, name)
+
+    @abstractmethod
+    def message(self, sender: str, target: str, text: bytes, number: int) -> bytes:
+        """Return what a sender writes to send a text; all have the same length."""
+
+    def acknowledge(self, inbox: Connection, before: int, after: int) -> bytes:
+        """Return what a receiver writes when it has got more messages."""
+        return b""
+
+    @property
+    def acknowledges(self) -> bool:
+        """Whether a receiver has to acknowledge anything."""
+        return type(self).acknowledge is not Peer.acknowledge
+
+    def receivers(self, port: int, names: Sequence[str]) -> list[Connection]:
+        """Return connections that are logged in.
+
+        Many log in at the same time: InspIRCd lets people in once a second.
+        """
+        connections: list[Connection] = []
+        for first in range(0, len(names), AT_ONCE):
+            some = names[first : first + AT_ONCE]
+            new = [connect(port) for _ in some]
+            connections += new
+            for connection, name in zip(new, some, strict=True):
+                self.begin(connection, name)
+            for connection, name in zip(new, some, strict=True):
+                self.finish(connection, name)
+        return connections
+
+    def senders(self, port: int, names: Sequence[str]) -> list[Connection]:
+        """Return connections that are logged in to send."""
+        if type(self).log_in_to_send is Peer.log_in_to_send:
+            return self.receivers(port, names)
+        connections = [connect(port) for _ in names]
+        for connection, name in zip(connections, names, strict=True):
+            self.log_in_to_send(connection, name)
+        return connections
+
+
+class StoringPeer(Peer):
+    """A server that keeps messages for who is away, and says so of each."""
+
+    stores: ClassVar[str]
+    can = frozenset({"route", "store"})
+
+    @abstractmethod
+    def make_known(self, port: int, name: str) -> None:
+        """Make a user known for whom messages are kept from now on."""
+
+    @abstractmethod
+    def come_back(self, name: str) -> tuple[bytes, int]:
+        """Return what is written to get all that was kept, and what comes before it.
+
+        The latter is a number of bytes, if messages are counted by their size.
+        """
+
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def first_line(*command: str) -> str:
+    """Return the first line that a command prints."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=30
+    )
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    return lines[0] if lines else "?"
