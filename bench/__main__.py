@@ -6,6 +6,7 @@ a run, and the tables are made from it.
 """
 
 import argparse
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -57,7 +58,7 @@ def measure(
 def _run(row: Row, peer: Peer, bench: Bench) -> list[Sample]:
     try:
         return list(row.run(bench, peer))
-    except (Closed, Failed, OSError, RuntimeError) as failed:
+    except (Closed, Failed, OSError, RuntimeError, sqlite3.Error) as failed:
         return [row.sample(peer, {}, f"{type(failed).__name__}: {failed}")]
 
 
@@ -104,9 +105,10 @@ def main() -> None:
         for row in rows:
             print(f"{row.title}", flush=True)
             measure(row, found, rounds, bench, samples)
+    for row in rows:
+        print("\n".join(table(row, samples)))
     lines = [line for row in all_rows() for line in table(row, samples)]
     (options.out / "tables.md").write_text("\n".join(lines), encoding="utf-8")
-    print("\n" + "\n".join(lines))
 
 
 if __name__ == "__main__":

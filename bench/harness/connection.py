@@ -11,6 +11,9 @@ WRITE_BYTES: Final = 128 * 1024
 READ_BYTES: Final = 512 * 1024
 SLACK_BYTES: Final = 64 * 1024
 
+MARKED_BYTES: Final = 256
+"""Room for each unit that has a mark in place of a size."""
+
 
 class Closed(Exception):
     """The server has closed a connection."""
@@ -88,11 +91,13 @@ class Connection:
         self.out, self.sent, self.unit_sent = memoryview(out), 0, unit
         self.allowed = min(window * unit, len(out))
 
-    def expect(self, count: int, *, size: int = 0, mark: bytes = b"") -> None:
+    def expect(
+        self, count: int, *, size: int = 0, mark: bytes = b"", skip: int = 0
+    ) -> None:
         """Have so many units be expected, and keep what comes."""
-        self.expected, self.size, self.mark = count, size, mark
+        self.expected, self.size, self.mark, self.skip = count, size, mark, skip
         # Touched before the clock runs: new pages cost the generator time.
-        self.inbox = bytearray(b"\0" * ((size or 512) * count + SLACK_BYTES))
+        self.inbox = bytearray(b"\0" * ((size or MARKED_BYTES) * count + SLACK_BYTES))
         self._room = memoryview(self.inbox)
         self.filled = self.done = 0
         self.keeps = True
@@ -136,7 +141,9 @@ class Connection:
                 return False
             self.filled = before + got
             if self.mark:
-                self.done += self.inbox.count(self.mark, before, self.filled)
+                # A mark may have begun in what came before.
+                start = max(0, before - len(self.mark) + 1)
+                self.done += self.inbox.count(self.mark, start, self.filled)
             elif self.size:
                 self.done = max(0, (self.filled - self.skip) // self.size)
         else:

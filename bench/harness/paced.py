@@ -3,7 +3,7 @@
 import gc
 import select
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.connection import Connection
@@ -20,7 +20,7 @@ class Paced:
 
 def pace(
     senders: Sequence[Connection],
-    receivers: Mapping[Connection, int],
+    receivers: Sequence[Connection],
     *,
     rate: float,
     each: int,
@@ -29,8 +29,8 @@ def pace(
     """Write one message after the other, sender by sender, at so many a second.
 
     A message's time is from just before its write until it has been read. The generator
-    never sleeps, so that its own waking up is no part of that. `receivers` have the
-    size of what they get; `key_offset` is where in it the sender's number stands.
+    never sleeps, so that its own waking up is no part of that. `key_offset`
+    is where in what arrives the sender's number stands.
     """
     clock = time.perf_counter
     count = len(senders)

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from rows.base import Row
-
 from harness.samples import Sample, Samples
+from rows.base import Row
 
 _DIGITS = {"messages/s": 0, "logins/s": 0, "ms to accepting": 0}
 
@@ -29,7 +28,7 @@ def table(row: Row, samples: Samples) -> Iterable[str]:
     yield ""
     yield f"| | {' | '.join(row.figures)} | |"
     yield f"| --- |{' ---: |' * len(row.figures)} --- |"
-    for peer, those in by_peer.items():
+    for peer, those in _rows(by_peer):
         cells = [_cell(each, those) for each in row.figures]
         trouble = "; ".join(sorted({each.trouble for each in those if each.trouble}))
         yield f"| {peer} | {' | '.join(cells)} | {trouble} |"
@@ -37,6 +36,14 @@ def table(row: Row, samples: Samples) -> Iterable[str]:
         yield ""
         yield row.note
     yield ""
+
+
+def _rows(by_peer: dict[str, list[Sample]]) -> Iterable[tuple[str, list[Sample]]]:
+    """Yield the samples of each peer, and of each amount where there are several."""
+    for peer, those in by_peer.items():
+        for at in sorted({each.at for each in those}):
+            some = [each for each in those if each.at == at]
+            yield (f"{peer}, {at:,}" if at else peer), some
 
 
 def _cell(figure: str, those: Sequence[Sample]) -> str:

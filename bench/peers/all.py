@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from peers.base import Peer
 from peers.chatd import Chatd
+from peers.chatd_json import ChatdJson
 from peers.inspircd import Inspircd
 from peers.line_receiver import StockLineReceiver
 from peers.mosquitto import AcknowledgedMosquitto, Mosquitto
@@ -16,6 +17,7 @@ def all_peers() -> Sequence[Peer]:
     """Return all, also those whose program is missing."""
     return [
         Chatd(),
+        ChatdJson(),
         StockLineReceiver(),
         Ngircd(),
         Inspircd(),

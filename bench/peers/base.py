@@ -5,13 +5,10 @@ import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from harness.connection import Connection, connect
 from harness.process import Server, free_port
-
-AT_ONCE: Final = 200
-"""How many log in at the same time."""
 
 
 class Peer(ABC):
@@ -26,6 +23,11 @@ class Peer(ABC):
     program: ClassVar[str]
     settings: ClassVar[str]
     can: ClassVar[frozenset[str]] = frozenset({"route"})
+    delivery_mark: ClassVar[bytes] = b""
+    """What each message has when it arrives, if these differ in length."""
+
+    answer_mark: ClassVar[bytes] = b""
+    """What each answer has that says that a message was passed on, if so."""
 
     def missing(self) -> str:
         """Return which program is missing, or nothing."""
@@ -50,9 +52,21 @@ class Peer(ABC):
     def command(self, folder: Path, port: int) -> Sequence[str]:
         """Write its configuration, and return the command that starts it."""
 
+    logged_in: ClassVar[Sequence[bytes]]
+    """What one of tells that one is logged in."""
+
+    at_once: ClassVar[int] = 100
+    """How many may log in at the same time, so that none is turned away."""
+
+    most_users: ClassVar[int] = 1_000_000
+
     @abstractmethod
+    def hello(self, name: str) -> bytes:
+        """Return what is written to log in, to send and to receive."""
+
     def begin(self, connection: Connection, name: str) -> None:
-        """Begin to log in, to send and to receive, without waiting for anything."""
+        """Begin to log in, without waiting for anything."""
+        connection.write(self.hello(name))
 
     @abstractmethod
     def finish(self, connection: Connection, name: str) -> None:
@@ -82,8 +96,8 @@ class Peer(ABC):
         Many log in at the same time: InspIRCd lets people in once a second.
         """
         connections: list[Connection] = []
-        for first in range(0, len(names), AT_ONCE):
-            some = names[first : first + AT_ONCE]
+        for first in range(0, len(names), self.at_once):
+            some = names[first : first + self.at_once]
             new = [connect(port) for _ in some]
             connections += new
             for connection, name in zip(new, some, strict=True):
@@ -112,12 +126,18 @@ class StoringPeer(Peer):
     def make_known(self, port: int, name: str) -> None:
         """Make a user known for whom messages are kept from now on."""
 
-    @abstractmethod
-    def come_back(self, name: str) -> tuple[bytes, int]:
-        """Return what is written to get all that was kept, and what comes before it.
+    stored_mark: ClassVar[bytes] = b""
+    """What each answer has that says that a message is kept, if these differ."""
 
-        The latter is a number of bytes, if messages are counted by their size.
-        """
+    kept_mark: ClassVar[bytes] = b""
+    """What each message has that was kept, if these differ in length."""
+
+    greeting_bytes: ClassVar[int] = 0
+    """What comes before what was kept, where there is no mark."""
+
+    def come_back(self, name: str) -> bytes:
+        """Return what is written to get all that was kept."""
+        return self.hello(name)
 
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

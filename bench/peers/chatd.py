@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
-from harness.connection import Connection, connect
-
 import chatd
 import twisted
 from chatd.wire.text import GOODBYE, HINT
+from harness.connection import Connection, connect
+from harness.texts import MARK
 from peers.base import StoringPeer
 
 RAISED: Final = {
@@ -32,8 +32,12 @@ class Chatd(StoringPeer):
     program = "twistd"
     settings = " ".join(f"{option} {value}" for option, value in RAISED.items())
     stores = "on disk, synced"
+    kept_mark = MARK
     options: ClassVar[dict[str, str]] = RAISED
-    database: Path | None = None
+    logged_in = (_HINT,)
+
+    def __init__(self, database: Path | None = None) -> None:
+        self._database = database
 
     def missing(self) -> str:
         """Return whether it is not installed beside this Python."""
@@ -53,13 +57,13 @@ class Chatd(StoringPeer):
         return [
             *(self.path, "-n", "--pidfile=", "chatd"),
             *("--port", f"tcp:{port}:interface=127.0.0.1"),
-            *("--db", str(self.database or folder / "server.db")),
+            *("--db", str(self._database or folder / "server.db")),
             *(part for option in self.options.items() for part in option),
         ]
 
-    def begin(self, connection: Connection, name: str) -> None:
-        """Say one's name."""
-        connection.write(f"{name}\n".encode())
+    def hello(self, name: str) -> bytes:
+        """Return one's name."""
+        return f"{name}\n".encode()
 
     def finish(self, connection: Connection, name: str) -> None:
         """Read up to the hint that ends the greeting."""
@@ -77,11 +81,6 @@ class Chatd(StoringPeer):
     def make_known(self, port: int, name: str) -> None:
         """Log in once, and leave."""
         connection = connect(port)
-        self.begin(connection, name)
-        connection.write(b"/quit\n")
+        connection.write(f"{name}\n/quit\n".encode())
         connection.read_until(GOODBYE.encode() + b"\n")
         connection.close()
-
-    def come_back(self, name: str) -> tuple[bytes, int]:
-        """Log in; what comes first has no fixed length."""
-        return f"{name}\n".encode(), 0

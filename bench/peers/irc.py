@@ -1,22 +1,26 @@
 """What servers that speak IRC have in common."""
 
-from harness.connection import Connection
+from collections.abc import Sequence
+from typing import ClassVar
 
+from harness.connection import Connection
 from peers.base import Peer
 
 
 class IrcPeer(Peer):
     """A server to which one logs in with NICK and USER, and sends with PRIVMSG."""
 
-    def begin(self, connection: Connection, name: str) -> None:
+    # The end of the message of the day, or that there is none.
+    logged_in: ClassVar[Sequence[bytes]] = (b" 376 ", b" 422 ")
+
+    def hello(self, name: str) -> bytes:
         """Register."""
-        connection.write(f"NICK {name}\r\nUSER {name} 0 * :x\r\n".encode())
+        return f"NICK {name}\r\nUSER {name} 0 * :x\r\n".encode()
 
     def finish(self, connection: Connection, name: str) -> None:
         """Wait for the end of what is said at first."""
         greeting = b""
-        # The end of the message of the day, or that there is none.
-        while b" 376 " not in greeting and b" 422 " not in greeting:
+        while not any(end in greeting for end in self.logged_in):
             came = connection.read_until(b"\n")
             for line in came.split(b"\r\n"):
                 if line.startswith(b"PING "):

@@ -4,9 +4,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.connection import Connection
-
 import twisted
+from harness.connection import Connection
 from peers.base import Peer
 
 _SERVER = Path(__file__).with_name("line_receiver_server.py")
@@ -18,6 +17,8 @@ class StockLineReceiver(Peer):
     name = "LineReceiver"
     program = sys.executable
     settings = "a name, then target-message; the transport's write for each message"
+
+    logged_in = (b"welcome\n",)
 
     def missing(self) -> str:
         """Return nothing: it is here."""
@@ -31,9 +32,9 @@ class StockLineReceiver(Peer):
         """Return the command."""
         return [sys.executable, str(_SERVER), str(port)]
 
-    def begin(self, connection: Connection, name: str) -> None:
+    def hello(self, name: str) -> bytes:
         """Say one's name."""
-        connection.write(f"{name}\n".encode())
+        return f"{name}\n".encode()
 
     def finish(self, connection: Connection, name: str) -> None:
         """Wait for the answer."""

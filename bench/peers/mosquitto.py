@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import ClassVar
 
 from harness.connection import Connection, connect
-
 from peers import mqtt
 from peers.base import Peer, StoringPeer, first_line
 
@@ -34,6 +33,7 @@ class Mosquitto(Peer):
         " set_tcp_nodelay true; a topic each receiver"
     )
     quality: ClassVar[int] = 0
+    logged_in = (mqtt.subscribed(0), mqtt.subscribed(1))
 
     def version(self) -> str:
         """Return its version."""
@@ -45,10 +45,9 @@ class Mosquitto(Peer):
         path.write_text(_CONFIGURATION.format(port=port))
         return [self.path, "-c", str(path)]
 
-    def begin(self, connection: Connection, name: str) -> None:
+    def hello(self, name: str) -> bytes:
         """Connect, and subscribe to one's own topic."""
-        connection.write(mqtt.connect(name, clean=True))
-        connection.write(mqtt.subscribe(name, self.quality))
+        return mqtt.connect(name, clean=True) + mqtt.subscribe(name, self.quality)
 
     def finish(self, connection: Connection, name: str) -> None:
         """Wait until that is done."""
@@ -70,7 +69,8 @@ class AcknowledgedMosquitto(Mosquitto, StoringPeer):
     name = "Mosquitto QoS 1"
     quality = 1
     stores = "in memory"
-    can = frozenset({"route acknowledged", "store"})
+    can = frozenset({"route acknowledged", "acknowledged", "store"})
+    greeting_bytes = len(mqtt.CONNECTED_AGAIN)
 
     def acknowledge(self, inbox: Connection, before: int, after: int) -> bytes:
         """Return PUBACK for each message."""
@@ -88,6 +88,6 @@ class AcknowledgedMosquitto(Mosquitto, StoringPeer):
         connection.write(mqtt.DISCONNECT)
         connection.close()
 
-    def come_back(self, name: str) -> tuple[bytes, int]:
+    def come_back(self, name: str) -> bytes:
         """Connect to the session; it is subscribed."""
-        return mqtt.connect(name, clean=False), len(mqtt.CONNECTED_AGAIN)
+        return mqtt.connect(name, clean=False)

@@ -34,6 +34,7 @@ class Ngircd(IrcPeer):
 
     name = "ngIRCd"
     program = "ngircd"
+    at_once = 8  # more do not find room in its listening socket
     settings = (
         "MaxConnections 0, MaxConnectionsIP 0, MaxPenaltyTime 0, PingTimeout 3600,"
         " DNS no, Ident no, PAM no"

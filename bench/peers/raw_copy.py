@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.connection import Connection
-
 from peers.base import Peer
 
 _SERVER = Path(__file__).with_name("raw_copy_server.py")
@@ -21,6 +20,8 @@ class RawCopy(Peer):
     )
     can = frozenset({"copy"})
 
+    logged_in = (b"!",)
+
     def missing(self) -> str:
         """Return nothing: it is here."""
         return ""
@@ -33,9 +34,9 @@ class RawCopy(Peer):
         """Return the command."""
         return [sys.executable, str(_SERVER), str(port)]
 
-    def begin(self, connection: Connection, name: str) -> None:
+    def hello(self, name: str) -> bytes:
         """Say one's role, s or r, and number."""
-        connection.write(name.encode())
+        return name.encode()
 
     def finish(self, connection: Connection, name: str) -> None:
         """Wait for the answer."""

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from harness.connection import Connection
-from harness.texts import names as names_of
-
 import twisted
+from harness.texts import names as names_of
 from peers.irc import IrcPeer
 
 _PASSWORD: Final = "secret"
@@ -23,7 +21,11 @@ class Words(IrcPeer):
 
     name = "twisted.words"
     program = "twistd"
-    settings = "--auth memory: of 2,000 names"
+    most_users = _USERS
+    at_once = 40  # more do not find room in its listening socket
+    # It says this after the end of the message of the day.
+    logged_in = (b" 004 ",)
+    settings = "--auth memory: of 4,000 names"
 
     def missing(self) -> str:
         """Return nothing: Twisted is here."""
@@ -40,7 +42,7 @@ class Words(IrcPeer):
 
     def command(self, folder: Path, port: int) -> Sequence[str]:
         """Return the command."""
-        names = [*names_of("s", _USERS), *names_of("r", _USERS)]
+        names = [each for kind in "sril" for each in names_of(kind, _USERS)]
         users = ":".join(f"{name}:{_PASSWORD}" for name in names)
         return [
             *(self.path, "-n", "--pidfile=", "words"),
@@ -48,7 +50,6 @@ class Words(IrcPeer):
             *("--auth", f"memory:{users}"),
         ]
 
-    def begin(self, connection: Connection, name: str) -> None:
+    def hello(self, name: str) -> bytes:
         """Say the password first."""
-        connection.write(f"PASS {_PASSWORD}\r\n".encode())
-        super().begin(connection, name)
+        return f"PASS {_PASSWORD}\r\n".encode() + super().hello(name)

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 from harness.figures import percentile
 from harness.paced import pace
+from harness.process import Server
 from harness.samples import Sample
 from harness.texts import Traffic, names
 from peers.base import Peer
-
 from rows.base import (
     Bench,
     Row,
@@ -21,6 +21,35 @@ from rows.base import (
 )
 
 CLIENTS = 100
+
+
+def take_times(
+    peer: Peer, server: Server, rate: float, seconds: float
+) -> tuple[dict[str, float], str]:
+    """Send at a rate; return the figures, and what was wrong."""
+    who = names("l", CLIENTS)
+    # Shifted by 37, so that sender and receiver are never next to each other.
+    each = max(1, int(rate * seconds) // CLIENTS)
+    traffic = Traffic(who, [*who[37:], *who[:37]], each, False)
+    clients = peer.receivers(server.port, who)
+    with closing(clients):
+        receivers = [*clients[37:], *clients[:37]]
+        size, offset = probe(peer, clients[0], clients[37], (who[0], who[37]))
+        for number, client in enumerate(clients):
+            client.load(*write_block(peer, traffic, number), 0)
+            client.expect(traffic.each, size=size)
+        with busy(server) as spent:
+            paced = pace(
+                clients, receivers, rate=rate, each=each, key_offset=offset + 2
+            )
+        verdict = judge_all(traffic, receivers)
+    figures = {
+        "p50 ms": percentile(paced.taken, 50) * 1e3,
+        "p99 ms": percentile(paced.taken, 99) * 1e3,
+        "CPU us/message": spent[0] / traffic.total * 1e6,
+        "generator late p99 ms": percentile(paced.late, 99) * 1e3,
+    }
+    return figures, trouble_of(verdict, 0)
 
 
 class Latency(Row):
@@ -38,34 +67,9 @@ class Latency(Row):
     def run(self, bench: Bench, peer: Peer) -> Iterator[Sample]:
         """Measure one peer once."""
         seconds = 0.2 if bench.quick else bench.seconds
-        who = names("s", CLIENTS)
-        # Shifted by 37, so that sender and receiver are never next to each other.
-        each = max(1, int(self.rate * seconds) // CLIENTS)
-        traffic = Traffic(who, [*who[37:], *who[:37]], each, False)
         with peer.server(bench.new_folder()) as server:
-            clients = peer.receivers(server.port, who)
-            with closing(clients):
-                receivers = [*clients[37:], *clients[:37]]
-                size, offset = probe(peer, clients[0], clients[37], (who[0], who[37]))
-                for number, client in enumerate(clients):
-                    client.load(*write_block(peer, traffic, number), 0)
-                    client.expect(traffic.each, size=size)
-                with busy(server) as spent:
-                    paced = pace(
-                        clients,
-                        dict.fromkeys(receivers, size),
-                        rate=self.rate,
-                        each=each,
-                        key_offset=offset + 2,
-                    )
-                verdict = judge_all(traffic, receivers)
-        figures = {
-            "p50 ms": percentile(paced.taken, 50) * 1e3,
-            "p99 ms": percentile(paced.taken, 99) * 1e3,
-            "CPU us/message": spent[0] / traffic.total * 1e6,
-            "generator late p99 ms": percentile(paced.late, 99) * 1e3,
-        }
-        yield self.sample(peer, figures, trouble_of(verdict, 0))
+            figures, trouble = take_times(peer, server, self.rate, seconds)
+        yield self.sample(peer, figures, trouble)
 
 
 class LatencyMore(Latency):

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import ClassVar
 
+from harness.process import Server
 from harness.pump import credit_by_tag, pump
 from harness.samples import Sample
 from harness.texts import TAGS, Traffic, names
 from peers.base import Peer
-
 from rows.base import (
     Bench,
     Row,
@@ -20,6 +20,44 @@ from rows.base import (
 )
 
 CLIENTS = 20
+
+
+def route(
+    peer: Peer, server: Server, messages: int, window: int = 0
+) -> tuple[dict[str, float], str]:
+    """Route so many messages; return the figures, and what was wrong.
+
+    With a window no sender has more than so many on their way.
+    """
+    sender_names, receiver_names = names("s", CLIENTS), names("r", CLIENTS)
+    mixed = "copy" not in peer.can
+    traffic = Traffic(sender_names, receiver_names, messages // CLIENTS, mixed)
+    receivers = peer.receivers(server.port, receiver_names)
+    senders = peer.senders(server.port, sender_names)
+    everybody = [*receivers, *senders]
+    with closing(everybody):
+        first = (sender_names[0], receiver_names[0])
+        size, offset = probe(peer, senders[0], receivers[0], first)
+        for number, sender in enumerate(senders):
+            block, unit = write_block(peer, traffic, number)
+            sender.load(block, unit, window or traffic.each)
+        for number, receiver in enumerate(receivers):
+            receiver.expect(traffic.count(number), size=size)
+        credit = credit_by_tag(senders, TAGS[:CLIENTS], offset + 1, size)
+        with busy(server) as seconds:
+            outcome = pump(
+                everybody,
+                credit=credit if window else None,
+                acknowledge=peer.acknowledge if peer.acknowledges else None,
+            )
+        verdict = judge_all(traffic, receivers)
+    arrived = max(1, traffic.total - verdict.lost)
+    figures = {
+        "messages/s": arrived / outcome.seconds,
+        "CPU us/message": seconds[0] / arrived * 1e6,
+        "generator us/message": outcome.generator_seconds / arrived * 1e6,
+    }
+    return figures, trouble_of(verdict, outcome.closed)
 
 
 class Routed(Row):
@@ -40,39 +78,10 @@ class Routed(Row):
     def run(self, bench: Bench, peer: Peer) -> Iterator[Sample]:
         """Measure one peer once."""
         messages = bench.messages(self.name, peer.name, most=self.most, first=40_000)
-        mixed = "copy" not in peer.can
-        sender_names, receiver_names = names("s", CLIENTS), names("r", CLIENTS)
-        traffic = Traffic(sender_names, receiver_names, messages // CLIENTS, mixed)
         with peer.server(bench.new_folder()) as server:
-            receivers = peer.receivers(server.port, receiver_names)
-            senders = peer.senders(server.port, sender_names)
-            everybody = [*receivers, *senders]
-            with closing(everybody):
-                first = (sender_names[0], receiver_names[0])
-                size, offset = probe(peer, senders[0], receivers[0], first)
-                for number, sender in enumerate(senders):
-                    block, unit = write_block(peer, traffic, number)
-                    sender.load(block, unit, self.window or traffic.each)
-                for number, receiver in enumerate(receivers):
-                    receiver.expect(traffic.count(number), size=size)
-                tags = TAGS[:CLIENTS]
-                credit = credit_by_tag(senders, tags, offset + 1, size)
-                with busy(server) as seconds:
-                    outcome = pump(
-                        everybody,
-                        credit=credit if self.window else None,
-                        acknowledge=peer.acknowledge if peer.acknowledges else None,
-                    )
-                verdict = judge_all(traffic, receivers)
-        arrived = max(1, traffic.total - verdict.lost)
-        rate = arrived / outcome.seconds
-        bench.rates[self.name, peer.name] = rate
-        figures = {
-            "messages/s": rate,
-            "CPU us/message": seconds[0] / arrived * 1e6,
-            "generator us/message": outcome.generator_seconds / arrived * 1e6,
-        }
-        yield self.sample(peer, figures, trouble_of(verdict, outcome.closed))
+            figures, trouble = route(peer, server, messages, self.window)
+        bench.rates[self.name, peer.name] = figures["messages/s"]
+        yield self.sample(peer, figures, trouble)
 
 
 class RoutedFew(Routed):

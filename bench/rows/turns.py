@@ -6,7 +6,6 @@ from harness.pump import credit_partner, pump
 from harness.samples import Sample
 from harness.texts import Traffic, names
 from peers.base import Peer
-
 from rows.base import (
     Bench,
     Row,
