@@ -6,6 +6,7 @@ a run, and the tables are made from it.
 """
 
 import argparse
+import resource
 import sqlite3
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from harness.connection import Closed
 from harness.cores import pin_generator
 from harness.figures import machine
 from harness.process import Failed
+from harness.report import about, publish, write
 from harness.samples import Sample, Samples
 from harness.tables import table
 from peers.all import all_peers
@@ -25,6 +27,7 @@ from rows.all import all_rows
 from rows.base import Bench, Row
 
 OUT = Path("build/bench")
+DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 
 Named = TypeVar("Named", Peer, Row)
 
@@ -40,7 +43,7 @@ def measure(
                 if not sample.figures:
                     print(f"  {peer.name} left out: {sample.trouble}", flush=True)
                     fitting.remove(peer)
-    for number in range(rounds):
+    for number in range(min(rounds, row.most_rounds)):
         for peer in fitting:
             for sample in _run(row, peer, bench):
                 samples.add(sample)
@@ -83,32 +86,57 @@ def main() -> None:
     add("--seconds", type=float, default=3.0, help="of load a run (3)")
     add("--out", type=Path, default=OUT, help=f"where results are put ({OUT})")
     add("--quick", action="store_true", help="only see that it works")
+    add("--report", action="store_true", help="measure nothing, write the report anew")
+    add("--publish", action="store_true", help=f"put the report into {DOCUMENT.name}")
     options = parser.parse_args()
-    rows = choose("row", options.rows, rows)
+    if options.quick:
+        # What was measured well is not to be replaced by this.
+        options.out /= "quick"
+    samples = Samples(options.out / "results.jsonl")
+    if not options.report:
+        chosen = choose("peer", options.peers, peers)
+        rows = choose("row", options.rows, rows)
+        run_all(rows, chosen, samples, options)
+    write(all_rows(), samples, options.out)
+    for row in rows:
+        print("\n".join(table(row, samples)))
+    if options.publish:
+        publish(options.out, DOCUMENT)
+    ours = [each for each in samples.all if each.peer.startswith("chatd")]
+    sys.exit(any(each.trouble for each in ours))
+
+
+def run_all(
+    rows: Sequence[Row],
+    peers: Sequence[Peer],
+    samples: Samples,
+    options: argparse.Namespace,
+) -> None:
+    """Measure all rows."""
+    most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
     found = []
-    for peer in choose("peer", options.peers, peers):
+    for peer in peers:
         if peer.missing():
             print(f"{peer.name} is left out: {peer.missing()} is not installed")
         else:
             found.append(peer)
     rounds = 1 if options.quick else options.rounds
-    if options.quick:
-        # What was measured well is not to be replaced by this.
-        options.out /= "quick"
-    samples = Samples(options.out / "results.jsonl")
     samples.forget(row.name for row in rows)
-    if not pin_generator():
-        print("There is one core only: server and generator share it.")
+    cores = "a core each" if pin_generator() else "one core for both"
+    how = (
+        f"Medians of {rounds} runs of {options.seconds:g} s with minimum and maximum,"
+        f" those of all peers in turn; server and generator: {cores}."
+    )
     with tempfile.TemporaryDirectory(prefix="chatd-bench-") as temporary:
-        print(machine(Path(temporary)))
+        described = machine(Path(temporary))
+        print(f"{how}\n{described}")
+        text = about(described, all_peers(), how)
+        (options.out / "about.md").write_text(text, encoding="utf-8")
         bench = Bench(Path(temporary), options.seconds, options.quick)
         for row in rows:
             print(f"{row.title}", flush=True)
             measure(row, found, rounds, bench, samples)
-    for row in rows:
-        print("\n".join(table(row, samples)))
-    lines = [line for row in all_rows() for line in table(row, samples)]
-    (options.out / "tables.md").write_text("\n".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from statistics import median
+from textwrap import fill
+from typing import Final
 
 from harness.samples import Sample, Samples
 from rows.base import Row
 
-_DIGITS = {"messages/s": 0, "logins/s": 0, "ms to accepting": 0}
+WIDTH: Final = 92
+"""Of lines of prose, which documents here keep to."""
+
+_DIGITS: Final = {"messages/s": 0, "logins/s": 0, "ms to accepting": 0}
 
 
 def spread(values: Sequence[float], digits: int) -> str:
@@ -24,7 +29,7 @@ def table(row: Row, samples: Samples) -> Iterable[str]:
         return
     yield f"### {row.title}"
     yield ""
-    yield f"Asked: {row.goal}. Row `{row.name}`."
+    yield fill(f"`{row.name}`; asked: {row.goal}.", WIDTH)
     yield ""
     yield f"| | {' | '.join(row.figures)} | |"
     yield f"| --- |{' ---: |' * len(row.figures)} --- |"
@@ -34,7 +39,7 @@ def table(row: Row, samples: Samples) -> Iterable[str]:
         yield f"| {peer} | {' | '.join(cells)} | {trouble} |"
     if row.note:
         yield ""
-        yield row.note
+        yield fill(row.note, WIDTH)
     yield ""
 
 

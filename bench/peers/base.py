@@ -58,6 +58,9 @@ class Peer(ABC):
     at_once: ClassVar[int] = 100
     """How many may log in at the same time, so that none is turned away."""
 
+    logs_in_slowly: ClassVar[bool] = False
+    """Whether it lets people in only now and then, however few there are."""
+
     most_users: ClassVar[int] = 1_000_000
 
     @abstractmethod

@@ -30,7 +30,7 @@ class Chatd(StoringPeer):
 
     name = "chatd"
     program = "twistd"
-    settings = " ".join(f"{option} {value}" for option, value in RAISED.items())
+    settings = "--port with backlog=4096, " + ", ".join(map(" ".join, RAISED.items()))
     stores = "on disk, synced"
     kept_mark = MARK
     options: ClassVar[dict[str, str]] = RAISED
@@ -56,7 +56,7 @@ class Chatd(StoringPeer):
         """Return the command; its database is new, unless one was made before."""
         return [
             *(self.path, "-n", "--pidfile=", "chatd"),
-            *("--port", f"tcp:{port}:interface=127.0.0.1"),
+            *("--port", f"tcp:{port}:backlog=4096:interface=127.0.0.1"),
             *("--db", str(self._database or folder / "server.db")),
             *(part for option in self.options.items() for part in option),
         ]

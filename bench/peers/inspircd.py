@@ -28,7 +28,8 @@ class Inspircd(IrcPeer):
 
     name = "InspIRCd"
     program = "inspircd"
-    at_once = 2000  # it lets people in once a second
+    at_once = 2000
+    logs_in_slowly = True  # it lets people in once a second
     settings = (
         "hardsendq 1G, softsendq 512M, recvq 64M, commandrate 10^9, fakelag no,"
         " resolvehostnames no, useident no, netbuffersize 65534, somaxconn 4096"

@@ -22,10 +22,9 @@ class Words(IrcPeer):
     name = "twisted.words"
     program = "twistd"
     most_users = _USERS
-    at_once = 40  # more do not find room in its listening socket
     # It says this after the end of the message of the day.
     logged_in = (b" 004 ",)
-    settings = "--auth memory: of 4,000 names"
+    settings = "backlog=4096, --auth memory: of 4,000 names"
 
     def missing(self) -> str:
         """Return nothing: Twisted is here."""
@@ -46,7 +45,7 @@ class Words(IrcPeer):
         users = ":".join(f"{name}:{_PASSWORD}" for name in names)
         return [
             *(self.path, "-n", "--pidfile=", "words"),
-            *("--irc-port", f"tcp:{port}:interface=127.0.0.1"),
+            *("--irc-port", f"tcp:{port}:backlog=4096:interface=127.0.0.1"),
             *("--auth", f"memory:{users}"),
         ]
 

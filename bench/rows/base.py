@@ -55,6 +55,10 @@ class Row(ABC):
     needs: ClassVar[frozenset[str]] = frozenset({"route"})
     figures: ClassVar[Sequence[str]]
     note: ClassVar[str] = ""
+    most_rounds: ClassVar[int] = 100
+    grows: ClassVar[bool] = False
+    """Whether it is measured at several amounts of something."""
+
     warms_up: ClassVar[bool] = True
     """Whether a first run, not counted, tells how many messages a run should have."""
 

@@ -25,7 +25,8 @@ class Growth(Row):
     """A row that is measured at several amounts of something."""
 
     warms_up = False
-    plotted = True
+    grows = True
+    most_rounds = 3
     amounts: ClassVar[Sequence[int]]
     quick_amounts: ClassVar[Sequence[int]]
 
@@ -63,7 +64,7 @@ class Connections(Growth):
             with closing(idle):
                 time.sleep(SETTLE_SECONDS)
                 memory = server.resident_bytes / 2**20
-                hellos = map(peer.hello, names("s", 20 if bench.quick else LOGINS))
+                hellos = map(peer.hello, names("s", _logins(bench, peer)))
                 visits = visit(server.port, hellos, peer.logged_in, 1)
                 # The names may be gone only a moment later.
                 time.sleep(SETTLE_SECONDS)
@@ -102,7 +103,7 @@ class Users(Growth):
     ) -> tuple[dict[str, float], str]:
         """Measure one peer at one amount."""
         count = 2_000 if bench.quick else _messages(bench, peer)
-        logins = 20 if bench.quick else LOGINS
+        logins = _logins(bench, peer)
         daemon = Chatd(known(bench, at))
         with daemon.server(bench.new_folder()) as server:
             time.sleep(SETTLE_SECONDS)
@@ -160,10 +161,14 @@ class Queue(Growth):
         }, trouble
 
 
+def _logins(bench: Bench, peer: Peer) -> int:
+    if peer.logs_in_slowly:
+        return 2
+    return 20 if bench.quick else LOGINS
+
+
 def _messages(bench: Bench, peer: Peer) -> int:
     """Return how many messages take a second, by what was measured before."""
     rows = ("connections", "users", "routed")
-    rates = [
-        bench.rates[row, peer.name] for row in rows if (row, peer.name) in bench.rates
-    ]
-    return int(min(1_000_000, rates[0])) if rates else 40_000
+    found = [bench.rates.get((row, peer.name), 0.0) for row in rows]
+    return int(min(1_000_000, max(found))) or 40_000

@@ -75,9 +75,9 @@ class Logins(Row):
     figures = ("logins/s", "p50 ms", "generator us/login")
     note = (
         "A connection each, until the greeting has come. Peers keep no users, so theirs"
-        " are without a list of them. 100 log in at the same time; with ngIRCd 8 and"
-        " with twisted.words 40, for their listening sockets have no more room, and"
-        " with InspIRCd 2,000, as it lets people in once a second."
+        " are without a list of them. 100 log in at the same time; with ngIRCd 8, for"
+        " which its listening socket has room, and with InspIRCd 2,000, as it lets"
+        " people in once a second."
     )
     warms_up = False
 
