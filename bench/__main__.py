@@ -7,6 +7,7 @@ a run, and the tables are made from it.
 
 import argparse
 import resource
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -113,6 +114,8 @@ def run_all(
     options: argparse.Namespace,
 ) -> None:
     """Measure all rows."""
+    # Whoever stops this stops the servers, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
     found = []

@@ -11,7 +11,7 @@ WRITE_BYTES: Final = 128 * 1024
 READ_BYTES: Final = 512 * 1024
 SLACK_BYTES: Final = 64 * 1024
 
-MARKED_BYTES: Final = 256
+MARKED_BYTES: Final = 320
 """Room for each unit that has a mark in place of a size."""
 
 
@@ -34,6 +34,7 @@ class Connection:
         self.sent = 0
         self.allowed = 0
         self.unit_sent = 1
+        self.least = 0
         self.pending = b""
         self.size = 0
         self.mark = b""
@@ -90,6 +91,9 @@ class Connection:
         """Have bytes to be written, in units, so many of them before any answer."""
         self.out, self.sent, self.unit_sent = memoryview(out), 0, unit
         self.allowed = min(window * unit, len(out))
+        # Else each answer would be followed by a write of one message, and a window
+        # of many be much the same as one of few.
+        self.least = window * unit // 2
 
     def expect(
         self, count: int, *, size: int = 0, mark: bytes = b"", skip: int = 0
@@ -109,6 +113,11 @@ class Connection:
     def allow(self, units: int) -> None:
         """Let more units be written."""
         self.allowed = min(self.allowed + units * self.unit_sent, len(self.out))
+
+    @property
+    def worthwhile(self) -> bool:
+        """Whether enough may be written, or all that is left."""
+        return self.allowed - self.sent >= self.least or self.allowed == len(self.out)
 
     def send(self) -> bool:
         """Write what may be written; return whether the socket took it all."""

@@ -142,7 +142,7 @@ def pump(
                     blocked.discard(connection)
             last = clock()
             for sender in ready - blocked - gone if ready else ():
-                if not sender.send():
+                if sender.worthwhile and not sender.send():
                     epoll.modify(sender.socket.fileno(), _BOTH)
                     blocked.add(sender)
             ready.clear()

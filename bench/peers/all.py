@@ -9,6 +9,7 @@ from peers.inspircd import Inspircd
 from peers.line_receiver import StockLineReceiver
 from peers.mosquitto import AcknowledgedMosquitto, Mosquitto
 from peers.ngircd import Ngircd
+from peers.prosody import Prosody
 from peers.raw_copy import RawCopy
 from peers.words import Words
 
@@ -23,6 +24,7 @@ def all_peers() -> Sequence[Peer]:
         Inspircd(),
         Mosquitto(),
         AcknowledgedMosquitto(),
+        Prosody(),
         Words(),
         RawCopy(),
     ]

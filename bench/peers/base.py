@@ -61,6 +61,9 @@ class Peer(ABC):
     logs_in_slowly: ClassVar[bool] = False
     """Whether it lets people in only now and then, however few there are."""
 
+    logs_in_by_steps: ClassVar[bool] = False
+    """Whether `hello` is only the first of several things to be written."""
+
     most_users: ClassVar[int] = 1_000_000
 
     @abstractmethod
@@ -124,6 +127,20 @@ class StoringPeer(Peer):
 
     stores: ClassVar[str]
     can = frozenset({"route", "store"})
+
+    most_kept: ClassVar[int] = 1_000_000
+    """How many messages for one user it can keep in the time that there is."""
+
+    def stored(self, message: bytes) -> bytes:
+        """Return a message that is to be answered once it is kept."""
+        return message
+
+    def log_in_to_store(self, connection: Connection, name: str) -> None:
+        """Log in to send what is to be kept."""
+        self.log_in_to_send(connection, name)
+
+    def prepare(self, connection: Connection, name: str) -> None:
+        """Do what comes before `come_back`, if anything does."""
 
     @abstractmethod
     def make_known(self, port: int, name: str) -> None:

@@ -1,7 +1,7 @@
 """What a row of the report is: a load, put on each peer that can bear it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,12 +108,23 @@ def probe(
     return len(came), came.index(MARK)
 
 
-def write_block(peer: Peer, traffic: Traffic, sender: int) -> tuple[bytes, int]:
-    """Return all that a sender writes, and the size of each message in it."""
+def write_block(
+    peer: Peer,
+    traffic: Traffic,
+    sender: int,
+    finish: Callable[[bytes], bytes] = bytes,
+) -> tuple[bytes, int]:
+    """Return all that a sender writes, and the size of each message in it.
+
+    `finish` has the last word on each message.
+    """
     name = traffic.senders[sender]
     block = b"".join(
-        peer.message(
-            name, traffic.target(sender, number), text_of(sender, number), number
+        finish(
+            peer.message(
+                *(name, traffic.target(sender, number)),
+                *(text_of(sender, number), number),
+            )
         )
         for number in range(traffic.each)
     )

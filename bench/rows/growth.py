@@ -33,9 +33,13 @@ class Growth(Row):
     def run(self, bench: Bench, peer: Peer) -> Iterator[Sample]:
         """Measure one peer once, at each amount."""
         for at in self.quick_amounts if bench.quick else self.amounts:
-            if at <= peer.most_users:
+            if at <= self.most(peer):
                 figures, trouble = self.measure(bench, peer, at)
                 yield self.sample(peer, figures, trouble, at)
+
+    def most(self, peer: Peer) -> int:
+        """Return how many a peer can have."""
+        return peer.most_users
 
     def measure(
         self, bench: Bench, peer: Peer, at: int
@@ -53,6 +57,10 @@ class Connections(Growth):
     figures = ("messages/s", "p50 ms", "p99 ms", "login p50 ms", "MiB")
     amounts = (10, 100, 1_000, 10_000)
     quick_amounts = (10, 100)
+
+    def fits(self, peer: Peer) -> bool:
+        """Return whether one can log in by writing something once."""
+        return super().fits(peer) and not peer.logs_in_by_steps
 
     def measure(
         self, bench: Bench, peer: Peer, at: int
@@ -146,6 +154,10 @@ class Queue(Growth):
     amounts = (10, 1_000, 100_000, 1_000_000)
     quick_amounts = (10, 1_000)
     note = "messages/s is the drain, from the connection to the last message."
+
+    def most(self, peer: Peer) -> int:
+        """Return how many messages a peer can keep."""
+        return peer.most_kept if isinstance(peer, StoringPeer) else 0
 
     def measure(
         self, bench: Bench, peer: Peer, at: int

@@ -81,6 +81,10 @@ class Logins(Row):
     )
     warms_up = False
 
+    def fits(self, peer: Peer) -> bool:
+        """Return whether one can log in by writing something once."""
+        return super().fits(peer) and not peer.logs_in_by_steps
+
     def run(self, bench: Bench, peer: Peer) -> Iterator[Sample]:
         """Measure one peer once."""
         count = min(300 if bench.quick else 10_000, peer.most_users)

@@ -90,4 +90,5 @@ class RoutedFew(Routed):
     name = "routed50"
     title = "Routed, the same, 50 undelivered in flight a sender"
     goal = "1.2 times the fastest peer"
+    note = "A sender writes again when half of its 50 have been delivered, or more."
     window = 50

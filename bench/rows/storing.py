@@ -21,8 +21,16 @@ NOBODY = "r99999"
 
 def answer_size(peer: StoringPeer, sender: Connection, name: str) -> int:
     """Return the size of an answer that says that a message is kept."""
-    sender.write(peer.message(name, NOBODY, text_of(0, 0), 65_534))
+    sender.write(peer.stored(peer.message(name, NOBODY, text_of(0, 0), 65_534)))
     return len(sender.read_until_quiet())
+
+
+def log_in(peer: StoringPeer, server: Server, who: Sequence[str]) -> list[Connection]:
+    """Return connections of people who send what is to be kept."""
+    senders = [connect(server.port) for _ in who]
+    for sender, name in zip(senders, who, strict=True):
+        peer.log_in_to_store(sender, name)
+    return senders
 
 
 def store(
@@ -31,13 +39,13 @@ def store(
     """Send all that there is; return also how many were not answered."""
     for name in (NOBODY, *traffic.receivers):
         peer.make_known(server.port, name)
-    senders = peer.senders(server.port, traffic.senders)
+    senders = log_in(peer, server, traffic.senders)
     with closing(senders):
         size = 0
         if not peer.stored_mark:
             size = answer_size(peer, senders[0], traffic.senders[0])
         for number, sender in enumerate(senders):
-            sender.load(*write_block(peer, traffic, number), window)
+            sender.load(*write_block(peer, traffic, number, peer.stored), window)
             sender.expect(traffic.each, size=size, mark=peer.stored_mark)
         outcome = pump(senders, credit=credit_itself, silence=10)
         answered = sum(each.done for each in senders)
@@ -52,6 +60,7 @@ def drain(
     for number, name in enumerate(traffic.receivers):
         receiver = connect(server.port)
         receivers.append(receiver)
+        peer.prepare(receiver, name)
         size = 0
         if not peer.kept_mark:
             size = len(peer.message("", name, text_of(0, 0), 0))
@@ -139,16 +148,18 @@ class Answered(Row):
         with peer.server(bench.new_folder()) as server:
             for name in (NOBODY, away):
                 peer.make_known(server.port, name)
-            senders = peer.senders(server.port, [sender_name])
-            with closing(senders):
-                (sender,) = senders
+            (sender,) = log_in(peer, server, [sender_name])
+            with closing([sender]):
                 size = answer_size(peer, sender, sender_name)
                 for number in range(count):
                     text = text_of(0, number)
                     line = peer.message(sender_name, away, text, number)
+                    line = peer.stored(line)
                     begun = time.perf_counter()
                     sender.write(line)
-                    left = size
+                    if peer.stored_mark:
+                        sender.read_past(peer.stored_mark)
+                    left = 0 if peer.stored_mark else size
                     while left > 0:
                         left -= len(sender.socket.recv(left))
                     taken.append(time.perf_counter() - begun)
