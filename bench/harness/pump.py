@@ -8,23 +8,18 @@ what is seen by every n-th byte of it. All is checked afterwards.
 import gc
 import select
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from harness.connection import Connection
+from harness.credit import Credit
 
 SILENCE: Final = 3.0
 """Seconds without a byte after which what is missing counts as lost."""
 
 _IN: Final = select.EPOLLIN
 _BOTH: Final = select.EPOLLIN | select.EPOLLOUT
-
-Credit = Callable[[Connection, int, int, set[Connection]], None]
-"""Told of a connection, and its units counted before and after a read.
-
-It lets senders send more, and adds them to those that are to be looked after.
-"""
 
 
 @dataclass(frozen=True)
@@ -41,52 +36,6 @@ class Outcome:
         return self.generator_seconds / self.seconds
 
 
-def credit_by_tag(
-    senders: Sequence[Connection], tags: bytes, offset: int, size: int
-) -> Credit:
-    """Return what lets a sender send one more for each of its messages that came.
-
-    Each message has its sender's tag, a letter, `offset` bytes after its beginning.
-    """
-    pairs = list(zip((bytes([tag]) for tag in tags), senders, strict=False))
-
-    def credit(
-        receiver: Connection, before: int, after: int, ready: set[Connection]
-    ) -> None:
-        skip = receiver.skip
-        came = receiver.inbox[
-            skip + before * size + offset : skip + after * size : size
-        ]
-        for tag, sender in pairs:
-            if count := came.count(tag):
-                sender.allow(count)
-                ready.add(sender)
-
-    return credit
-
-
-def credit_itself(
-    connection: Connection, before: int, after: int, ready: set[Connection]
-) -> None:
-    """Let a connection send one more for each answer that it got."""
-    if len(connection.out):
-        connection.allow(after - before)
-        ready.add(connection)
-
-
-def credit_partner(partners: Mapping[Connection, Connection]) -> Credit:
-    """Return what lets a receiver's only sender send one more for each that came."""
-
-    def credit(
-        receiver: Connection, before: int, after: int, ready: set[Connection]
-    ) -> None:
-        sender = partners[receiver]
-        sender.allow(after - before)
-        ready.add(sender)
-
-    return credit
-
-
 def pump(
     connections: Iterable[Connection],
     *,
@@ -97,7 +46,6 @@ def pump(
     """Write and read until all that is expected has come, or nothing comes any more."""
     by_descriptor = {each.socket.fileno(): each for each in connections}
     unfinished = sum(each.expected > 0 for each in by_descriptor.values())
-    ready: set[Connection] = set()
     blocked: set[Connection] = set()
     gone: set[Connection] = set()
     clock = time.perf_counter
@@ -134,18 +82,20 @@ def pump(
                                 epoll.modify(descriptor, _BOTH)
                                 blocked.add(connection)
                         if credit:
-                            credit(connection, before, after, ready)
+                            credit.came(connection, before, after)
                         if before < connection.expected <= after:
                             unfinished -= 1
                 if mask & select.EPOLLOUT and connection.send():
                     epoll.modify(descriptor, _IN)
                     blocked.discard(connection)
             last = clock()
-            for sender in ready - blocked - gone if ready else ():
-                if sender.worthwhile and not sender.send():
-                    epoll.modify(sender.socket.fileno(), _BOTH)
-                    blocked.add(sender)
-            ready.clear()
+            if credit:
+                for sender in credit.settle():
+                    if sender in blocked or sender in gone or not sender.worthwhile:
+                        continue
+                    if not sender.send():
+                        epoll.modify(sender.socket.fileno(), _BOTH)
+                        blocked.add(sender)
         own = time.process_time() - own
         gc.enable()
     for each in by_descriptor.values():

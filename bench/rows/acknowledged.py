@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from harness.pump import credit_itself, pump
+from harness.credit import by_answers
+from harness.pump import pump
 from harness.samples import Sample
 from harness.texts import Traffic, names
 from peers.base import Peer
@@ -61,7 +62,7 @@ class Acknowledged(Row):
                 with busy(server) as seconds:
                     outcome = pump(
                         [*receivers, *senders],
-                        credit=credit_itself,
+                        credit=by_answers(senders),
                         acknowledge=lambda inbox, before, after: (
                             peer.acknowledge(inbox, before, after)
                             if inbox in who

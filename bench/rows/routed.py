@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import ClassVar
 
+from harness.credit import ByTag
 from harness.process import Server
-from harness.pump import credit_by_tag, pump
+from harness.pump import pump
 from harness.samples import Sample
 from harness.texts import TAGS, Traffic, names
 from peers.base import Peer
@@ -43,7 +44,7 @@ def route(
             sender.load(block, unit, window or traffic.each)
         for number, receiver in enumerate(receivers):
             receiver.expect(traffic.count(number), size=size)
-        credit = credit_by_tag(senders, TAGS[:CLIENTS], offset + 1, size)
+        credit = ByTag(senders, TAGS[:CLIENTS], offset + 1, size)
         with busy(server) as seconds:
             outcome = pump(
                 everybody,

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from harness.connection import Connection, connect
+from harness.credit import by_answers
 from harness.figures import percentile
 from harness.process import Server
-from harness.pump import Outcome, credit_itself, pump
+from harness.pump import Outcome, pump
 from harness.samples import Sample
 from harness.texts import Traffic, Verdict, names, text_of
 from peers.base import Peer, StoringPeer
@@ -47,7 +48,7 @@ def store(
         for number, sender in enumerate(senders):
             sender.load(*write_block(peer, traffic, number, peer.stored), window)
             sender.expect(traffic.each, size=size, mark=peer.stored_mark)
-        outcome = pump(senders, credit=credit_itself, silence=10)
+        outcome = pump(senders, credit=by_answers(senders), silence=10)
         answered = sum(each.done for each in senders)
     return outcome, traffic.total - answered
 

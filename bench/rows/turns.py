@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from harness.pump import credit_partner, pump
+from harness.credit import ByPartner
+from harness.pump import pump
 from harness.samples import Sample
 from harness.texts import Traffic, names
 from peers.base import Peer
@@ -44,7 +45,7 @@ class Turns(Row):
                     block, unit = write_block(peer, traffic, number)
                     client.load(block, unit, 1)
                     client.expect(traffic.each, size=size)
-                credit = credit_partner(dict(zip(receivers, clients, strict=True)))
+                credit = ByPartner(dict(zip(receivers, clients, strict=True)))
                 with busy(server) as seconds:
                     outcome = pump(clients, credit=credit)
                 verdict = judge_all(traffic, receivers)
