@@ -53,7 +53,8 @@ def _draw_bars(rows: Sequence[Row], samples: Samples, path: Path) -> Path:
         ax.barh(labels, middles, xerr=[low, high], color=colours, capsize=2)
         ax.invert_yaxis()
         ax.set_title(row.name, fontsize=10)
-        ax.set_xlabel(unit, fontsize=8)
+        better = "more" if unit.endswith("/s") else "less"
+        ax.set_xlabel(f"{unit} ({better} is better)", fontsize=8)
         ax.tick_params(labelsize=7)
     return _save(figure, path)
 
