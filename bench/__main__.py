@@ -11,7 +11,7 @@ import signal
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -59,11 +59,11 @@ def measure(
                 )
 
 
-def _run(row: Row, peer: Peer, bench: Bench) -> list[Sample]:
+def _run(row: Row, peer: Peer, bench: Bench) -> Iterator[Sample]:
     try:
-        return list(row.run(bench, peer))
+        yield from row.run(bench, peer)
     except (Closed, Failed, OSError, RuntimeError, sqlite3.Error) as failed:
-        return [row.sample(peer, {}, f"{type(failed).__name__}: {failed}")]
+        yield row.sample(peer, {}, f"{type(failed).__name__}: {failed}")
 
 
 def choose(what: str, given: str, those: Sequence[Named]) -> Sequence[Named]:
