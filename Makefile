@@ -17,8 +17,9 @@ check: ## lint, format and types
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-bench: ## measure; run `make test` once before
-	for script in bench/*.py; do .venv/bin/python "$$script" || exit 1; done
+bench: ## measure beside the peers that are installed; ROWS=routed,turns for some rows
+	python3 -m venv .venv && .venv/bin/pip install --quiet -e '.[bench]'
+	.venv/bin/python bench --rows '$(ROWS)'
 
 torture: ## break things under load for ten minutes; run `make test` once before
 	.venv/bin/python -m torture --seconds 600

@@ -91,6 +91,7 @@ setup(
             "pytest-twisted>=1.14.3",
             "pytest-xdist>=3.6",
         ],
+        "bench": ["matplotlib>=3.8"],
         "tls": [],  # what it asked for is always there
         "fuzz": ["atheris>=2.3"],
         "lint": ["mypy>=1.15", "mypy-zope>=1.0.9", "ruff>=0.9"],

@@ -20,13 +20,12 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
-from harness.daemon import Daemon
-from harness.figures import machine
-from harness.link import Link
-
 from chatd.store import transactions
 from chatd.store.records import Batch
 from chatd.wire.message import Message
+from harness.daemon import Daemon
+from harness.figures import machine
+from harness.link import Link
 
 AT_ONCE: Final = 10_000
 """How many messages one transaction brings into the queue."""

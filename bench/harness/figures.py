@@ -36,7 +36,7 @@ def machine(folder: Path) -> str:
         f"Python {platform.python_version()}, Twisted {twisted.__version__},"
         f" SQLite {sqlite3.sqlite_version}, {os.cpu_count()} processors,"
         f" load {load:.2f}\n"
-        f"A write of 4 KiB to {folder}, with fdatasync:"
+        "A write of 4 KiB to the disk, with fdatasync:"
         f" {spread(_sync_seconds(folder), 1e-3)} ms"
     )
 
