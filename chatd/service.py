@@ -1,6 +1,7 @@
 """The service: starts everything in order, and stops it in order."""
 
 import atexit
+import gc
 import os
 import resource
 import signal
@@ -40,6 +41,13 @@ from chatd.store.opening import StoreError, open_database
 from chatd.store.store import Store
 
 T = TypeVar("T")
+
+COLLECTED_AFTER: Final = 50_000
+"""How many objects may come before Python looks for cycles among them.
+
+Its own figure is 700: then it is looked for all the time among messages on their way,
+which have none.
+"""
 
 ANSWER_SECONDS: Final = 10.0
 """How long a stop waits until everything sent is on disk and answered."""
@@ -123,6 +131,8 @@ class ChatService(Service):
         """Open the database, and be ready for connections. Raises `StartError`."""
         limits, reactor = self._limits, self._reactor
         self._raise_file_limit()
+        gc.freeze()
+        gc.set_threshold(COLLECTED_AFTER)
         try:
             opened = open_database(self._database)
         except StoreError as error:
