@@ -31,6 +31,9 @@ class Gauge(Protocol):
     def write(self, transport: Transport, data: bytes) -> None:
         """Write to the transport, and keep what is needed to measure it."""
 
+    def wrote(self, size: int) -> None:
+        """Take note of bytes that were given to the kernel, past the transport."""
+
     def acknowledged(self, handed: int) -> int | None:
         """Return how many bytes the peer's machine has, None if nobody knows.
 
@@ -40,6 +43,9 @@ class Gauge(Protocol):
 
 class HandedGauge:
     """Takes what has left this process for acknowledged."""
+
+    def wrote(self, size: int) -> None:
+        """Nothing is to be kept of it."""
 
     def write(self, transport: Transport, data: bytes) -> None:
         """Write."""
@@ -57,6 +63,10 @@ class TCPGauge:
         self._connection = connection
         self._base = base
         self._written = 0
+
+    def wrote(self, size: int) -> None:
+        """Count."""
+        self._written += size
 
     def write(self, transport: Transport, data: bytes) -> None:
         """Write, and count."""
@@ -78,6 +88,9 @@ class UnixGauge:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._read = 0
+
+    def wrote(self, size: int) -> None:
+        """Nothing is to be kept of it."""
 
     def write(self, transport: Transport, data: bytes) -> None:
         """Write."""
@@ -144,6 +157,10 @@ class TLSGauge:
         self._acknowledged = 0
         # Counts of ciphertext, and of what it has in it.
         self._marks: deque[tuple[int, int]] = deque()
+
+    def wrote(self, size: int) -> None:
+        """Never comes: under TLS nothing goes past the transport."""
+        raise NotImplementedError
 
     def write(self, transport: Transport, data: bytes) -> None:
         """Write, and mark where each record ends in the ciphertext.

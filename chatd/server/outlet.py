@@ -19,6 +19,7 @@ from twisted.internet.interfaces import (
     IPullProducer,
     IReactorTime,
 )
+from twisted.internet.tcp import Connection as TCPConnection
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -61,10 +62,13 @@ class Traffic:
 class Ticker:
     """Calls those who await something, `TICK_SECONDS` apart, and rests else."""
 
+    _log = Logger()
+
     def __init__(self, clock: IReactorTime) -> None:
         self.clock = clock
         self._waiting: dict[Outlet, None] = {}
         self._call: IDelayedCall | None = None
+        self._written: list[Outlet] = []
 
     def add(self, outlet: "Outlet") -> None:
         """Let an outlet look for acknowledgements at the next tick."""
@@ -78,6 +82,20 @@ class Ticker:
         if not self._waiting and self._call is not None:
             self._call.cancel()
             self._call = None
+
+    def flush_later(self, outlet: "Outlet") -> None:
+        """Let an outlet send what it has at the end of the reactor's turn."""
+        if not self._written:
+            self.clock.callLater(0, self._flush)
+        self._written.append(outlet)
+
+    def _flush(self) -> None:
+        written, self._written = self._written, []
+        for outlet in written:
+            try:
+                outlet.flush()
+            except Exception:  # what fails for one must not keep another from sending
+                self._log.failure("What follows from sending failed")
 
     def _tick(self) -> None:
         self._call = None
@@ -118,6 +136,10 @@ class Outlet:
         self._acknowledged = 0
         self._awaiting_drain = False
         self._registered = False
+        # What was written in this turn, while the transport has nothing else to send.
+        self._kept: list[bytes] = []
+        # None under TLS, where what is written is not what is sent.
+        self._own = transport if isinstance(transport, TCPConnection) else None
         self._drained: list[Deferred[None]] = []
         self._lost = False
         self.written = 0
@@ -145,6 +167,38 @@ class Outlet:
             self._awaited_since = self._ticker.clock.seconds()
         self.written += len(data)
         self._traffic.unsent += len(data)
+        if self._own is None or self._awaiting_drain:
+            self._pass_on(data)
+            return
+        if not self._kept:
+            self._ticker.flush_later(self)
+        self._kept.append(data)
+
+    def flush(self) -> None:
+        """Send what was written in this turn, at once: that saves two turns.
+
+        What the kernel does not take is left to the transport. So is an error: there it
+        comes again, and ends the connection as ever.
+        """
+        kept, self._kept = self._kept, []
+        if self._lost or not kept or self._own is None:
+            return
+        data = kept[0] if len(kept) == 1 else b"".join(kept)
+        sent = 0
+        if self._own.connected and not self._own.disconnecting:
+            taken = self._own.writeSomeData(data)
+            sent = taken if isinstance(taken, int) and taken > 0 else 0
+            self._gauge.wrote(sent)
+            self._handed += sent
+            self._traffic.unsent -= sent
+        if sent < len(data):
+            self._pass_on(data[sent:])
+        else:
+            self._tell_drained()
+            # What is near has acknowledged it already.
+            self.look()
+
+    def _pass_on(self, data: bytes) -> None:
         self._gauge.write(self._transport, data)
         if not self._awaiting_drain:
             self._awaiting_drain = True
@@ -209,6 +263,7 @@ class Outlet:
     def lost(self) -> None:
         """Let go of everything: the connection is lost."""
         self._lost = True
+        self._kept.clear()
         self._hand_over()
         self._socket = None
         self._ticker.remove(self)

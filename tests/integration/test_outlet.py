@@ -265,7 +265,7 @@ async def test_what_a_peers_kernel_has_no_room_for_is_outstanding(
     await pair.side.acknowledged(1)
     assert outlet.unsent > 0
     assert 0 < outlet.written - outlet.outstanding < size
-    assert pair.side.traffic.unsent == size
+    assert pair.side.traffic.unsent == outlet.unsent
 
 
 @pytest_twisted.ensureDeferred
