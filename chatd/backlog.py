@@ -25,6 +25,9 @@ class Backlog:
         # An empty queue has no shares on disk: none need be looked up.
         self._shares_known = held.messages == 0
         self.stored = held.messages
+        part = limits.queue_share / 100
+        self._most_unshared = limits.queue_messages * part
+        self._most_bytes_unshared = limits.queue_bytes * part
 
     def knows(self, sender: str) -> bool:
         """Whether the sender's share is here; else `learn` it before `reserve`."""
@@ -33,6 +36,38 @@ class Backlog:
     def learn(self, sender: str, share: Amount) -> None:
         """Take a sender's share as the database has it."""
         self._shares.setdefault(sender, share)
+
+    def unshared_room(self) -> int:
+        """Return how many messages have room, whatever part of the queue a sender has.
+
+        That is, even if all that waits were its.
+        """
+        held = self._held
+        room = self._most_bytes_unshared - held.bytes
+        longest = self._limits.message
+        return min(int(self._most_unshared) - held.messages, int(room) // longest)
+
+    def reserve_unshared(self, messages: int, size: int) -> None:
+        """Keep places for which there is room; whose they are may be told later."""
+        self._held.add(messages, size)
+
+    @property
+    def share_matters(self) -> bool:
+        """Whether it has to be known whose places are kept, before another one is."""
+        held = self._held
+        return (
+            held.messages >= self._most_unshared
+            or held.bytes + self._limits.line >= self._most_bytes_unshared
+        )
+
+    def release_unshared(self, messages: int, size: int) -> None:
+        """Give places back of which nobody has said whose they are."""
+        self._held.add(-messages, -size)
+        self._forget_if_empty()
+
+    def share(self, sender: str, messages: int, size: int) -> None:
+        """Say whose places are that were reserved."""
+        self._shares.setdefault(sender, Amount()).add(messages, size)
 
     def reserve(self, sender: str, size: int) -> None:
         """Keep a place for a message. Raises `Refusal`: queue-full."""
@@ -57,6 +92,9 @@ class Backlog:
             share.add(-messages, -size)
             if share.messages <= 0 and self._shares_known:
                 del self._shares[sender]
+        self._forget_if_empty()
+
+    def _forget_if_empty(self) -> None:
         if self._held.messages <= 0:
             self._shares.clear()
             self._shares_known = True

@@ -23,17 +23,16 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from chatd.entry import Entry, separated, undelivered
 from chatd.store.records import (
     Arrival,
     Batch,
     Outcome,
     Removed,
-    StoredId,
     StoreFailure,
     User,
 )
 from chatd.wire.answers import Refusal
-from chatd.wire.message import Message
 
 HOLD_SECONDS = 0.1
 """How long a message is held at most; it may be a quarter less.
@@ -47,36 +46,6 @@ _HOLD_TICKS = 4
 RETRY_SECONDS = 1.0
 
 OnRemoved = Callable[[int, Sequence[Removed]], None]
-
-
-class Entry(Protocol):
-    """An accepted message on its way to the disk, as the journal sees it.
-
-    `stored_id` is what is kept to know the message if it is sent again, if it may be.
-    """
-
-    message: Message
-    target: int
-    stored_id: StoredId | None
-    under_way: bool
-    """Set by the journal: whether a transaction has it."""
-
-    @property
-    def shown(self) -> bool:
-        """Whether somebody may have seen it: it can't be refused any more."""
-
-    @property
-    def delivered(self) -> bool:
-        """Whether a receiver has it: it need not be written any more."""
-
-    def reconsider(self) -> Refusal | None:
-        """Say whether the message must be refused after all.
-
-        Asked in the turn in which a message was refused that was accepted before it.
-        """
-
-    def settle(self, refusal: Refusal | None) -> None:
-        """Take note that the message is on disk, or refused."""
 
 
 class Writer(Protocol):
@@ -119,7 +88,20 @@ class Journal:
         """How many messages are accepted, and neither on disk nor delivered."""
         groups = [self._kept, self._entries, self._entries_under_way]
         groups += [group for held in self._held for group in held.values()]
-        return sum(not entry.delivered for group in groups for entry in group)
+        return sum(
+            entry.count
+            for group in groups
+            for entry in separated(group)
+            if not entry.delivered
+        )
+
+    def take(self, entry: Entry, *, at_once: bool = False) -> None:
+        """Write what was just accepted; what was shown, in a while or `at_once`."""
+        for each in entry.parts or (entry,):
+            if each.shown and not at_once:
+                self.hold(each)
+            else:
+                self.append(each)
 
     def append(self, entry: Entry) -> None:
         """Write a message, and those held of its receiver before it."""
@@ -200,7 +182,7 @@ class Journal:
                 self._take(held.pop(target))
 
     def _take(self, entries: Iterable[Entry]) -> None:
-        self._entries.extend(entry for entry in entries if not entry.delivered)
+        self._entries.extend(undelivered(entries))
         if self._entries:
             self._schedule()
 
@@ -212,7 +194,7 @@ class Journal:
 
     def _begin(self) -> None:
         self._scheduled = False
-        entries = [entry for entry in self._entries if not entry.delivered]
+        entries = undelivered(self._entries)
         self._entries = []
         arrivals, self._arrivals = self._arrivals, []
         departures, self._departures = self._departures, {}
@@ -220,7 +202,7 @@ class Journal:
         if not self._retry_later or entries or arrivals:
             removals, self._removals = self._removals, {}
             kept, self._kept = self._kept, []
-            entries[:0] = [entry for entry in kept if not entry.delivered]
+            entries[:0] = undelivered(kept)
         if not (entries or arrivals or departures or removals):
             # A refusal of an entry may have let its sender go on.
             if not self._scheduled:
@@ -230,7 +212,11 @@ class Journal:
             arrivals=[arrival for arrival, _ in arrivals],
             departures=departures,
             removals={user: upto for user, (upto, _) in removals.items()},
-            messages=[(entry.target, entry.message) for entry in entries],
+            messages=[
+                (entry.target, message)
+                for entry in entries
+                for message in entry.messages
+            ],
             ids=[entry.stored_id for entry in entries if entry.stored_id is not None],
         )
         self._under_way = True
@@ -276,7 +262,7 @@ class Journal:
         else:
             # One after another: what follows from the first may be that another one,
             # which is on disk as well, is delivered.
-            for entry in entries:
+            for entry in separated(entries):
                 entry.under_way = False
                 self._settle(entry, None)
         self._entries_under_way = ()
@@ -288,13 +274,13 @@ class Journal:
         if not entries:
             return
         refused = 0
-        for entry in entries:
+        for entry in separated(entries):
             entry.under_way = False
             if entry.shown and not entry.delivered:
                 self._kept.append(entry)
                 continue
-            refused += not entry.delivered
-            name = entry.message.target
+            refused += entry.count if not entry.delivered else 0
+            name = entry.target_name
             self._settle(entry, Refusal("not-stored", name=name, reason=reason))
         if refused:
             self.refused += refused
@@ -312,7 +298,7 @@ class Journal:
         """
         waiting, self._entries = self._entries, []
         remaining = []
-        for entry in waiting:
+        for entry in separated(waiting, unshown=True):
             refusal = None if entry.shown else entry.reconsider()
             if refusal is None:
                 remaining.append(entry)

@@ -89,6 +89,11 @@ class Bucket:
         self._tokens = burst
         self._at = now
 
+    def at_once(self, now: float) -> int:
+        """Return for how many there are tokens; one can always be taken."""
+        self.take(now, 0)
+        return max(1, int(self._tokens))
+
     def take(self, now: float, count: int = 1) -> float:
         """Take tokens, and return how many seconds to wait before the next.
 

@@ -99,13 +99,13 @@ class MemoryStore:
             "SELECT COALESCE(MAX(position), 0) FROM stored_ids"
         ).fetchone()
         self.last_position = max(last, known)
-        self._positions = count(self.last_position + 1)
         self._commits: list[_Slow[Any]] = []
         self._reads: list[_Slow[Any]] = []
 
-    def allot(self) -> int:
-        self.last_position = next(self._positions)
-        return self.last_position
+    def allot(self, messages: int = 1) -> int:
+        first = self.last_position + 1
+        self.last_position += messages
+        return first
 
     def commit(self, batch: Batch) -> Deferred[Outcome]:
         return self._in_order(partial(self._carry_out, batch))

@@ -134,8 +134,8 @@ SABOTAGES: Final = (
         (
             Change(
                 "chatd/store/store.py",
-                "        self.last_position = next(self._positions)\n",
-                "        import time\n\n        self.last_position = time.time_ns()\n",
+                "        first = self.last_position + 1\n",
+                "        import time\n\n        first = time.time_ns()\n",
             ),
         ),
         "clock",

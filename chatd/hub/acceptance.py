@@ -5,6 +5,7 @@ delivered without ever having been there, or refused; and whichever it is, its s
 connection is told exactly once.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from chatd.hub.receiver import Receiver
@@ -51,6 +52,9 @@ class Sender(Protocol):
 class Acceptance:
     """An accepted message; the journal's `Entry`, and the receiver's `Accepted`."""
 
+    count = 1
+    parts: Sequence["Acceptance"] | None = None
+
     __slots__ = (
         "_again",
         "_receipts",
@@ -58,6 +62,7 @@ class Acceptance:
         "message",
         "receiver",
         "session",
+        "shared",
         "shown",
         "stored_id",
         "target",
@@ -72,6 +77,7 @@ class Acceptance:
         self.receiver = receiver
         self.session = session
         self.stored_id: StoredId | None = None
+        self.shared = True
         self.shown = False
         self.under_way = False
         self.delivered = False
@@ -84,6 +90,48 @@ class Acceptance:
         self._receipts.append(receipt)
         if self.shown:
             receipt.taken()
+
+    @property
+    def first(self) -> int:
+        """The position of the message."""
+        return self.message.position
+
+    @property
+    def last(self) -> int:
+        """The position of the message."""
+        return self.message.position
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """The message."""
+        return (self.message,)
+
+    @property
+    def target_name(self) -> str:
+        """The receiver's name as shown."""
+        return self.receiver.name
+
+    def shares(self) -> Iterable[tuple[str, int, int]]:
+        """Return its sender, and how much it is."""
+        return ((self.message.sender, 1, self.message.size),)
+
+    def position_before(self, size: int) -> int:
+        """Return its position, or that before it if some bytes of it are missing."""
+        return self.message.position - (size > 0)
+
+    def separate(self) -> Sequence["Acceptance"]:
+        """Return itself: it is only one message."""
+        return (self,)
+
+    def is_from(self, session: object) -> bool:
+        """Whether a session has sent it."""
+        return self.session is session
+
+    def tell_if_shown(self) -> None:
+        """Tell its sender that somebody is shown it, if so."""
+        if self.shown:
+            for receipt in self._receipts:
+                receipt.taken()
 
     def reconsider(self) -> Refusal | None:
         """Refuse what would overtake an earlier message that failed."""

@@ -16,7 +16,6 @@ or is known to have reached another connection.
 """
 
 from collections.abc import Sequence
-from enum import Enum, auto
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -24,10 +23,13 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from chatd import background
+from chatd.hub.accepted import AcceptedMessage, AcceptedRun
 from chatd.hub.patience import Patience
 from chatd.hub.peer import Peer
-from chatd.hub.receiver import Accepted, Receiver
+from chatd.hub.receiver import Receiver
+from chatd.hub.state import State
 from chatd.hub.unconfirmed import Unconfirmed
+from chatd.hub.window import CROWDED_BYTES, Window
 from chatd.store.records import StoreFailure
 from chatd.wire.message import Message
 
@@ -38,12 +40,6 @@ ACKNOWLEDGE_SECONDS = 1.0
 """How long a program that leaves may take for each of its last acknowledgements."""
 
 PAGE_BYTES = 256 * 1024
-CROWDED_BYTES = 16 * 1024
-"""What a page, and a live peer's backlog, may have while memory is short."""
-
-MAX_UNCONFIRMED = 10_000
-"""How many messages a live peer may not have acknowledged, however short."""
-
 MISSED = "Some messages went only to another connection of yours."
 
 
@@ -54,16 +50,6 @@ class Pages(Protocol):
         self, target: int, target_name: str, after: int, max_bytes: int
     ) -> Deferred[list[Message]]:
         """Return the next messages of a queue, in order; empty if there are none."""
-
-
-class State(Enum):
-    """Where a delivery stands."""
-
-    NEW = auto()
-    WAITING = auto()
-    CATCHING_UP = auto()
-    LIVE = auto()
-    CLOSED = auto()
 
 
 class Delivery:
@@ -88,10 +74,11 @@ class Delivery:
         self._peer = peer
         self._pages = pages
         self._clock = clock
-        self._max_outstanding = max_outstanding
         self._queued_upto = 0
         self._position = 0
         self._unconfirmed = Unconfirmed()
+        self._window = Window(peer, self._unconfirmed, max_outstanding)
+        self._acknowledged = 0
         self._stall: IDelayedCall | None = None
         self._begun: Deferred[None] | None = None
         self._news: Deferred[None] | None = None
@@ -105,6 +92,11 @@ class Delivery:
     def live(self) -> bool:
         """Whether each message is written as soon as it is accepted."""
         return self.state is State.LIVE
+
+    @property
+    def writing(self) -> bool:
+        """Whether it is written what is accepted now."""
+        return self.state is State.LIVE and not self._finishing
 
     @property
     def draining(self) -> bool:
@@ -148,6 +140,7 @@ class Delivery:
 
     def close(self) -> None:
         """End; what the peer is not known to have stays in the queue."""
+        self._confirm_part()
         state, self.state = self.state, State.CLOSED
         self._stop_watching()
         if state not in (State.NEW, State.CLOSED):
@@ -156,15 +149,35 @@ class Delivery:
         self._tell_news()
         self._tell_done()
 
-    def offer(self, entry: Accepted) -> None:
+    def has_room_for(self, run: AcceptedRun) -> bool:
+        """Whether a whole run can be written as lines."""
+        return not self._peer.acknowledges and self._window.takes(run.count, run.size)
+
+    def write_run(self, run: AcceptedRun, lines: bytes) -> None:
+        """Write a run that was just accepted, for which there is room."""
+        mark = self._peer.write_now(lines)
+        self._unconfirmed.add(mark, run.last, run.size, run.count)
+        self._position = run.last
+        self._receiver.shown = max(self._receiver.shown, self._position)
+        self._patience.go_on()
+
+    def _confirm_part(self) -> None:
+        """Count what the peer has of a run that it has not all of."""
+        first = self._unconfirmed.first
+        if first is not None and self.draining and not self._peer.acknowledges:
+            mark, position = first
+            self._receiver.confirm_part(position, mark - self._acknowledged)
+
+    def offer(self, entry: AcceptedMessage) -> None:
         """Write a message that was just accepted, if this delivery is live."""
-        if self.state is not State.LIVE or self._finishing:
+        if not self.writing:
             return
         if not self._write_unsettled([entry]):
             self._catch_up()
 
     def acknowledged(self, mark: int) -> None:
         """Take note that the peer has everything up to a mark."""
+        self._acknowledged = mark
         position = self._unconfirmed.confirm(mark)
         self._patience.go_on()
         if position:
@@ -255,28 +268,22 @@ class Delivery:
         self._receiver.shown = max(self._receiver.shown, self._position)
         self._patience.go_on()
 
-    def _write_unsettled(self, entries: Sequence[Accepted]) -> bool:
+    def _before(self, entries: Sequence[AcceptedMessage], count: int) -> int:
+        """Return the position before the last of so many entries."""
+        return entries[count - 2].first if count > 1 else self._position
+
+    def _write_unsettled(self, entries: Sequence[AcceptedMessage]) -> bool:
         """Write messages from memory, while there is room; return whether for all."""
-        fitting = self._fitting(entries)
+        count = self._window.fitting(entries)
+        if self._finishing:
+            while count and self._before(entries, count) >= self._queued_upto:
+                count -= 1
+        fitting = entries[:count]
         for entry in fitting:
             entry.shown = True
         if fitting:
             self._write([entry.message for entry in fitting])
         return len(fitting) == len(entries)
-
-    def _fitting(self, entries: Sequence[Accepted]) -> Sequence[Accepted]:
-        """Return the first of them: as many as there is room for."""
-        bound = CROWDED_BYTES if self._peer.crowded else self._max_outstanding
-        room = bound - max(self._peer.outstanding, self._unconfirmed.weight)
-        places = MAX_UNCONFIRMED - len(self._unconfirmed)
-        last = self._position
-        for count, entry in enumerate(entries):
-            room -= entry.message.weight
-            finished = self._finishing and last >= self._queued_upto
-            if room < 0 or count >= places or finished:
-                return entries[:count]
-            last = entry.message.position
-        return entries
 
     def _catch_up(self) -> None:
         self.state = State.CATCHING_UP

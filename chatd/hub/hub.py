@@ -14,18 +14,22 @@ from chatd.hub.realm import LoggedIn, Mind
 from chatd.hub.receiver import Receiver
 from chatd.hub.recent import Room
 from chatd.hub.resends import Earlier, Resends
+from chatd.hub.run import Runs
 from chatd.hub.session import Pending, Session
 from chatd.journal import Journal
 from chatd.limits import Limits
 from chatd.store.records import AccountChange, StoreFailure, User
 from chatd.store.store import Store
 from chatd.wire.answers import Refusal
-from chatd.wire.names import Name
+from chatd.wire.names import BadName, Name, parse_name
 
 IDLE_RECEIVERS = 10_000
 """How many receivers are kept in memory before idle ones are forgotten."""
 
 EXPIRE_AT_ONCE = 1_000
+
+MOST_ROUTES = 100_000
+"""How many ways to write names are known at once."""
 
 WEEK = 7 * 24 * 3600 * 1000
 """How long the ids of stored messages are known, in milliseconds."""
@@ -73,6 +77,9 @@ class Hub:
         self._online_keys: list[str] = []
         self._sessions: dict[int, dict[Session, None]] = {}
         self.pending = Pending(limits.all_pending_bytes)
+        # Those in memory, by what is written in a line to send to them.
+        self._routes: dict[bytes, Receiver] = {}
+        self.runs = Runs(journal, store.allot, clock, now)
         self.recent_room = Room(limits.all_recent_bytes)
         self._resends = Resends()
 
@@ -124,6 +131,7 @@ class Hub:
             delivery,
             journal=self._journal,
             allot=self._store.allot,
+            runs=self.runs,
             clock=self._clock,
             now=self._now,
             limits=self._limits,
@@ -172,10 +180,29 @@ class Hub:
         for key, receiver in list(self._receivers.items()):
             if receiver.id == user:
                 del self._receivers[key]
+                self._routes.clear()
         # Even if there was none: it may have been read, and be on its way.
         self._forgotten += 1
         for session in list(self._sessions.get(user, ())):
             session.expel(Refusal("account-closed"))
+
+    def route(self, target: bytes) -> Receiver | None:
+        """Return to whom a target leads, as a sender has written it in UTF-8.
+
+        None if it is not the name of one who is in memory.
+        """
+        receiver = self._routes.get(target)
+        if receiver is None:
+            try:
+                name = parse_name(target.decode(), reserved_too=True)
+            except BadName:
+                return None
+            receiver = self._receivers.get(name.key)
+            if receiver is not None:
+                if len(self._routes) >= MOST_ROUTES:
+                    self._routes.clear()
+                self._routes[target] = receiver
+        return receiver
 
     def known(self, names: Iterable[Name], sender: str) -> list[Receiver] | None:
         """Return the receivers of those names, if all can be sent to without a look-up.
@@ -329,6 +356,7 @@ class Hub:
     def _forget_idle(self) -> None:
         # The older half, and not again for the next new one: all are looked at.
         idle = [key for key, receiver in self._receivers.items() if receiver.idle]
+        self._routes.clear()
         for key in idle[: IDLE_RECEIVERS // 2]:
             del self._receivers[key]
             self._forgotten += 1

@@ -42,6 +42,10 @@ class Interruptions:
         self._failed: dict[str, _Interruption] = {}
         self._stopped: float | None = None
 
+    def __bool__(self) -> bool:
+        """Whether there is any such target."""
+        return bool(self._failed)
+
     def came(self, target: Target, message_id: str) -> None:
         """Take note of a message, whatever is known of it.
 

@@ -28,6 +28,12 @@ class Peer(Protocol):
         Returns the mark of each, by which `acknowledged` will be told of it.
         """
 
+    def write_now(self, lines: bytes) -> int:
+        """Write lines that show messages; return their mark.
+
+        Asked only of a peer whose machine acknowledges for it.
+        """
+
     def notice(self, text: str) -> None:
         """Write a line for the person."""
 

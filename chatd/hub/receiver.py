@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from chatd.backlog import Backlog
+from chatd.hub.accepted import Accepted, AcceptedMessage, AcceptedRun
 from chatd.hub.recent import Recent, Room
 from chatd.limits import Limits
 from chatd.store.records import Amount, Removed, User
@@ -32,19 +33,6 @@ class Removals(Protocol):
         on_removed: Callable[[int, Sequence[Removed]], None],
     ) -> None:
         """Take a user's messages up to a position from its queue."""
-
-
-class Accepted(Protocol):
-    """A message that was accepted and is not settled, as its receiver sees it.
-
-    `shown` is set when it is written to a connection of the receiver.
-    """
-
-    message: Message
-    shown: bool
-
-    def confirm(self) -> bool:
-        """Take note that a connection has it; return whether a transaction has it."""
 
 
 class Informed(Protocol):
@@ -70,8 +58,18 @@ class Connection(Protocol):
     def draining(self) -> bool:
         """Whether it takes messages from the queue, or is past its end."""
 
-    def offer(self, entry: Accepted) -> None:
+    @property
+    def writing(self) -> bool:
+        """Whether it is written what is accepted now."""
+
+    def offer(self, entry: AcceptedMessage) -> None:
         """Write a message that was just accepted, if live."""
+
+    def has_room_for(self, run: AcceptedRun) -> bool:
+        """Whether a whole run can be written as lines."""
+
+    def write_run(self, run: AcceptedRun, lines: bytes) -> None:
+        """Write a run that was just accepted, for which there is room."""
 
     def more_stored(self) -> None:
         """Take note that the queue has grown."""
@@ -147,27 +145,84 @@ class Receiver:
 
     def reserve(self, sender: str, size: int) -> None:
         """Keep a place in the queue. Raises `Refusal`: queue-full."""
+        if self.backlog.share_matters:
+            for each in self._unsettled.values():
+                self._share(each)
         self.backlog.reserve(sender, size)
         self._pending += 1
 
-    def accept(self, entry: Accepted) -> None:
+    def accept(self, entry: AcceptedMessage) -> None:
         """Take a message that has a place, and write it to live connections."""
-        self._unsettled[entry.message.position] = entry
+        self._unsettled[entry.first] = entry
         for delivery in self.deliveries:
             delivery.offer(entry)
 
-    def unsettled_after(self, position: int) -> list[Accepted]:
+    def accept_run(self, run: AcceptedRun) -> bool:
+        """Take messages for which there is room, and write them to live connections.
+
+        Returns false, and takes only their places, if one cannot be written all.
+        """
+        run.measure()
+        self._pending += run.count
+        self.backlog.reserve_unshared(run.count, run.size)
+        writing = [each for each in self.deliveries if each.writing]
+        for delivery in writing:
+            if not delivery.has_room_for(run):
+                return False
+        self._unsettled[run.first] = run
+        if writing:
+            run.shown = True
+            lines = run.lines()
+            for delivery in writing:
+                delivery.write_run(run, lines)
+        return True
+
+    def separated(self, run: AcceptedRun, parts: Sequence[AcceptedMessage]) -> None:
+        """Keep the parts of a run in its stead."""
+        self._share(run)
+        if self._unsettled.get(run.first) is run:
+            entries = list(self._unsettled.values())
+            at = entries.index(run)
+            entries[at : at + 1] = parts
+            self._unsettled = {each.first: each for each in entries}
+
+    def unsettled_after(self, position: int) -> list[AcceptedMessage]:
         """Return what is accepted, and not known to be on disk or delivered.
 
         In the order of acceptance, from behind a position on.
         """
-        return [each for at, each in self._unsettled.items() if at > position]
+        entries = [each for each in self._unsettled.values() if each.last > position]
+        messages = [message for each in entries for message in each.separate()]
+        return [each for each in messages if each.first > position]
 
     def unstored(self, message: Message) -> None:
         """Give back the place of a message that will not be on disk."""
         self._unsettled.pop(message.position, None)
         self._pending -= 1
         self.backlog.release(message.sender, 1, message.size)
+
+    def unstored_run(self, run: AcceptedRun) -> None:
+        """Give back the places of messages that will not be on disk."""
+        self._unsettled.pop(run.first, None)
+        self._pending -= run.count
+        if not run.shared:
+            self.backlog.release_unshared(run.count, run.size)
+            return
+        for share in run.shares():
+            self.backlog.release(*share)
+
+    def stored_run(self, run: AcceptedRun) -> None:
+        """Take note that messages are on disk."""
+        self._unsettled.pop(run.first, None)
+        self._share(run)
+        self._pending -= run.count
+        self.backlog.stored += run.count
+        self.committed = run.last
+        for message in run.messages if self._recent is not None else ():
+            if self._recent is not None and not self._recent.add(message):
+                self._forget_recent()
+        for delivery in self.deliveries:
+            delivery.more_stored()
 
     def stored(self, message: Message) -> None:
         """Take note that a message is on disk."""
@@ -215,15 +270,10 @@ class Receiver:
             return
         self.delivered = position
         on_disk = self.backlog.stored > 0
-        confirmed: list[Accepted] = []
-        for each, entry in self._unsettled.items():
-            if each > position:
-                break
-            confirmed.append(entry)
-        for entry in confirmed:
+        for entry in self._unsettled_upto(position):
             # What a sender is told may let lines be taken that waited, and one of them
             # acknowledge more: the rest of these among it.
-            if self._unsettled.pop(entry.message.position, None) is not None:
+            if self._unsettled.pop(entry.first, None) is not None:
                 on_disk |= entry.confirm()
         if on_disk:
             self._removing = position
@@ -232,6 +282,34 @@ class Receiver:
             self._watches.popleft()[1]()
         for delivery in list(self.deliveries):
             delivery.another_confirmed()
+
+    def _unsettled_upto(self, position: int) -> list[Accepted]:
+        found: list[Accepted] = []
+        for entry in self._unsettled.values():
+            if entry.first > position:
+                break
+            if entry.last > position:
+                entry.separate()
+                return self._unsettled_upto(position)
+            found.append(entry)
+        return found
+
+    def confirm_part(self, last: int, missing: int) -> None:
+        """Take note that a connection has a run but for the last bytes of its lines.
+
+        `last` is the position that the run ends with; it may be no run any more.
+        """
+        for entry in self._unsettled.values():
+            if entry.last == last:
+                self.confirm(entry.position_before(missing))
+                return
+
+    def _share(self, entry: Accepted) -> None:
+        """Count what is accepted to its senders' parts of the queue, if it is not."""
+        if not entry.shared:
+            entry.shared = True
+            for share in entry.shares():
+                self.backlog.share(*share)
 
     def tell_stored(self, position: int, receipt: Informed) -> None:
         """Tell that the message at a position is stored, and later that it came.

@@ -6,6 +6,7 @@ connection receives, the session has a delivery.
 """
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -40,6 +41,13 @@ class Presence(Protocol):
         """Take note that a session is closed."""
 
 
+class Runs(Protocol):
+    """What was taken in this turn and is not accepted yet."""
+
+    def accept(self) -> None:
+        """Accept it."""
+
+
 class Pending:
     """What was accepted and is not settled yet, of all sessions together."""
 
@@ -52,6 +60,10 @@ class Pending:
     def full(self) -> bool:
         """Whether senders should pause."""
         return self._bytes >= self._max_bytes
+
+    def near(self, size: int) -> bool:
+        """Whether so many bytes more are too many."""
+        return self._bytes + size >= self._max_bytes
 
     def add(self, size: int) -> None:
         """Count a message's bytes; a negative size takes them away."""
@@ -76,6 +88,7 @@ class Session:
         *,
         journal: Journal,
         allot: Callable[[], int],
+        runs: Runs,
         clock: IReactorTime,
         now: WallClock,
         limits: Limits,
@@ -95,13 +108,16 @@ class Session:
         """What `on_expelled` was called with, or would have been."""
         self._journal = journal
         self._allot = allot
+        self._runs = runs
         self._now = now
         self._limits = limits
-        self._all_pending = pending
+        self.all_pending = pending
         self._resends = resends
         self._presence = presence
         self._pending_messages = 0
         self._pending_bytes = 0
+        self.paused = False
+        """Whether its connection waits for what was sent to be settled."""
         self._failed: dict[str, int] = {}
         self._interruptions = Interruptions(clock)
         self._all_settled: list[Deferred[None]] = []
@@ -110,6 +126,11 @@ class Session:
     def name(self) -> str:
         """The user's name as shown."""
         return self.receiver.name
+
+    @cached_property
+    def prefix(self) -> bytes:
+        """What stands before each of its messages on a text connection."""
+        return f"{self.name}: ".encode()
 
     @property
     def must_pause(self) -> bool:
@@ -198,14 +219,33 @@ class Session:
             )
         self._pending_messages += 1
         self._pending_bytes += size
-        self._all_pending.add(size)
+        self.all_pending.add(size)
         target.accept(acceptance)
-        if acceptance.shown:
-            receipt.taken()
-        if acceptance.shown and not at_once:
-            self._journal.hold(acceptance)
-        else:
-            self._journal.append(acceptance)
+        acceptance.tell_if_shown()
+        self._journal.take(acceptance, at_once=at_once)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether messages to somebody may have to be refused, lest they overtake."""
+        return bool(self._failed or self._interruptions)
+
+    def places(self, size: int) -> int:
+        """Return how many messages it may send before it must pause.
+
+        None if they are so many bytes that this has to be seen message by message.
+        """
+        limits = self._limits
+        if self._pending_bytes + size >= limits.pending_bytes or self.all_pending.near(
+            size
+        ):
+            return 0
+        return max(0, limits.pending_messages - self._pending_messages)
+
+    def take(self, messages: int, size: int) -> None:
+        """Count messages in that a chunk had, and that have their places reserved."""
+        self._pending_messages += messages
+        self._pending_bytes += size
+        self.all_pending.add(size)
 
     def unreadable(self, target: Name, message_id: str | None) -> Refusal:
         """Return the refusal of a message whose target could not be looked up."""
@@ -246,11 +286,10 @@ class Session:
         What could be held for some time is written now.
         """
         done: Deferred[None] = Deferred()
+        self._runs.accept()
         if self._pending_messages:
             self._all_settled.append(done)
-            self._journal.hurry(
-                lambda entry: isinstance(entry, Acceptance) and entry.session is self
-            )
+            self._journal.hurry(lambda entry: entry.is_from(self))
         else:
             done.callback(None)
         return done
@@ -293,8 +332,19 @@ class Session:
         size = acceptance.message.size
         self._pending_messages -= 1
         self._pending_bytes -= size
-        self._all_pending.add(-size)
+        self.all_pending.add(-size)
         self._conclude(acceptance, refused=refused)
+
+    def settled_piece(self, messages: int, size: int) -> None:
+        """Count messages out that are on disk or delivered; see `take`."""
+        self._pending_messages -= messages
+        if size:
+            self._pending_bytes -= size
+            self.all_pending.add(-size)
+        if self.paused or self._all_settled or self.interrupted:
+            if not self._pending_messages:
+                self._failed.clear()
+            self._tell_settled()
 
     def settled_again(self, acceptance: Acceptance, *, refused: bool) -> None:
         """Count out a message that was sent again while it was not settled."""
@@ -311,6 +361,9 @@ class Session:
             self._interruptions.begin(receiver, message_id, position)
         elif self._failed and not self._pending_messages:
             self._failed.clear()
+        self._tell_settled()
+
+    def _tell_settled(self) -> None:
         if self.on_settled is not None:
             self.on_settled()
         if not self._pending_messages:

@@ -10,26 +10,39 @@ class Unconfirmed:
     """The messages written to one connection and not confirmed, in order.
 
     A message's *mark* is what the peer confirms it by: marks and positions only rise.
-    Takes 24 bytes a message: a program that never confirms may make it long.
+    Messages that are confirmed together are one entry. Takes 32 bytes an entry: a
+    program that never confirms may make it long.
     """
 
     def __init__(self) -> None:
         self._marks = array("Q")
         self._positions = array("Q")
         self._weights = array("Q")
+        self._counts = array("Q")
         self._first = 0
+        self.messages = 0
+        """How many messages they are."""
         self.weight = 0
         """The weights of all of them, in bytes."""
 
     def __len__(self) -> int:
         return len(self._marks) - self._first
 
-    def add(self, mark: int, position: int, weight: int) -> None:
-        """Add a message behind all others."""
+    @property
+    def first(self) -> tuple[int, int] | None:
+        """Mark and position of the first entry, None if there is none."""
+        if not len(self):
+            return None
+        return self._marks[self._first], self._positions[self._first]
+
+    def add(self, mark: int, position: int, weight: int, count: int = 1) -> None:
+        """Add a message behind all others, or several: their last position."""
         self._marks.append(mark)
         self._positions.append(position)
         self._weights.append(weight)
+        self._counts.append(count)
         self.weight += weight
+        self.messages += count
 
     def confirm(self, mark: int) -> int:
         """Drop what has marks up to this one; return the last position, or 0."""
@@ -43,13 +56,14 @@ class Unconfirmed:
         first, end = self._first, len(key)
         while first < end and key[first] <= upto:
             self.weight -= self._weights[first]
+            self.messages -= self._counts[first]
             first += 1
         if first == self._first:
             return 0
         position = self._positions[first - 1]
         self._first = first
         if first == end or first >= max(_TIDY, end // 2):
-            for each in (self._marks, self._positions, self._weights):
+            for each in self._marks, self._positions, self._weights, self._counts:
                 del each[:first]
             self._first = 0
         return position

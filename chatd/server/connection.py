@@ -11,7 +11,7 @@ ends the input: answers and messages still go out, then ``Goodbye.``, then the e
 """
 
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
@@ -32,6 +32,7 @@ from chatd.limits import Limits
 from chatd.server.form import Ended, Form
 from chatd.server.gauges import under_tls
 from chatd.server.lines import LinearLineReceiver
+from chatd.server.linger import Linger
 from chatd.server.outlet import Outlet, Ticker, Traffic
 from chatd.server.pace import Pace
 from chatd.server.refusals import RefusalLog
@@ -39,16 +40,6 @@ from chatd.server.tcp import Transport, tune
 from chatd.wire.answers import Refusal
 from chatd.wire.foreign import TLS_HELLO, begins_http, is_http
 from chatd.wire.telnet import TelnetFilter
-
-LINGER_SECONDS: Final = 5.0
-"""How long a closed connection's input is read and dropped, before it is cut."""
-
-LINGER_WHEN_READ_SECONDS: Final = 1.0
-"""The same once the peer has acknowledged everything.
-
-Some netcats end on their own input only, or when they are cut: a person who has typed
-``/quit`` should not have to wait.
-"""
 
 
 class Owner(Protocol):
@@ -88,6 +79,7 @@ class Connection(LinearLineReceiver):
         self.unwelcome = unwelcome
         self.form: Form = Ended()
         self.outlet: Outlet
+        self._linger: Linger
         self.alive = False
         self.closed = False  # the conversation is over, though bytes may still come
         self._peer_ended = False
@@ -100,7 +92,6 @@ class Connection(LinearLineReceiver):
         self._rushing = False
         self._processed: list[Deferred[None]] = []
         self._login_deadline: IDelayedCall | None = None
-        self._linger: list[IDelayedCall] = []
         self._refusals = RefusalLog()
         limits = owner.limits
         self.MAX_LENGTH = limits.line
@@ -119,6 +110,7 @@ class Connection(LinearLineReceiver):
             self.owner.traffic,
             lambda count: self.form.progress(count),
         )
+        self._linger = Linger(self.transport, self.outlet, self.owner.clock)
         tune(under_tls(self.transport))
         self._login_deadline = self.owner.clock.callLater(
             self.owner.limits.login_time, self._login_too_late
@@ -149,8 +141,19 @@ class Connection(LinearLineReceiver):
         if self.telnet.input_ended:
             self._end_input()
 
+    def take_chunk(self, chunk: bytes) -> int:
+        """Have the form take as many lines as it can take at once."""
+        if self._rushing or self.closed:
+            return 0
+        taken = self.form.take_chunk(chunk, self._pace.lines_at_once())
+        if taken:
+            self._pace.lines(chunk.count(b"\n", 0, taken))
+        return taken
+
     def lineReceived(self, line: bytes) -> None:
         """Take a line, and have its form process it."""
+        # What was taken before it comes first.
+        self.owner.hub.runs.accept()
         if not self._rushing:
             self._pace.line()
         first, self._first_line = self._first_line, False
@@ -201,9 +204,7 @@ class Connection(LinearLineReceiver):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Honour the lines already read; the connection is gone (`IProtocol`)."""
         self.alive = False
-        for call in self._linger:
-            if call.active():
-                call.cancel()
+        self._linger.end()
         self.logged_in()
         if self.closed:
             self.outlet.lost()
@@ -224,6 +225,7 @@ class Connection(LinearLineReceiver):
     def become(self, form: Form) -> None:
         """Go on in another form."""
         self.form = form
+        self.takes_chunks = form.takes_chunks
 
     def logged_in(self) -> None:
         """Take note that the login came in time."""
@@ -251,7 +253,7 @@ class Connection(LinearLineReceiver):
         self.refuse(refusal)
         self.hang_up()
         if self.alive:
-            self._cut_later()
+            self._linger.begin()
 
     def hold(self, reason: str) -> None:
         """Take no further lines for a reason; several may hold at once."""
@@ -302,7 +304,7 @@ class Connection(LinearLineReceiver):
             self.hang_up()
             if self.alive:
                 # Whoever does not even read the last answer is not waited for.
-                self._cut_later()
+                self._linger.begin()
 
     def hang_up(self) -> None:
         """Close, once everything written has left.
@@ -337,19 +339,7 @@ class Connection(LinearLineReceiver):
             self.transport.loseConnection()
         else:
             half_close()
-        self._cut_later()
-
-    def _cut_later(self) -> None:
-        if not self._linger:
-            call_later = self.owner.clock.callLater
-            self._linger = [
-                call_later(LINGER_WHEN_READ_SECONDS, self._cut_if_read),
-                call_later(LINGER_SECONDS, self.transport.abortConnection),
-            ]
-
-    def _cut_if_read(self) -> None:
-        if not self.outlet.outstanding:
-            self.transport.abortConnection()
+        self._linger.begin()
 
     def _login_too_late(self) -> None:
         self.dismiss(Refusal("login-timeout", limit=self.owner.limits.login_time))

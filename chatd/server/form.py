@@ -10,8 +10,16 @@ from chatd.wire.answers import Refusal
 class Form(Protocol):
     """How a connection is spoken to: greeting, text or JSON."""
 
+    takes_chunks: bool
+
     def line(self, line: str) -> Deferred[None] | None:
         """Take a line; the next waits for the Deferred, if there is one."""
+
+    def take_chunk(self, chunk: bytes, most: int) -> int:
+        """Take lines that can be taken at once; return how many bytes they are.
+
+        At `most` so many lines; asked if it `takes_chunks`.
+        """
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer something that was wrong with a line, or end the connection."""
@@ -44,9 +52,15 @@ class Form(Protocol):
 class Ended:
     """The form of a connection that is being closed: what comes is dropped."""
 
+    takes_chunks = False
+
     def line(self, line: str) -> Deferred[None] | None:
         """Drop it."""
         return None
+
+    def take_chunk(self, chunk: bytes, most: int) -> int:
+        """Never comes."""
+        return 0
 
     def refuse(self, refusal: Refusal) -> None:
         """Drop it."""

@@ -42,6 +42,8 @@ HELP: Final = (
 class Greeting:
     """Asks for a name until one is good; the first form of a connection."""
 
+    takes_chunks = False
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._bad_names = 0
@@ -97,6 +99,10 @@ class Greeting:
             self._ask_password(text.PASSWORD_PROMPT_AGAIN, *claimed)
         else:
             self._write(text.PROMPT)
+
+    def take_chunk(self, chunk: bytes, most: int) -> int:
+        """Never comes: each line may change what the next one is."""
+        raise NotImplementedError
 
     def progress(self, acknowledged: int) -> None:
         """Nobody waits for it."""

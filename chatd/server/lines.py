@@ -28,6 +28,8 @@ class LinearLineReceiver(LineReceiver):
         self._skipping = False
         self._delivering = False
         self._raw = False
+        self.takes_chunks = False
+        """Whether `take_chunk` is asked before lines are taken one by one."""
 
     @property
     def lines_waiting(self) -> int:
@@ -41,6 +43,9 @@ class LinearLineReceiver(LineReceiver):
             self._tail += data
             self.deliver_lines()
             return
+        busy = self._lines or self._skipping or self._delivering or self.paused
+        if self.takes_chunks and not busy:
+            data = self._take_first(data)
         *complete, rest = data.split(b"\n")
         if complete:
             if self._skipping:
@@ -53,12 +58,26 @@ class LinearLineReceiver(LineReceiver):
             self._tail += rest
         self.deliver_lines()
 
+    def _take_first(self, data: bytes) -> bytes:
+        """Take what can be taken at once; return what is left."""
+        end = data.rfind(b"\n") + 1
+        if not end:
+            return data
+        chunk = bytes(self._tail) + data[:end]
+        taken = self.take_chunk(chunk)
+        if not taken:
+            return data
+        self._tail.clear()
+        return chunk[taken:] + data[end:]
+
     def deliver_lines(self) -> None:
         """Deliver the lines that wait, until there are none or this is paused."""
         if self._delivering:
             return
         self._delivering = True
         try:
+            if self.takes_chunks and self._lines and not (self._raw or self.paused):
+                self._take_waiting()
             while not self.paused:
                 if self._raw:
                     data = self.clearLineBuffer()
@@ -89,6 +108,21 @@ class LinearLineReceiver(LineReceiver):
             self._lines.append(bytes(self._tail))
             self._tail.clear()
             self.deliver_lines()
+
+    def _take_waiting(self) -> None:
+        chunk = b"\n".join(self._lines) + b"\n"
+        taken = self.take_chunk(chunk)
+        if taken == len(chunk):
+            self._lines.clear()
+        elif taken:
+            self._lines = deque(chunk[taken:-1].split(b"\n"))
+
+    def take_chunk(self, chunk: bytes) -> int:
+        """Take as many whole lines as can be taken at once, from the first on.
+
+        They have their ends, and may be too long. Returns how many bytes were taken.
+        """
+        return 0
 
     def line_too_long(self, begin: bytes) -> None:
         """Take note that a line was skipped; called once, in its place.

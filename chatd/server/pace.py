@@ -10,6 +10,10 @@ LINES_A_TURN: Final = 100
 """How many lines of one connection are taken before others have their turn."""
 
 
+LIGHTER: Final = 10
+"""How many lines that are taken at once keep others waiting as long as one does."""
+
+
 class Held(Protocol):
     """What takes no lines while it is held for a reason."""
 
@@ -27,23 +31,37 @@ class Pace:
         self._held = held
         self._clock = clock
         self._bucket = Bucket(limits.line_rate, limits.line_burst, clock.seconds())
-        self._taken = 0
+        self._taken = 0.0
 
     def line(self) -> None:
         """Count a line; the next may have to wait."""
         delay = self._bucket.take(self._clock.seconds())
         if delay:
             self._wait("rate", delay)
-        self._taken += 1
-        if self._taken >= LINES_A_TURN:
-            self._taken = 0
-            self._wait("turn", 0)
+        self._take_turn(1)
+
+    def lines_at_once(self) -> int:
+        """Return how many lines can be taken before the next has to wait."""
+        return self._bucket.at_once(self._clock.seconds())
+
+    def lines(self, count: int) -> None:
+        """Count lines that were taken at once; the next may have to wait."""
+        delay = self._bucket.take(self._clock.seconds(), count)
+        if delay:
+            self._wait("rate", delay)
+        self._take_turn(count / LIGHTER)
 
     def sequences(self, count: int) -> None:
         """Count telnet's sequences, as many lines; what follows may have to wait."""
         delay = self._bucket.take(self._clock.seconds(), count)
         if delay:
             self._wait("sequences", delay)
+
+    def _take_turn(self, lines: float) -> None:
+        self._taken += lines
+        if self._taken >= LINES_A_TURN:
+            self._taken = 0.0
+            self._wait("turn", 0)
 
     def _wait(self, reason: str, seconds: float) -> None:
         self._held.hold(reason)

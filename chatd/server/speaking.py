@@ -5,7 +5,6 @@ A form is also the `Peer` of its session's delivery.
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from twisted.internet.defer import Deferred, TimeoutError
@@ -14,7 +13,7 @@ from twisted.logger import Logger
 from chatd import background
 from chatd.hub.acceptance import Receipt
 from chatd.hub.gate import Gate
-from chatd.hub.hub import Hub, NameList, Unreadable
+from chatd.hub.hub import Hub, Unreadable
 from chatd.hub.realm import LoggedIn
 from chatd.hub.receiver import Receiver
 from chatd.hub.resends import Earlier
@@ -22,6 +21,7 @@ from chatd.hub.session import NOTHING_STORED, Session
 from chatd.limits import Limits
 from chatd.server.answers import Answers
 from chatd.server.connection import Connection
+from chatd.server.entrance import Entrance
 from chatd.wire import text
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
@@ -37,22 +37,6 @@ STOP_SECONDS: Final = 1.0
 """How long a stop waits for a receiver to acknowledge what was written to it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entrance:
-    """What a login finds: the session, whether the name is new, and who there is.
-
-    `remark` is a line about the name's password, if there is anything to say;
-    `is_open` is whether the name has none, and could have one.
-    """
-
-    session: Session
-    new: bool
-    users: NameList
-    online: NameList
-    is_open: bool
-    remark: str | None
-
-
 class SpeakingForm:
     """A form that answers in order, and pauses whoever is too fast.
 
@@ -60,6 +44,7 @@ class SpeakingForm:
     `NotImplementedError`.
     """
 
+    takes_chunks = False
     _log = Logger()
 
     def __init__(self, connection: Connection) -> None:
@@ -77,6 +62,10 @@ class SpeakingForm:
         """Take a line; the next waits for the Deferred, if there is one."""
         raise NotImplementedError
 
+    def take_chunk(self, chunk: bytes, most: int) -> int:
+        """Take lines that can be taken at once; return how many bytes they are."""
+        raise NotImplementedError
+
     def refusal_line(self, refusal: Refusal) -> str:
         """Return a refusal as a line."""
         raise NotImplementedError
@@ -90,6 +79,10 @@ class SpeakingForm:
 
         Returns the mark of each, by which the peer will acknowledge it.
         """
+        raise NotImplementedError
+
+    def write_now(self, lines: bytes) -> int:
+        """Write lines that show messages; return their mark."""
         raise NotImplementedError
 
     def notice(self, text: str) -> None:
@@ -287,7 +280,7 @@ class SpeakingForm:
                     )
                 except Refusal as refusal:
                     receipt.refused(refusal)
-            self._pause_for_commits(session)
+            self.pause_for_commits(session)
 
         unknown_id = own_id and session.may_be_stored(message_id)
         known = None if unknown_id else self.hub.known(names, session.name)
@@ -340,8 +333,10 @@ class SpeakingForm:
 
     # Back pressure.
 
-    def _pause_for_commits(self, session: Session) -> None:
+    def pause_for_commits(self, session: Session) -> None:
+        """Take no further lines while too much of what was sent is not settled."""
         if session.must_pause:
+            session.paused = True
             self.connection.hold("commits")
         pending = self.hub.pending
         if pending.full and not self._waiting_for_room:
@@ -351,6 +346,7 @@ class SpeakingForm:
 
     def _resume_after_commit(self) -> None:
         if self.session is not None and not self.session.must_pause:
+            self.session.paused = False
             self.connection.release("commits")
         if self.connection.at_rest:
             self.idle()

@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from chatd.hub.receiver import Receiver
 from chatd.hub.session import Session
+from chatd.server import bulk
 from chatd.server.answers import Slot
 from chatd.server.commands import COMMANDS
 from chatd.server.connection import Connection
@@ -28,6 +29,8 @@ class TextForm(SpeakingForm):
 
     `confirm` is whether every message gets an answer.
     """
+
+    takes_chunks = bulk.ENABLED
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
@@ -65,6 +68,12 @@ class TextForm(SpeakingForm):
         if isinstance(request, text.Send):
             return self.send(request.targets, request.text, new_id(), self._receipt)
         return None
+
+    def take_chunk(self, chunk: bytes, most: int) -> int:
+        """Take plain messages at once; return how many bytes they are."""
+        if self.confirm or self.leaving or self._dialog.awaits_answer:
+            return 0
+        return bulk.take(self, chunk, most)
 
     def end(self) -> None:
         """Leave: nothing more will be asked, nor answered."""
@@ -117,6 +126,11 @@ class TextForm(SpeakingForm):
             pieces.append(piece)
         self.connection.write(b"".join(pieces))
         return marks
+
+    def write_now(self, lines: bytes) -> int:
+        """Write lines that show messages; the mark is the bytes so far."""
+        self.connection.write(lines)
+        return self.connection.outlet.written
 
     def notice(self, text: str) -> None:
         """Write the line as it is."""

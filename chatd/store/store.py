@@ -10,7 +10,6 @@ ever appears behind a position already read.
 
 import sqlite3
 from collections.abc import Callable
-from itertools import count
 from typing import Concatenate, NoReturn, ParamSpec, TypeVar, cast
 
 from twisted.enterprise import adbapi
@@ -64,7 +63,6 @@ class Store:
         self._max_bytes = max_bytes
         self._min_free = min_free
         self.last_position = opened.last_position
-        self._positions = count(opened.last_position + 1)
         self.users = opened.users
         self._data_version: int | None = None
         self._last_change = opened.last_change
@@ -92,10 +90,11 @@ class Store:
         pool.start()
         return pool
 
-    def allot(self) -> int:
-        """Return the next position."""
-        self.last_position = next(self._positions)
-        return self.last_position
+    def allot(self, messages: int = 1) -> int:
+        """Return the next position: the first of as many as there are messages."""
+        first = self.last_position + 1
+        self.last_position += messages
+        return first
 
     def find_user(self, key: str) -> Deferred[User | None]:
         """Return the user of that key, with the figures of its queue."""

@@ -18,6 +18,31 @@ _UNSAFE: Final = re.compile(
 )
 
 
+_UNSAFE_BYTES: Final = re.compile(
+    # The bytes of the same characters, and of the lone surrogates, which are no UTF-8.
+    rb"[\x00-\x08\x0b-\x1f\x7f]"
+    rb"|\xc2[\x80-\x9f]|\xd8\x9c"
+    rb"|\xe2(?:\x80[\x8e\x8f\xa8-\xae]|\x81[\xa6-\xa9])"
+)
+_ASCII_UNSAFE: Final = bytes({*range(32), 127} - set(b"\t\n"))
+
+
+def plain_bytes(data: bytes) -> int:
+    """Return how many bytes of lines are UTF-8 that can be shown as it is."""
+    if data.isascii():
+        if len(data.translate(None, _ASCII_UNSAFE)) == len(data):
+            return len(data)
+        valid = len(data)
+    else:
+        try:
+            data.decode()
+            valid = len(data)
+        except UnicodeDecodeError as error:
+            valid = error.start
+    unsafe = _UNSAFE_BYTES.search(data, 0, valid)
+    return valid if unsafe is None else unsafe.start()
+
+
 def neutralise(text: str) -> str:
     """Return `text` with U+FFFD for each character that a screen should not get.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from conftest import DEADLINE
 
-from chatd.hub.delivery import MAX_UNCONFIRMED
+from chatd.hub.window import MAX_UNCONFIRMED
 
 if TYPE_CHECKING:
     from tests.system.conftest import Connect, StartDaemon, StartFlood, TextClient

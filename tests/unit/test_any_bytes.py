@@ -20,6 +20,7 @@ from memory import Client, MemoryServer
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
+from chatd.hub.run import Run
 from chatd.wire import text
 from chatd.wire.answers import ANSWERS
 from chatd.wire.message import Message
@@ -218,10 +219,16 @@ class Shown:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self._message_lines = text.message_lines
+        self._run_lines = Run.lines
 
     def __call__(self, message: Message, *, queued: bool) -> list[str]:
         lines = self._message_lines(message, queued=queued)
         self.lines += lines
+        return lines
+
+    def of_run(self, run: Run) -> bytes:
+        lines = self._run_lines(run)
+        self.lines += lines.decode().split("\n")[:-1]
         return lines
 
 
@@ -276,7 +283,12 @@ def send(stream: bytes, cut: Packets, *, end: bool) -> Understood:
     bob.send("carol-before")
     sender = server.connect()
     shown = Shown()
-    with no_logged_failure(), patch.object(text, "message_lines", shown):
+    of_run = lambda run: shown.of_run(run)  # noqa: E731, so that it is a method
+    with (
+        no_logged_failure(),
+        patch.object(text, "message_lines", shown),
+        patch.object(Run, "lines", of_run),
+    ):
         for packet, pause in cut.of(stream):
             sender.protocol.dataReceived(packet)
             if pause:

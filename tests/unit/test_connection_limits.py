@@ -15,8 +15,8 @@ from zope.interface import alsoProvides
 
 from chatd.accounts import Origin
 from chatd.limits import HOUR, Limits
-from chatd.server.connection import LINGER_SECONDS
 from chatd.server.factory import REFUSED_AT_ONCE
+from chatd.server.linger import LINGER_SECONDS
 from chatd.store.records import StoreFailure
 
 if TYPE_CHECKING:

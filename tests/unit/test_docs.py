@@ -16,12 +16,12 @@ import pytest
 
 import chatd
 from chatd import accounts, certificates
-from chatd.hub import delivery, hub, recent
+from chatd.hub import delivery, hub, recent, window
 from chatd.limits import GIB, KIB, MIB, Limits
 from chatd.listening import DEFAULT_PORT
 from chatd.server import (
-    connection,
     greeting,
+    linger,
     outlet,
     proxied,
     refusals,
@@ -268,10 +268,10 @@ PROTOCOL_FIGURES: Final[list[tuple[object, object, str]]] = [
     (objects.PROTOCOL, 1, "| | `protocol` | 1 |"),
     (delivery.STALL_SECONDS, 10, "gets nowhere for 10 seconds"),
     (delivery.MISSED, delivery.MISSED, f"`{delivery.MISSED}`"),
-    (connection.LINGER_SECONDS, 5, "has not closed within 5 seconds"),
+    (linger.LINGER_SECONDS, 5, "has not closed within 5 seconds"),
     (tcp.KEEPALIVE, (30, 10, 3), "30 s of silence, then 3 probes 10 s apart"),
     (LIMITS.unacknowledged, MIB, "not acknowledged 1 MiB of what was written to it"),
-    (delivery.MAX_UNCONFIRMED, 10_000, "written to it, or 10,000 messages"),
+    (window.MAX_UNCONFIRMED, 10_000, "written to it, or 10,000 messages"),
     (LIMITS.pending_messages, 10_000, "while 10,000 of its messages"),
     (LIMITS.pending_bytes, MIB, "or 1 MiB of them, wait for the disk"),
     (LIMITS.unread_answers, 256 * KIB, "more than 256 KiB of its answers"),
@@ -287,10 +287,10 @@ ARCHITECTURE_FIGURES: Final[list[tuple[object, object, str]]] = [
     (LIMITS.all_pending_bytes, 64 * MIB, "64 MiB, and a line for each sender"),
     (LIMITS.unread_answers, 256 * KIB, "256 KiB, and those to messages under way"),
     (LIMITS.unacknowledged, MIB, "1 MiB (`--max-unacknowledged`) or 10,000"),
-    (delivery.MAX_UNCONFIRMED, 10_000, "1 MiB (`--max-unacknowledged`) or 10,000"),
-    (delivery.MAX_UNCONFIRMED, 10_000, "not acknowledged 1 MiB or 10,000 messages"),
+    (window.MAX_UNCONFIRMED, 10_000, "1 MiB (`--max-unacknowledged`) or 10,000"),
+    (window.MAX_UNCONFIRMED, 10_000, "not acknowledged 1 MiB or 10,000 messages"),
     (outlet.MAX_UNSENT, 256 * MIB, "256 MiB, then 16 KiB each"),
-    (delivery.CROWDED_BYTES, 16 * KIB, "256 MiB, then 16 KiB each"),
+    (window.CROWDED_BYTES, 16 * KIB, "256 MiB, then 16 KiB each"),
     (delivery.PAGE_BYTES, 256 * KIB, "256 KiB or 250 messages"),
     (transactions.PAGE_MESSAGES, 250, "256 KiB or 250 messages"),
     (recent.AT_ONCE, 250, "256 KiB or 250 messages"),

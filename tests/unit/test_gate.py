@@ -16,7 +16,7 @@ from twisted.logger import capturedLogs
 from chatd.credentials import Policy
 from chatd.hub.gate import TOLD_OF_PASSWORD
 from chatd.passwords import encode
-from chatd.server.connection import LINGER_SECONDS
+from chatd.server.linger import LINGER_SECONDS
 from chatd.server.proxied import LOOPBACK, ProxyFactory
 from chatd.server.refusals import LOGGED_REFUSALS
 from chatd.store import administration

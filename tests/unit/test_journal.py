@@ -85,11 +85,21 @@ class Entry:
             position, f"id{position}", "alice", "bob", f"m{position}", 0, 2
         )
         self.target = target
+        self.messages = [self.message]
+        self.count = 1
+        self.parts = None
+        self.target_name = "bob"
         self.stored_id = None
         self.under_way = False
         self.shown = False
         self.delivered = False
         self._desk = desk
+
+    def separate(self) -> list["Entry"]:
+        return [self]
+
+    def is_from(self, session: object) -> bool:
+        return False
 
     def reconsider(self) -> Refusal | None:
         self._desk.reconsidered.append(self.message.text)

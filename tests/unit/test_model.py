@@ -354,7 +354,7 @@ class Daemon(RuleBasedStateMachine):
         receive=st.sampled_from([True, True, True, False]),
         reading=st.sampled_from([True, True, False]),
         prompt=st.booleans(),
-        confirm=st.sampled_from([True, True, False]),
+        confirm=st.booleans(),
     )
     def connect(
         self,

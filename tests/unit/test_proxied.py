@@ -13,8 +13,8 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from chatd.accounts import Origin
 from chatd.limits import Limits
-from chatd.server.connection import LINGER_SECONDS
 from chatd.server.factory import REFUSED_AT_ONCE
+from chatd.server.linger import LINGER_SECONDS
 from chatd.server.proxied import HEADER_SECONDS, LOOPBACK, Networks, ProxyFactory
 from chatd.wire.answers import Refusal
 

@@ -20,7 +20,7 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from chatd.credentials import Policy
 from chatd.limits import Limits
 from chatd.passwords import encode
-from chatd.server.connection import LINGER_SECONDS
+from chatd.server.linger import LINGER_SECONDS
 from chatd.server.proxied import LOOPBACK, ProxyFactory
 from chatd.store import administration
 from chatd.throttle import FREE

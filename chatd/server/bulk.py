@@ -1,0 +1,260 @@
+"""The faster path: many plain lines of a text connection at once.
+
+A line's way through `TextForm.line` is complete in itself. Here is a second one for
+what nearly all lines of a fast sender are: a message to one user, with nothing in it
+that is not text. Whole chunks of such lines are checked at the speed of C: one look for
+what a screen should not get (and whether it is UTF-8 at all), one for what is too long.
+Then a line costs a partition at its ``-`` and an entry in the list of its target, and
+the rest is paid once for a target (`chatd.hub.run`).
+
+Lines are taken as far as nothing at all is special about them: the first one that is
+not understood here goes the long way, where it is answered. So the faster path refuses
+nothing, asks nothing of the store, and has no answer of its own but the one for a user
+who is offline. To delete this module, and the call of it, would change no behaviour.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from typing import Final
+
+from chatd.hub.acceptance import Receipt
+from chatd.hub.receiver import Receiver
+from chatd.hub.session import Session
+from chatd.server.answers import Slot
+from chatd.server.speaking import SpeakingForm
+from chatd.wire import text
+from chatd.wire.answers import Refusal
+from chatd.wire.display import plain_bytes
+
+ENABLED = os.environ.get("CHATD_FASTER_PATH") != "off"
+"""Whether it is used at all: the whole test suite passes without it, too."""
+
+MOST_LINES: Final = 1_000
+"""How many lines are taken before others have their turn."""
+
+
+def take(form: SpeakingForm, data: bytes, most: int) -> int:
+    """Take lines, with their ends, as far as they are plain messages; at `most` some.
+
+    Returns how many bytes they are. They are taken for good: their messages are
+    accepted before the sender's next line is, or in this turn.
+    """
+    session = form.session
+    if session is None or session.interrupted:
+        return 0
+    most = min(most, MOST_LINES, session.places(len(data)))
+    lines = _plain_lines(form, data, most)
+    while lines:
+        groups: dict[bytes, list[bytes]] = {}
+        for line in lines:
+            target, _, words = line.partition(b"-")
+            if target in groups:
+                groups[target].append(words)
+            else:
+                groups[target] = [words]
+        size = _size_of(data, len(lines))
+        chunk = Chunk(form, session, lines, groups, size)
+        odd = form.hub.runs.add(chunk, groups, form.hub.route)
+        if odd is None:
+            session.take(len(lines), size)
+            form.pause_for_commits(session)
+            return size
+        first = next(
+            number
+            for number, line in enumerate(lines)
+            if line.partition(b"-")[0] == odd
+        )
+        del lines[first:]
+    return 0
+
+
+def _plain_lines(form: SpeakingForm, data: bytes, most: int) -> list[bytes]:
+    """Return the first lines, as far as they are text of the allowed length.
+
+    They are without their ends.
+    """
+    if b"\r" in data:
+        # Only as the end of a line can it be understood.
+        data = data.replace(b"\r\n", b"\n")
+    plain = plain_bytes(data)
+    lines = data.split(b"\n")
+    lines.pop()
+    if plain < len(data):
+        del lines[data.count(b"\n", 0, plain) :]
+    del lines[most:]
+    limits = form.connection.owner.limits
+    limit = min(limits.message, limits.line)
+    if len(data) > limit and max(map(len, lines), default=0) > limit:
+        return list(takewhile(lambda line: len(line) <= limit, lines))
+    return lines
+
+
+def _size_of(data: bytes, lines: int) -> int:
+    """Return how many bytes the first lines are, with their ends."""
+    if data.count(b"\n") == lines:
+        return len(data)
+    *_, rest = data.split(b"\n", lines)
+    return len(data) - len(rest)
+
+
+class Chunk:
+    """Lines of one connection that were taken at once; see `chatd.hub.run.Chunk`.
+
+    What has to be answered is answered together, in the order of the lines. `groups`
+    are their texts by target.
+    """
+
+    __slots__ = (
+        "_fates",
+        "_form",
+        "_groups",
+        "_lines",
+        "_slot",
+        "_unknown",
+        "left",
+        "session",
+        "size",
+    )
+
+    def __init__(
+        self,
+        form: SpeakingForm,
+        session: Session,
+        lines: Sequence[bytes],
+        groups: Mapping[bytes, Sequence[bytes]],
+        size: int,
+    ) -> None:
+        self.session = session
+        self.size = size
+        self.left = len(groups)
+        self._form = form
+        self._lines = lines
+        self._groups = groups
+        self._slot: Slot | None = None
+        self._fates: dict[int, Fate] = {}
+        self._unknown = 0
+
+    def expect(self, receiver: Receiver, texts: Sequence[bytes]) -> "Fate":
+        """Hold back what is answered later."""
+        if self._slot is None:
+            self._slot = self._form.answers.slot()
+        self._unknown += 1
+        fate = self._fates[id(texts)] = Fate(self, receiver, len(texts))
+        return fate
+
+    def known(self) -> None:
+        """Take note that all is known for a receiver; answer if that was the last."""
+        self._unknown -= 1
+        if self._slot is not None and not self._unknown:
+            self._slot.resolve(*self._answers())
+
+    def refusal_line(self, refusal: Refusal) -> str:
+        """Return a refusal as a line, and log it."""
+        self._form.connection.log_refusal(refusal)
+        return self._form.refusal_line(refusal)
+
+    def _answers(self) -> Sequence[str]:
+        answers = {
+            target: iter(self._fates[id(texts)].answers)
+            for target, texts in self._groups.items()
+            if id(texts) in self._fates
+        }
+        if not any(any(fate.answers) for fate in self._fates.values()):
+            return ()
+        targets = (line.partition(b"-")[0] for line in self._lines)
+        said = (next(answers[target]) for target in targets if target in answers)
+        return [answer for answer in said if answer is not None]
+
+
+class Fate:
+    """What becomes of a chunk's messages to one receiver; see `chatd.hub.run.Fate`."""
+
+    __slots__ = ("_chunk", "_left", "_receiver", "answers", "is_silent")
+
+    def __init__(self, chunk: Chunk, receiver: Receiver, count: int) -> None:
+        self.answers: list[str | None] = [None] * count
+        """What is said of each message, once that is known."""
+        # What counts is whether the user was there when the lines were taken.
+        self.is_silent = receiver.online
+        self._chunk = chunk
+        self._receiver = receiver
+        self._left = count
+
+    def stored(self) -> None:
+        """Answer for a user who was offline."""
+        self._answer_all(self.stored_line)
+
+    def delivered(self) -> None:
+        """Answer for a user who was offline."""
+        self._answer_all(self.delivered_line)
+
+    def receipts(self) -> Sequence[Receipt]:
+        """Return what is to be told of each message, instead of this."""
+        return [OneReceipt(self, number) for number in range(len(self.answers))]
+
+    @property
+    def stored_line(self) -> str | None:
+        """What is said of a message on disk."""
+        return None if self.is_silent else text.stored_offline(self._receiver.name)
+
+    @property
+    def delivered_line(self) -> str | None:
+        """What is said of a message that a receiver has."""
+        if self.is_silent:
+            return None
+        return text.confirmed(self._receiver.name, delivered=True)
+
+    def resolve(self, number: int, answer: str | None) -> None:
+        """Answer for one message that was sent by itself."""
+        self.answers[number] = answer
+        self._left -= 1
+        if not self._left:
+            self._chunk.known()
+
+    def refused(self, number: int, refusal: Refusal) -> None:
+        """Answer for one message that was refused."""
+        self.resolve(number, self._chunk.refusal_line(refusal))
+
+    def _answer_all(self, line: str | None) -> None:
+        if line is not None:
+            self.answers = [line] * len(self.answers)
+        self._chunk.known()
+
+
+class OneReceipt:
+    """What becomes of one message, once its run was taken apart."""
+
+    __slots__ = ("_fate", "_number")
+
+    wants_delivery = False
+
+    def __init__(self, fate: Fate, number: int) -> None:
+        self._fate: Fate | None = fate
+        self._number = number
+
+    def taken(self) -> None:
+        """Hold back no answer for what is silent: it is shown, so it will be safe."""
+        if self._fate is not None and self._fate.is_silent:
+            self._resolve(None)
+
+    def stored(self, *, may_be_delivered: bool) -> None:
+        """Answer for a user who was offline."""
+        if self._fate is not None:
+            self._resolve(self._fate.stored_line)
+
+    def delivered(self) -> None:
+        """Answer for a user who was offline."""
+        if self._fate is not None:
+            self._resolve(self._fate.delivered_line)
+
+    def refused(self, refusal: Refusal) -> None:
+        """Answer with the refusal."""
+        fate, self._fate = self._fate, None
+        if fate is not None:
+            fate.refused(self._number, refusal)
+
+    def _resolve(self, answer: str | None) -> None:
+        fate, self._fate = self._fate, None
+        if fate is not None:
+            fate.resolve(self._number, answer)
