@@ -15,6 +15,7 @@ from chatd.hub.receiver import Receiver
 from chatd.hub.recent import Room
 from chatd.hub.resends import Earlier, Resends
 from chatd.hub.session import Pending, Session
+from chatd.hub.watches import WatchRoom
 from chatd.journal import Journal
 from chatd.limits import Limits
 from chatd.store.records import AccountChange, StoreFailure, User
@@ -74,6 +75,7 @@ class Hub:
         self._sessions: dict[int, dict[Session, None]] = {}
         self.pending = Pending(limits.all_pending_bytes)
         self.recent_room = Room(limits.all_recent_bytes)
+        self._watch_room = WatchRoom()
         self._resends = Resends()
 
     async def login(self, mind: Mind) -> LoggedIn:
@@ -311,6 +313,7 @@ class Hub:
             self._journal,
             self._limits,
             self.recent_room,
+            self._watch_room,
             self._store.last_position,
         )
 

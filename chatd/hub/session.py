@@ -220,7 +220,7 @@ class Session:
         elif earlier.position <= target.delivered:
             receipt.delivered()
         else:
-            target.tell_stored(earlier.position, receipt)
+            target.tell_stored(earlier.position, self.name, receipt)
 
     def forgive(self) -> None:
         """Take messages without ids again to targets of which an earlier one failed.

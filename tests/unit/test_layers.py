@@ -52,6 +52,7 @@ LAYERS: Final = {
     "hub": [
         "chatd.hub",
         "chatd.hub.recent",
+        "chatd.hub.watches",
         "chatd.hub.receiver",
         "chatd.hub.acceptance",
         "chatd.hub.resends",
