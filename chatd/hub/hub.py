@@ -73,6 +73,8 @@ class Hub:
         self._online: dict[str, Receiver] = {}
         self._online_keys: list[str] = []
         self._sessions: dict[int, dict[Session, None]] = {}
+        # When an administrator changed a user last, of those that were heard of.
+        self._changed: dict[int, int] = {}
         self.pending = Pending(limits.all_pending_bytes)
         self.recent_room = Room(limits.all_recent_bytes)
         self._watch_room = WatchRoom()
@@ -86,6 +88,8 @@ class Hub:
         wrong-password, account-closed, too-many-names, not-registered,
         too-many-connections.
         """
+        # What an administrator changes from here on may have come too late for it.
+        since = self._now()
         forgotten = self._forgotten
         name = mind.name
         user, new = await self._accounts.admit(
@@ -106,7 +110,7 @@ class Hub:
             receiver = await self._receiver_of(name)
         if receiver is None:
             raise Refusal("not-registered", name=name.shown, reason="disk error")
-        if receiver.id != user.id:
+        if receiver.id != user.id or since < self._changed.get(user.id, 0):
             raise Refusal("account-closed")
         limit = self._limits.connections_by_user
         if receiver.connections >= limit:
@@ -124,6 +128,7 @@ class Hub:
         session = Session(
             receiver,
             delivery,
+            since,
             journal=self._journal,
             allot=self._store.allot,
             clock=self._clock,
@@ -160,12 +165,13 @@ class Hub:
     def account_changed(self, change: AccountChange) -> None:
         """End a user's sessions: an administrator has changed the account.
 
-        Not those that began after it, and so with what has been changed. A removed
-        user's name is free from now on.
+        Not those whose login began after it, and so with what has been changed. A
+        removed user's name is free from now on.
         """
         if change.kind == "removed":
             self._end_removed(change.user)
         elif change.kind == "changed":
+            self._changed[change.user] = change.time
             for session in list(self._sessions.get(change.user, ())):
                 if session.since <= change.time:
                     session.expel(Refusal("account-closed"))

@@ -73,6 +73,7 @@ class Session:
         self,
         receiver: Receiver,
         delivery: Delivery | None,
+        since: int,
         *,
         journal: Journal,
         allot: Callable[[], int],
@@ -85,8 +86,8 @@ class Session:
     ) -> None:
         self.receiver = receiver
         self.delivery = delivery
-        self.since = now()
-        """When it began, by the clock on the wall, in milliseconds."""
+        self.since = since
+        """When its login began, by the clock on the wall, in milliseconds."""
         self.on_settled: Callable[[], None] | None = None
         """Called whenever one of this session's messages was settled."""
         self.on_expelled: Callable[[Refusal], None] | None = None
