@@ -99,7 +99,7 @@ def add(db: Path, name: Name, is_open: bool) -> None:
     with _database(db) as connection:
         try:
             administration.add_user(
-                connection, name.key, name.shown, encoded, _milliseconds()
+                connection, name.key, name.shown, encoded, _milliseconds
             )
         except administration.NameTaken:
             raise click.ClickException(f"{name.shown} is a user already.") from None
@@ -114,7 +114,7 @@ def password(db: Path, name: Name, remove: bool) -> None:
     """Set the password of NAME, which is asked for."""
     encoded = None if remove else _ask_password()
     with _database(db) as connection, _known(name):
-        administration.set_password(connection, name.key, encoded, _milliseconds())
+        administration.set_password(connection, name.key, encoded, _milliseconds)
     if remove:
         click.echo(f"{name.shown} has no password any more.")
     else:
@@ -152,7 +152,7 @@ def remove(db: Path, name: Name, yes: bool) -> None:
                 abort=True,
                 err=True,
             )
-        dropped = administration.remove_user(connection, name.key, _milliseconds())
+        dropped = administration.remove_user(connection, name.key, _milliseconds)
     waiting = "1 message was" if dropped == 1 else f"{dropped} messages were"
     click.echo(f"Removed {name.shown}; {waiting} waiting.")
 
@@ -178,7 +178,7 @@ def _known(name: Name) -> Iterator[None]:
 def _set_disabled(path: Path, name: Name, *, disabled: bool) -> None:
     with _database(path) as connection, _known(name):
         administration.set_disabled(
-            connection, name.key, _milliseconds(), disabled=disabled
+            connection, name.key, _milliseconds, disabled=disabled
         )
 
 

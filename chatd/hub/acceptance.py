@@ -165,7 +165,8 @@ class Acceptance:
             if refusal is not None:
                 receipt.refused(refusal)
             else:
-                self.receiver.tell_stored(self.message.position, receipt)
+                position, sender = self.message.position, self.message.sender
+                self.receiver.tell_stored(position, sender, receipt)
         self._count_out(refused=refusal is not None)
 
     def _count_out(self, *, refused: bool) -> None:

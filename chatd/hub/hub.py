@@ -16,6 +16,7 @@ from chatd.hub.recent import Room
 from chatd.hub.resends import Earlier, Resends
 from chatd.hub.run import Runs
 from chatd.hub.session import Pending, Session
+from chatd.hub.watches import WatchRoom
 from chatd.journal import Journal
 from chatd.limits import Limits
 from chatd.store.records import AccountChange, StoreFailure, User
@@ -76,11 +77,14 @@ class Hub:
         self._online: dict[str, Receiver] = {}
         self._online_keys: list[str] = []
         self._sessions: dict[int, dict[Session, None]] = {}
+        # When an administrator changed a user last, of those that were heard of.
+        self._changed: dict[int, int] = {}
         self.pending = Pending(limits.all_pending_bytes)
         # Those in memory, by what is written in a line to send to them.
         self._routes: dict[bytes, Receiver] = {}
         self.runs = Runs(journal, store.allot, clock, now)
         self.recent_room = Room(limits.all_recent_bytes)
+        self._watch_room = WatchRoom()
         self._resends = Resends()
 
     async def login(self, mind: Mind) -> LoggedIn:
@@ -91,6 +95,8 @@ class Hub:
         wrong-password, account-closed, too-many-names, not-registered,
         too-many-connections.
         """
+        # What an administrator changes from here on may have come too late for it.
+        since = self._now()
         forgotten = self._forgotten
         name = mind.name
         user, new = await self._accounts.admit(
@@ -111,7 +117,7 @@ class Hub:
             receiver = await self._receiver_of(name)
         if receiver is None:
             raise Refusal("not-registered", name=name.shown, reason="disk error")
-        if receiver.id != user.id:
+        if receiver.id != user.id or since < self._changed.get(user.id, 0):
             raise Refusal("account-closed")
         limit = self._limits.connections_by_user
         if receiver.connections >= limit:
@@ -129,6 +135,7 @@ class Hub:
         session = Session(
             receiver,
             delivery,
+            since,
             journal=self._journal,
             allot=self._store.allot,
             runs=self.runs,
@@ -166,12 +173,13 @@ class Hub:
     def account_changed(self, change: AccountChange) -> None:
         """End a user's sessions: an administrator has changed the account.
 
-        Not those that began after it, and so with what has been changed. A removed
-        user's name is free from now on.
+        Not those whose login began after it, and so with what has been changed. A
+        removed user's name is free from now on.
         """
         if change.kind == "removed":
             self._end_removed(change.user)
         elif change.kind == "changed":
+            self._changed[change.user] = change.time
             for session in list(self._sessions.get(change.user, ())):
                 if session.since <= change.time:
                     session.expel(Refusal("account-closed"))
@@ -338,6 +346,7 @@ class Hub:
             self._journal,
             self._limits,
             self.recent_room,
+            self._watch_room,
             self._store.last_position,
         )
 

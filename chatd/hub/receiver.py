@@ -9,18 +9,15 @@ connection that receives.
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import NamedTuple, Protocol
 
 from chatd.backlog import Backlog
 from chatd.hub.accepted import Accepted, AcceptedMessage, AcceptedRun
 from chatd.hub.recent import Recent, Room
+from chatd.hub.watches import WatchRoom
 from chatd.limits import Limits
 from chatd.store.records import Amount, Removed, User
 from chatd.wire.message import Message
-
-MOST_WATCHES: Final = 200_000
-"""How many may wait to hear that a message on disk was delivered, those included
-whose connection has gone, or who have sent it again."""
 
 
 class Removals(Protocol):
@@ -45,6 +42,14 @@ class Informed(Protocol):
 
     def delivered(self) -> None:
         """Take note that a connection has it."""
+
+
+class _Watch(NamedTuple):
+    """Who waits until the message at a position is delivered, and who sent that."""
+
+    position: int
+    sender: str
+    delivered: Callable[[], None]
 
 
 class Connection(Protocol):
@@ -93,7 +98,13 @@ class Receiver:
     """
 
     def __init__(
-        self, user: User, removals: Removals, limits: Limits, room: Room, now: int
+        self,
+        user: User,
+        removals: Removals,
+        limits: Limits,
+        room: Room,
+        watch_room: WatchRoom,
+        now: int,
     ) -> None:
         self.id = user.id
         self.key = user.key
@@ -118,7 +129,8 @@ class Receiver:
         # The position up to which messages are being taken from the queue, or 0.
         self._removing = 0
         self._unsettled: dict[int, Accepted] = {}
-        self._watches: deque[tuple[int, Callable[[], None]]] = deque()
+        self._watches: deque[_Watch] = deque()
+        self._watch_room = watch_room
 
     @property
     def online(self) -> bool:
@@ -278,8 +290,10 @@ class Receiver:
         if on_disk:
             self._removing = position
             self._removals.remove(self.id, position, self._removed)
-        while self._watches and self._watches[0][0] <= position:
-            self._watches.popleft()[1]()
+        while self._watches and self._watches[0].position <= position:
+            watch = self._watches.popleft()
+            self._watch_room.remove(watch.sender)
+            watch.delivered()
         for delivery in list(self.deliveries):
             delivery.another_confirmed()
 
@@ -311,24 +325,24 @@ class Receiver:
             for share in entry.shares():
                 self.backlog.share(*share)
 
-    def tell_stored(self, position: int, receipt: Informed) -> None:
-        """Tell that the message at a position is stored, and later that it came.
+    def tell_stored(self, position: int, sender: str, receipt: Informed) -> None:
+        """Tell that a sender's message is stored, and later that it came.
 
         The latter never if the messages stay in the queue: those who wait for it are
-        forgotten when the last connection goes. Nor if too many wait: one message may
-        be sent again for ever.
+        forgotten when the last connection goes. Nor if too many wait.
         """
-        room = len(self._watches) < MOST_WATCHES
+        room = self._watch_room.has_room(sender)
         may_be_delivered = receipt.wants_delivery and self.online and room
         receipt.stored(may_be_delivered=may_be_delivered)
         if may_be_delivered:
-            self._watch(position, receipt.delivered)
+            self._watch(_Watch(position, sender, receipt.delivered))
 
-    def _watch(self, position: int, delivered: Callable[[], None]) -> None:
-        if self._watches and position < self._watches[-1][0]:
-            insort(self._watches, (position, delivered), key=lambda each: each[0])
+    def _watch(self, watch: _Watch) -> None:
+        self._watch_room.add(watch.sender)
+        if self._watches and watch.position < self._watches[-1].position:
+            insort(self._watches, watch, key=lambda each: each.position)
         else:
-            self._watches.append((position, delivered))
+            self._watches.append(watch)
 
     def joined(self, delivery: Connection) -> None:
         """Add a connection that receives."""
@@ -345,6 +359,8 @@ class Receiver:
         self.deliveries.remove(delivery)
         self.caught_up()
         if not self.deliveries:
+            for watch in self._watches:
+                self._watch_room.remove(watch.sender)
             self._watches.clear()
         for other in list(self.deliveries):
             other.another_left()

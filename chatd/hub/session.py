@@ -85,6 +85,7 @@ class Session:
         self,
         receiver: Receiver,
         delivery: Delivery | None,
+        since: int,
         *,
         journal: Journal,
         allot: Callable[[], int],
@@ -98,8 +99,8 @@ class Session:
     ) -> None:
         self.receiver = receiver
         self.delivery = delivery
-        self.since = now()
-        """When it began, by the clock on the wall, in milliseconds."""
+        self.since = since
+        """When its login began, by the clock on the wall, in milliseconds."""
         self.on_settled: Callable[[], None] | None = None
         """Called whenever one of this session's messages was settled."""
         self.on_expelled: Callable[[Refusal], None] | None = None
@@ -260,7 +261,7 @@ class Session:
         elif earlier.position <= target.delivered:
             receipt.delivered()
         else:
-            target.tell_stored(earlier.position, receipt)
+            target.tell_stored(earlier.position, self.name, receipt)
 
     def forgive(self) -> None:
         """Take messages without ids again to targets of which an earlier one failed.

@@ -1,16 +1,21 @@
 """What an administrator changes, beside a running chatd or without one.
 
 Each function is one transaction on a connection of its own, in autocommit mode, and
-notes what it did, and at which `time`, for the daemon to act upon. Times are
+notes what it did, and when, for the daemon to act upon. `now` is asked once nobody else
+writes: whom the daemon has let in meanwhile came before the change. Times are
 milliseconds since 1970-01-01 UTC. All raise `sqlite3.Error`.
 """
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from chatd.store.migrations import statements, transaction
 from chatd.store.records import ChangeKind
 from chatd.store.transactions import find_user, sql
+
+Now: TypeAlias = Callable[[], int]
 
 BY_ADMINISTRATOR = "the administrator"
 """What stands for an address where a password was set by `chatctl`."""
@@ -53,12 +58,17 @@ def accounts(connection: sqlite3.Connection) -> list[Account]:
 
 
 def add_user(
-    connection: sqlite3.Connection, key: str, name: str, password: str | None, time: int
+    connection: sqlite3.Connection,
+    key: str,
+    name: str,
+    password: str | None,
+    now: Now,
 ) -> None:
     """Register a name; `password` is encoded. Raises `NameTaken`."""
     with transaction(connection):
         if find_user(connection, key) is not None:
             raise NameTaken
+        time = now()
         values = {
             "key": key,
             "name": name,
@@ -72,11 +82,11 @@ def add_user(
 
 
 def set_password(
-    connection: sqlite3.Connection, key: str, password: str | None, time: int
+    connection: sqlite3.Connection, key: str, password: str | None, now: Now
 ) -> None:
     """Set a user's password, encoded, or take it away. Raises `NoSuchUser`."""
     with transaction(connection):
-        user = _find(connection, key)
+        user, time = _find(connection, key), now()
         values = {
             "user": user,
             "password": password,
@@ -88,16 +98,16 @@ def set_password(
 
 
 def set_disabled(
-    connection: sqlite3.Connection, key: str, time: int, *, disabled: bool
+    connection: sqlite3.Connection, key: str, now: Now, *, disabled: bool
 ) -> None:
     """Let a user log in no more, or again. Raises `NoSuchUser`."""
     with transaction(connection):
         user = _find(connection, key)
         connection.execute(sql("set_disabled"), (disabled, user))
-        _note(connection, user, time, "changed")
+        _note(connection, user, now(), "changed")
 
 
-def remove_user(connection: sqlite3.Connection, key: str, time: int) -> int:
+def remove_user(connection: sqlite3.Connection, key: str, now: Now) -> int:
     """Free a name, and drop what waits for it; return how many messages that was.
 
     Raises `NoSuchUser`.
@@ -108,7 +118,7 @@ def remove_user(connection: sqlite3.Connection, key: str, time: int) -> int:
         connection.execute(sql("drop_shares"), (user,))
         connection.execute(sql("free_name"), (user,))
         connection.execute(sql("note_removed"), (user,))
-        _note(connection, user, time, "removed")
+        _note(connection, user, now(), "removed")
     return dropped
 
 

@@ -84,8 +84,8 @@ async def test_a_store_learns_what_was_changed_and_of_nothing_that_it_did_itself
 ) -> None:
     (alice,) = await arrive(store, "alice")
     assert await store.account_changes() == []
-    administration.set_disabled(connection, "alice", 7, disabled=True)
-    administration.add_user(connection, "bob", "Bob", None, 5)
+    administration.set_disabled(connection, "alice", lambda: 7, disabled=True)
+    administration.add_user(connection, "bob", "Bob", None, lambda: 5)
     bob = connection.execute("SELECT id FROM users WHERE key = 'bob'").fetchone()[0]
     changes = await store.account_changes()
     assert [(each.user, each.kind) for each in changes] == [
@@ -95,10 +95,29 @@ async def test_a_store_learns_what_was_changed_and_of_nothing_that_it_did_itself
     assert store.users == 2
     await arrive(store, "carol")
     assert await store.account_changes() == []
-    administration.remove_user(connection, "bob", 7)
+    administration.remove_user(connection, "bob", lambda: 7)
     (change,) = await store.account_changes()
     assert change == AccountChange(changes[-1].number + 1, bob, 7, "removed")
     assert store.users == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_change_has_the_time_at_which_nobody_else_could_write_any_more(
+    store: Store, connection: sqlite3.Connection
+) -> None:
+    """Else who logs in while `chatctl` waits seems to have come after the change."""
+    await arrive(store, "alice")
+    alone: list[bool] = []
+
+    def now() -> int:
+        alone.append(connection.in_transaction)
+        return 7
+
+    administration.set_password(connection, "alice", "hash", now)
+    administration.set_disabled(connection, "alice", now, disabled=True)
+    administration.remove_user(connection, "alice", now)
+    administration.add_user(connection, "alice", "alice", None, now)
+    assert alone == [True] * 4
 
 
 @pytest_twisted.ensureDeferred
@@ -106,7 +125,7 @@ async def test_what_was_changed_while_no_store_was_open_is_no_news(
     opened: Opened, store: Store, connection: sqlite3.Connection
 ) -> None:
     await arrive(store, "alice")
-    administration.set_disabled(connection, "alice", 7, disabled=True)
+    administration.set_disabled(connection, "alice", lambda: 7, disabled=True)
     again = opened.again()
     assert await again.account_changes() == []
     user = await again.find_user("alice")
@@ -119,7 +138,7 @@ async def test_a_message_on_its_way_to_a_removed_user_fails_nobody_elses(
     opened: Opened, store: Store, connection: sqlite3.Connection
 ) -> None:
     alice, bob = await arrive(store, "alice", "bob")
-    administration.remove_user(connection, "alice", 7)
+    administration.remove_user(connection, "alice", lambda: 7)
     batch = Batch(
         messages=[(alice, message(1, "bob", "alice")), (bob, message(2, "bob", "bob"))],
         departures={alice: 5},
@@ -168,15 +187,15 @@ async def test_users_are_listed_with_what_an_administrator_wants_to_know(
 ) -> None:
     _, bob = await arrive(store, "alice", "bob")
     await store.commit(Batch(messages=[(bob, message(1, "alice", "bob"))]))
-    administration.set_password(connection, "bob", "hash", 77)
-    administration.set_disabled(connection, "alice", 7, disabled=True)
+    administration.set_password(connection, "bob", "hash", lambda: 77)
+    administration.set_disabled(connection, "alice", lambda: 7, disabled=True)
     found = administration.accounts(connection)
     assert [
         (each.name, each.has_password, each.disabled, each.queued_messages)
         for each in found
     ] == [("alice", False, True, 0), ("bob", True, False, 1)]
     assert found[1].password_from == administration.BY_ADMINISTRATOR
-    administration.set_password(connection, "bob", None, 78)
+    administration.set_password(connection, "bob", None, lambda: 78)
     assert not administration.accounts(connection)[1].has_password
 
 
@@ -187,11 +206,13 @@ async def test_what_cannot_be_done_changes_nothing(
     await arrive(store, "alice")
     before = list(connection.iterdump())
     with pytest.raises(NameTaken):
-        administration.add_user(connection, "alice", "Alice", None, 5)
+        administration.add_user(connection, "alice", "Alice", None, lambda: 5)
     for change in (
-        lambda: administration.set_password(connection, "zed", "hash", 5),
-        lambda: administration.set_disabled(connection, "zed", 7, disabled=True),
-        lambda: administration.remove_user(connection, "zed", 7),
+        lambda: administration.set_password(connection, "zed", "hash", lambda: 5),
+        lambda: administration.set_disabled(
+            connection, "zed", lambda: 7, disabled=True
+        ),
+        lambda: administration.remove_user(connection, "zed", lambda: 7),
     ):
         with pytest.raises(NoSuchUser):
             change()

@@ -234,7 +234,9 @@ def test_a_password_that_is_replaced_while_it_is_checked_does_not_let_in() -> No
     threads = Slow(server)
     thief = server.connect()
     thief.send("alice", GOOD)
-    administration.set_password(server.store.connection, "alice", encode(OTHER), 0)
+    administration.set_password(
+        server.store.connection, "alice", encode(OTHER), lambda: 0
+    )
     change(server, "alice", "changed")
     threads.finish()
     assert thief.received() == f"{PROMPT}{ASKED}{WRONG}\n{AGAIN}"
@@ -246,7 +248,7 @@ def test_a_password_that_is_replaced_while_it_is_checked_does_not_let_in() -> No
 
 def weakly_hashed(server: MemoryServer, name: str) -> None:
     weak = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(GOOD)
-    administration.set_password(server.store.connection, name, weak, 0)
+    administration.set_password(server.store.connection, name, weak, lambda: 0)
 
 
 def test_two_logins_that_both_replace_a_weak_hash_get_in() -> None:
@@ -343,7 +345,7 @@ def closed(**users: str | None) -> MemoryServer:
     store = MemoryStore()
     for name, password in users.items():
         encoded = None if password is None else encode(password)
-        administration.add_user(store.connection, name, name, encoded, 0)
+        administration.add_user(store.connection, name, name, encoded, lambda: 0)
     store = MemoryStore(store.connection)
     return MemoryServer(store=store, policy=Policy(registration=False))
 
@@ -392,7 +394,7 @@ def test_where_passwords_are_required_a_new_name_gets_the_one_it_comes_with() ->
 
 def test_where_passwords_are_required_an_open_name_is_not_entered() -> None:
     store = MemoryServer().store
-    administration.add_user(store.connection, "alice", "alice", None, 0)
+    administration.add_user(store.connection, "alice", "alice", None, lambda: 0)
     server = MemoryServer(store=store, policy=Policy(require_password=True))
     assert WRONG in log_in(server.connect(), "alice", GOOD)
     assert answer(program(server), type="login", user="alice")["code"] == (
@@ -547,7 +549,7 @@ def test_who_is_disabled_is_disconnected_and_stays_out(send_only: bool) -> None:
     client.send("/send-only alice" if send_only else "alice")
     assert greeted(client)
     administration.set_disabled(
-        server.store.connection, "alice", server.date(), disabled=True
+        server.store.connection, "alice", server.date, disabled=True
     )
     user = server.store.connection.execute("SELECT id FROM users").fetchone()[0]
     server.hub.account_changed(AccountChange(1, user, server.date(), "changed"))
@@ -561,7 +563,7 @@ def test_who_is_disabled_is_disconnected_and_stays_out(send_only: bool) -> None:
         "account-closed"
     )
     administration.set_disabled(
-        server.store.connection, "alice", server.date(), disabled=False
+        server.store.connection, "alice", server.date, disabled=False
     )
     again.send("alice")
     assert greeted(again)
@@ -599,6 +601,31 @@ def test_who_is_disabled_while_logging_in_does_not_get_in() -> None:
     assert answer(program(server), type="login", user="alice")["type"] == "welcome"
 
 
+@pytest.mark.parametrize("heard_of_first", [False, True])
+def test_who_was_let_in_just_before_a_change_is_disconnected_for_it(
+    heard_of_first: bool,
+) -> None:
+    """The daemon hears later than the change that the login is on disk."""
+    server = MemoryServer()
+    server.log_in("alice").send("/quit")
+    server.end_hold()
+    server.store.slow = True
+    client = server.connect()
+    client.send("alice")
+    server.store.write()
+    server.clock.advance(0.1)
+    changed = AccountChange(1, user_id(server, "alice"), server.date(), "changed")
+    server.clock.advance(0.1)
+    if heard_of_first:
+        server.hub.account_changed(changed)
+    server.store.slow = False
+    server.store.catch_up()
+    if not heard_of_first:
+        server.hub.account_changed(changed)
+    assert ANSWERS["account-closed"].text in client.received()
+    assert list(server.hub.online(9, "").names) == []
+
+
 def test_who_is_disabled_and_reads_nothing_is_cut() -> None:
     server = MemoryServer()
     alice = server.log_in("alice")
@@ -632,7 +659,7 @@ def test_a_removed_name_is_free_and_what_waited_is_gone() -> None:
     bob.received()
     connection = server.store.connection
     user = connection.execute("SELECT id FROM users WHERE key = 'alice'").fetchone()[0]
-    assert administration.remove_user(connection, "alice", server.date()) == 1
+    assert administration.remove_user(connection, "alice", server.date) == 1
     server.hub.account_changed(AccountChange(1, user, server.date(), "removed"))
     bob.send("alice-Hi", "/users")
     assert bob.lines() == ["User 'alice' not found.", "Client book => bob"]
@@ -651,7 +678,7 @@ def test_who_takes_a_name_just_removed_has_nothing_of_the_one_before() -> None:
     alice.transport.reading = False
     bob.send("alice-old")
     removed = user_id(server, "alice")
-    administration.remove_user(server.store.connection, "alice", server.date())
+    administration.remove_user(server.store.connection, "alice", server.date)
     # The daemon has not seen it yet.
     newcomer = server.log_in("alice")
     bob.send("alice-new")
@@ -675,8 +702,8 @@ def test_what_is_sent_while_a_name_is_removed_does_not_go_to_the_one_before() ->
     bob.send("alice-Hi")
     server.store.read()
     removed = user_id(server, "alice")
-    administration.remove_user(server.store.connection, "alice", server.date())
-    administration.add_user(server.store.connection, "alice", "alice", None, 0)
+    administration.remove_user(server.store.connection, "alice", server.date)
+    administration.add_user(server.store.connection, "alice", "alice", None, lambda: 0)
     server.hub.account_changed(AccountChange(1, removed, server.date(), "removed"))
     server.store.slow_reads = False
     server.store.answer_reads()
@@ -689,7 +716,7 @@ def test_a_removed_user_is_disconnected_and_what_comes_meanwhile_harms_nobody() 
     alice, bob = server.log_in("alice"), server.log_in("bob")
     connection = server.store.connection
     user = connection.execute("SELECT id FROM users WHERE key = 'alice'").fetchone()[0]
-    administration.remove_user(connection, "alice", server.date())
+    administration.remove_user(connection, "alice", server.date)
     # The daemon has not seen it yet.
     bob.send("alice-one")
     server.end_hold()

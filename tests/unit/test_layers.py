@@ -54,6 +54,7 @@ LAYERS: Final = {
         "chatd.hub",
         "chatd.hub.recent",
         "chatd.hub.accepted",
+        "chatd.hub.watches",
         "chatd.hub.receiver",
         "chatd.hub.acceptance",
         "chatd.hub.resends",

@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 from memory import Client, MemoryServer, MemoryStore
 
-from chatd.hub import receiver, resends
+from chatd.hub import resends, watches
 from chatd.hub.hub import WEEK
 from chatd.hub.interruptions import FORGET_SECONDS
 from chatd.hub.resends import Earlier, Resends
@@ -342,7 +342,7 @@ def test_who_sends_again_without_end_is_not_told_of_the_delivery_without_end(
     server: MemoryServer,
 ) -> None:
     bob, alice = Program(server, "bob"), Program(server, "alice")
-    with patch.object(receiver, "MOST_WATCHES", 3):
+    with patch.object(watches, "MOST_WATCHES", 6):
         alice.send("m1")
         server.end_hold()
         for _ in range(5):
@@ -350,6 +350,56 @@ def test_who_sends_again_without_end_is_not_told_of_the_delivery_without_end(
         assert alice.fates() == ["stored"] * 6
         bob.ack(1)
         assert alice.fates() == ["delivered"] * 3
+
+
+def test_what_waits_for_deliveries_has_a_bound_for_all_receivers_together(
+    server: MemoryServer,
+) -> None:
+    """Else who sends again to many receivers fills the memory of the daemon."""
+    receivers = [Program(server, f"r{number}") for number in range(10)]
+    alice = Program(server, "alice")
+    with patch.object(watches, "MOST_WATCHES", 6):
+        for _ in range(2):
+            for number in range(10):
+                alice.send("m1", to=f"r{number}")
+            server.end_hold()
+        assert alice.fates() == ["stored"] * 20
+        for each in receivers:
+            each.ack(1)
+        assert alice.fates() == ["delivered"] * 3
+
+
+def test_who_waits_for_all_deliveries_there_may_be_leaves_some_to_others(
+    server: MemoryServer,
+) -> None:
+    bob = Program(server, "bob")
+    alice, carol = Program(server, "alice"), Program(server, "carol")
+    with patch.object(watches, "MOST_WATCHES", 6):
+        for _ in range(9):
+            alice.send("m1")
+            server.end_hold()
+        carol.send("m1")
+        server.end_hold()
+        assert carol.fates() == ["stored"]
+        bob.ack(2)
+        assert carol.fates() == ["delivered"]
+
+
+def test_what_waited_for_a_delivery_takes_no_room_once_the_receiver_has_gone(
+    server: MemoryServer,
+) -> None:
+    bob, alice = Program(server, "bob"), Program(server, "alice")
+    with patch.object(watches, "MOST_WATCHES", 2):
+        for _ in range(2):
+            alice.send("m1")
+            server.end_hold()
+            bob.client.vanish()
+            bob = Program(server, "bob")
+        alice.send("m2")
+        server.end_hold()
+        assert alice.fates() == ["stored"] * 3
+        bob.ack(2)
+        assert alice.fates() == ["delivered"]
 
 
 # Order -------------------------------------------------------------------------------

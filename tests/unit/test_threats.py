@@ -86,7 +86,7 @@ def test_a_password_has_15_characters_at_least() -> None:
 def closed_with_alice() -> MemoryServer:
     """Return a daemon where alice has a password, and nobody registers."""
     store = MemoryStore()
-    administration.add_user(store.connection, "alice", "alice", encode(GOOD), 0)
+    administration.add_user(store.connection, "alice", "alice", encode(GOOD), lambda: 0)
     return MemoryServer(
         store=store, policy=Policy(registration=False, plaintext_passwords=True)
     )
@@ -236,7 +236,7 @@ def house() -> tuple[MemoryServer, Client]:
     """Return a daemon with a name that has a password, and bob, who is there."""
     server = MemoryServer()
     cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(GOOD)
-    administration.add_user(server.store.connection, "owner", "owner", cheap, 0)
+    administration.add_user(server.store.connection, "owner", "owner", cheap, lambda: 0)
     return server, server.log_in("bob")
 
 
@@ -347,8 +347,8 @@ def test_no_secret_that_is_sent_comes_into_the_log_or_the_database(
     server, bob = house()
     secret = "sesame open sesame"
     client = server.connect()
-    client.send("owner", secret, secret, "", f"/{secret}", "mallory")
-    client.send(f"/password {secret}")
+    client.send("owner", secret, secret, "", f"/{secret}")
+    client.send("mallory", f"/password {secret}")
     client.send("/password", secret, f"{secret}2", "/password", secret, secret)
     login = {"type": "login", "user": "owner", "password": secret}
     for each in (json.dumps(login), json.dumps(login)[:-1], f'{{"type":"{secret}"}}'):
