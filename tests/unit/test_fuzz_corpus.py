@@ -1,9 +1,12 @@
 """What the fuzzer begins with, and what it has once found, holds what it should."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from chatd import passwords
 
 FUZZ = Path(__file__).parents[1] / "fuzz"
 sys.path.insert(0, str(FUZZ))
@@ -11,6 +14,16 @@ sys.path.insert(0, str(FUZZ))
 from targets import TARGETS  # noqa: E402
 
 INPUTS = sorted((FUZZ / "corpus").glob("*/*"))
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep from other tests that hashing is made cheap for a fuzzer."""
+    for name in ("MEMORY_KIB", "PASSES", "_NOBODYS"):
+        monkeypatch.setattr(passwords, name, getattr(passwords, name))
+    passwords._argon2.cache_clear()
+    yield
+    passwords._argon2.cache_clear()
 
 
 @pytest.mark.parametrize(
