@@ -1,5 +1,6 @@
 """The options of ``twistd chatd``, and the service they make."""
 
+import os
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -152,6 +153,10 @@ class Options(usage.Options, strcred.AuthOptionMixin):
 
         Then every login needs one, and names are registered by their first login.
         """
+        kind, _, path = description.partition(":")
+        if kind == "file" and not (Path(path).is_file() and os.access(path, os.R_OK)):
+            # Else everybody would be told that their password is wrong.
+            raise usage.UsageError(f"--auth: {path or 'no file'}: cannot be read")
         super().opt_auth(description)
 
     def opt_trusted_proxy(self, address: str) -> None:

@@ -1,5 +1,6 @@
 """The options of ``twistd chatd``, and what each sets."""
 
+import re
 from ipaddress import ip_network
 
 import pytest
@@ -68,3 +69,13 @@ def test_a_proxy_that_cannot_be_trusted_is_named(
 ) -> None:
     with pytest.raises(SystemExit, match=f"--trusted-proxy: .*{told}"):
         parsed(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("path", "named"), [("nosuch", "nosuch"), (".", "."), ("", "no file")]
+)
+def test_a_file_of_passwords_that_cannot_be_read_is_named(
+    path: str, named: str
+) -> None:
+    with pytest.raises(SystemExit, match=f"--auth: {re.escape(named)}: cannot be read"):
+        parsed(f"--auth=file:{path}")
