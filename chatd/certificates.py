@@ -67,6 +67,8 @@ def load(files: Files, now: datetime) -> Loaded:
     """Read a certificate, its chain and its key. Raises `CertificateError`."""
     from cryptography.hazmat.primitives.serialization import Encoding
 
+    from chatd.server.tls import count_steps
+
     certificates = _certificates(files.certificate)
     certificate, *chain = certificates
     if files.chain is not None:
@@ -79,6 +81,7 @@ def load(files: Files, now: datetime) -> Loaded:
             f"{files.certificate} is not valid before {_date(begins)}"
         )
     context = _context(files, certificate, chain)
+    count_steps(context)
     der = certificate.public_bytes(Encoding.DER)
     return Loaded(context, fingerprint(der), expires)
 

@@ -77,7 +77,8 @@ class Hub:
         self._online: dict[str, Receiver] = {}
         self._online_keys: list[str] = []
         self._sessions: dict[int, dict[Session, None]] = {}
-        # When an administrator changed a user last, of those that were heard of.
+        # How many changes of accounts were heard of, and which was a user's last.
+        self._changes = 0
         self._changed: dict[int, int] = {}
         self.pending = Pending(limits.all_pending_bytes)
         # Those in memory, by what is written in a line to send to them.
@@ -96,7 +97,7 @@ class Hub:
         too-many-connections.
         """
         # What an administrator changes from here on may have come too late for it.
-        since = self._now()
+        since, changes = self._now(), self._changes
         forgotten = self._forgotten
         name = mind.name
         user, new = await self._accounts.admit(
@@ -117,7 +118,7 @@ class Hub:
             receiver = await self._receiver_of(name)
         if receiver is None:
             raise Refusal("not-registered", name=name.shown, reason="disk error")
-        if receiver.id != user.id or since < self._changed.get(user.id, 0):
+        if receiver.id != user.id or self._changed.get(user.id, 0) > changes:
             raise Refusal("account-closed")
         limit = self._limits.connections_by_user
         if receiver.connections >= limit:
@@ -179,9 +180,12 @@ class Hub:
         if change.kind == "removed":
             self._end_removed(change.user)
         elif change.kind == "changed":
-            self._changed[change.user] = change.time
+            self._changes += 1
+            self._changed[change.user] = self._changes
+            now = self._now()
             for session in list(self._sessions.get(change.user, ())):
-                if session.since <= change.time:
+                # One of a time to come is from before the clock was set back.
+                if session.since <= change.time or session.since > now:
                     session.expel(Refusal("account-closed"))
 
     def _end_removed(self, user: int) -> None:

@@ -24,16 +24,26 @@ from chatd.wire.answers import Refusal
 _HANDSHAKE: Final = b"\x16"  # RFC 8446, section 5.1
 _FLUSH: Final = 1 << 15
 
+MAX_STEPS: Final = 3_000
+"""How many steps the handshakes of one connection may have.
+
+The first has some 20, and new keys for a connection take 2. They are answered though
+the other side reads nothing, and count in no limit of what is read. Whoever takes new
+keys for a reason does so after gigabytes.
+"""
+
 
 class HalfClosing(SSL.Connection):
     """A connection whose other side may end before ours does.
 
-    `tell` is called once, when the other side has said that nothing follows.
+    `tell` is called once, when the other side has said that nothing follows. `steps` of
+    its handshakes are counted where `count_steps` was told to.
     """
 
     def __init__(self, context: SSL.Context) -> None:
         super().__init__(context, None)
         self.peer_ended = False
+        self.steps = 0
         self.tell: Any = None
 
     def recv(self, bufsiz: int, flags: int | None = None) -> bytes:
@@ -74,6 +84,9 @@ class Encrypted(TLSMemoryBIOProtocol):
             self.transport.loseConnection()
             return
         super().dataReceived(bytes)
+        connection = self.getHandle()
+        if connection is not None and connection.steps > MAX_STEPS:
+            self.abortConnection()
 
     def loseWriteConnection(self) -> None:
         """Say that nothing follows, and go on reading (`IHalfCloseableDescriptor`)."""
@@ -113,6 +126,19 @@ class Encrypted(TLSMemoryBIOProtocol):
             self.loseConnection()
         else:
             wrapped.readConnectionLost()
+
+
+def count_steps(context: SSL.Context) -> None:
+    """Have the connections of a context count the steps of their handshakes.
+
+    To be called once, before there are any: they keep what is told here.
+    """
+    context.set_info_callback(_note)
+
+
+def _note(connection: SSL.Connection, where: int, result: int) -> None:
+    if where & SSL.SSL_CB_LOOP and isinstance(connection, HalfClosing):
+        connection.steps += 1
 
 
 def encrypting(

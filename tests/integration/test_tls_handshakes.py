@@ -1,10 +1,13 @@
 """TLS between the daemon's port and the client's endpoint, on loopback."""
 
 import contextlib
+import shutil
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import pytest_twisted
@@ -14,6 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from chatd.client.pins import Pins
@@ -21,6 +25,7 @@ from chatd.client.statuses import Status
 from chatd.client.tls import Authorities, TLSEndpoint
 from chatd.client.trust import Rejected, Trust
 from chatd.listening import endpoints
+from chatd.server import tls
 from chatd.wire.answers import Refusal
 
 SECONDS = 20
@@ -421,3 +426,27 @@ async def test_a_client_that_goes_in_the_midst_of_a_handshake_leaves_nothing(
             await turn(world)
         await world.parted()
         assert not world.accepted.pop().ended
+
+
+def s_client(port: int) -> Popen[bytes]:
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}"]
+    return Popen(command, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
+@pytest_twisted.ensureDeferred
+async def test_who_asks_for_new_keys_without_end_is_cut_off(world: World) -> None:
+    """Each is answered: they must neither fill memory nor keep the daemon busy."""
+    await world.listen(Made("localhost"))
+    with patch.object(tls, "MAX_STEPS", 60), s_client(world.port) as client:
+        assert client.stdin is not None
+        asked = 0
+        while not (world.accepted and world.accepted[0].gone.called) and asked < 200:
+            await deferLater(world.reactor, 0.05)
+            if world.accepted and client.poll() is None:
+                asked += 1
+                client.stdin.write(b"K\n")  # how it is told to ask
+                client.stdin.flush()
+        client.kill()
+    assert 5 < asked < 200
+    await world.parted()

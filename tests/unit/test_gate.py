@@ -581,6 +581,25 @@ def test_who_comes_after_a_change_is_not_disconnected_for_it() -> None:
     assert late.received() == ""
 
 
+def test_a_clock_that_is_set_back_after_a_change_keeps_nobody_out() -> None:
+    server = MemoryServer()
+    server.log_in("alice").vanish()
+    change(server, "alice", "changed")
+    server.jump = -3600
+    client = server.connect()
+    client.send("alice")
+    assert greeted(client)
+
+
+def test_who_is_disabled_is_disconnected_though_the_clock_was_set_back() -> None:
+    server = MemoryServer()
+    client = server.log_in("alice")
+    server.jump = -3600
+    change(server, "alice", "changed")
+    assert client.received() == f"{ANSWERS['account-closed'].text}\n"
+    assert client.transport.write_closed
+
+
 def test_who_is_disabled_while_logging_in_does_not_get_in() -> None:
     server = MemoryServer()
     server.log_in("alice").send("/quit")
