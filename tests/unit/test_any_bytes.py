@@ -20,7 +20,8 @@ from memory import Client, MemoryServer
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
-from chatd.hub.run import Run
+from chatd.hub.accepted import AcceptedRun
+from chatd.hub.delivery import Delivery
 from chatd.wire import text
 from chatd.wire.answers import ANSWERS
 from chatd.wire.message import Message
@@ -219,17 +220,16 @@ class Shown:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self._message_lines = text.message_lines
-        self._run_lines = Run.lines
+        self._write_run = Delivery.write_run
 
     def __call__(self, message: Message, *, queued: bool) -> list[str]:
         lines = self._message_lines(message, queued=queued)
         self.lines += lines
         return lines
 
-    def of_run(self, run: Run) -> bytes:
-        lines = self._run_lines(run)
+    def of_run(self, delivery: Delivery, run: AcceptedRun, lines: bytes) -> None:
         self.lines += lines.decode().split("\n")[:-1]
-        return lines
+        self._write_run(delivery, run, lines)
 
 
 @dataclass
@@ -283,11 +283,10 @@ def send(stream: bytes, cut: Packets, *, end: bool) -> Understood:
     bob.send("carol-before")
     sender = server.connect()
     shown = Shown()
-    of_run = lambda run: shown.of_run(run)  # noqa: E731, so that it is a method
     with (
         no_logged_failure(),
         patch.object(text, "message_lines", shown),
-        patch.object(Run, "lines", of_run),
+        patch.object(Delivery, "write_run", lambda *args: shown.of_run(*args)),
     ):
         for packet, pause in cut.of(stream):
             sender.protocol.dataReceived(packet)
@@ -359,6 +358,7 @@ def from_others(
 @example(stream=b"/json\n" + b"x" * 16_386, cut=BYTE_BY_BYTE, end=True)
 @example(stream=b"\x16\x03\x01alice\n", cut=BYTE_BY_BYTE, end=False)
 @example(stream=b"alice\r\nbob-x\rcarol: y\x1b", cut=BYTE_BY_BYTE, end=True)
+@example(stream=b"bob\nbob-Hi\n", cut=WHOLE, end=False)
 @example(stream=TWO_LINES_FOR_BOB, cut=BYTE_BY_BYTE, end=True)
 def test_what_is_understood_does_not_depend_on_the_packets(
     stream: bytes, cut: Packets, end: bool
