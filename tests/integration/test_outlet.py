@@ -491,7 +491,9 @@ async def test_on_a_unix_socket_what_was_not_handed_over_is_outstanding(
 
     await until(all_read)
     assert drained.called
-    assert pair.side.reports == [size]
+    # The part that was handed over first may be known to be read before the rest.
+    assert pair.side.reports[-1] == size
+    assert pair.side.reports == sorted(set(pair.side.reports))
 
 
 @pytest.mark.parametrize("kind", ["tcp", "tls"])
