@@ -233,7 +233,7 @@ class Session:
     def places(self, size: int) -> int:
         """Return how many messages it may send before it must pause.
 
-        None if they are so many bytes that this has to be seen message by message.
+        0 if `size` bytes may be too many: then it has to be seen message by message.
         """
         limits = self._limits
         if self._pending_bytes + size >= limits.pending_bytes or self.all_pending.near(
