@@ -11,6 +11,7 @@ a sender has used was never used, so that only one that is not has to be looked 
 from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import islice
 from typing import Final, Protocol
 
 from chatd.hub.acceptance import Receipt, Sender
@@ -98,7 +99,7 @@ class SenderIds:
         return not self._known
 
     def _forget(self, most: int) -> None:
-        oldest = list(self._known.items())[:most]
+        oldest = list(islice(self._known.items(), most))
         for key, earlier in oldest:
             if earlier.entry is None:
                 del self._known[key]

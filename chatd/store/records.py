@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from chatd.wire.message import Message
 
@@ -95,9 +95,8 @@ class Removed:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredId:
-    """What a message is known by when it is sent again, and what it was.
+class StoredId(NamedTuple):
+    """What a message is known by when it is sent again, and what it was: a row.
 
     `sender` and `target` are user ids; the three with `id` are the key. `digest` is
     that of the text, `time` in milliseconds since 1970-01-01 UTC.
