@@ -56,5 +56,17 @@ class AcceptedRun(Accepted, Protocol):
     def measure(self) -> None:
         """Find out the `size`: it is 0 until then."""
 
+    def sizes(self) -> Iterable[int]:
+        """Return how many bytes of text each message has."""
+
     def lines(self) -> bytes:
         """Return the lines that show the messages to a person."""
+
+    def object_ends(self) -> Sequence[str] | None:
+        """Return the lines that show them to a program, each from behind its number on.
+
+        None if they are not at hand. Made once, until it is `written`.
+        """
+
+    def written(self) -> None:
+        """Let go of what was made to be written."""

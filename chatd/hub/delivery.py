@@ -150,13 +150,13 @@ class Delivery:
         self._tell_done()
 
     def has_room_for(self, run: AcceptedRun) -> bool:
-        """Whether a whole run can be written as lines."""
-        return not self._peer.acknowledges and self._window.takes(run.count, run.size)
+        """Whether a whole run can be written."""
+        return self._window.takes(run.count, self._peer.bytes_for(run))
 
-    def write_run(self, run: AcceptedRun, lines: bytes) -> None:
+    def write_run(self, run: AcceptedRun) -> None:
         """Write a run that was just accepted, for which there is room."""
-        mark = self._peer.write_now(lines)
-        self._unconfirmed.add(mark, run.last, run.size, run.count)
+        mark = self._peer.write_run(run)
+        self._unconfirmed.add_run(mark, run, each=self._peer.acknowledges)
         self._position = run.last
         self._receiver.shown = max(self._receiver.shown, self._position)
         self._patience.go_on()

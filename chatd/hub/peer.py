@@ -5,6 +5,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
+from chatd.hub.accepted import AcceptedRun
 from chatd.wire.message import Message
 
 
@@ -28,10 +29,13 @@ class Peer(Protocol):
         Returns the mark of each, by which `acknowledged` will be told of it.
         """
 
-    def write_now(self, lines: bytes) -> int:
-        """Write lines that show messages; return their mark.
+    def bytes_for(self, run: AcceptedRun) -> int:
+        """Return how many bytes a run may take, when it is written."""
 
-        Asked only of a peer whose machine acknowledges for it.
+    def write_run(self, run: AcceptedRun) -> int:
+        """Write messages that were just accepted; return the mark of the last.
+
+        Marks of those that a program acknowledges are consecutive.
         """
 
     def notice(self, text: str) -> None:

@@ -71,9 +71,9 @@ class Connection(Protocol):
         """Write a message that was just accepted, if live."""
 
     def has_room_for(self, run: AcceptedRun) -> bool:
-        """Whether a whole run can be written as lines."""
+        """Whether a whole run can be written."""
 
-    def write_run(self, run: AcceptedRun, lines: bytes) -> None:
+    def write_run(self, run: AcceptedRun) -> None:
         """Write a run that was just accepted, for which there is room."""
 
     def more_stored(self) -> None:
@@ -184,9 +184,9 @@ class Receiver:
         self._unsettled[run.first] = run
         if writing:
             run.shown = True
-            lines = run.lines()
             for delivery in writing:
-                delivery.write_run(run, lines)
+                delivery.write_run(run)
+            run.written()
         return True
 
     def separated(self, run: AcceptedRun, parts: Sequence[AcceptedMessage]) -> None:

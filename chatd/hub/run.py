@@ -16,6 +16,7 @@ those from the beginning. So nothing that can happen to messages is told twice.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Final, Protocol, TypeAlias
 
 from twisted.internet.interfaces import IReactorTime
@@ -190,6 +191,17 @@ class Run:
             prefix = chunk.session.prefix
             parts += (prefix, (b"\n" + prefix).join(texts), b"\n")
         return b"".join(parts)
+
+    def object_ends(self) -> Sequence[str] | None:
+        """Nothing is at hand: a program is shown more of the `messages`."""
+        return None
+
+    def written(self) -> None:
+        """Nothing was made that is kept."""
+
+    def sizes(self) -> Iterable[int]:
+        """Return how many bytes of text each message has."""
+        return chain.from_iterable(map(len, texts) for _, texts in self.pieces)
 
     def measure(self) -> None:
         """Find out the `size`: it is 0 until then."""

@@ -1,7 +1,11 @@
 """What was written to a connection and is not known to have reached its peer."""
 
 from array import array
+from bisect import bisect_right
+from itertools import repeat
 from typing import Final
+
+from chatd.hub.accepted import AcceptedRun
 
 _TIDY: Final = 1024
 
@@ -44,6 +48,22 @@ class Unconfirmed:
         self.weight += weight
         self.messages += count
 
+    def add_run(self, mark: int, run: AcceptedRun, *, each: bool) -> None:
+        """Add messages behind all others; the last of them has the mark.
+
+        If `each` can be confirmed by itself, the others have the marks before it.
+        """
+        if not each:
+            self.add(mark, run.last, run.size, run.count)
+            return
+        count = run.count
+        self._marks.extend(range(mark - count + 1, mark + 1))
+        self._positions.extend(range(run.first, run.last + 1))
+        self._weights.extend(run.sizes())
+        self._counts.extend(repeat(1, count))
+        self.weight += run.size
+        self.messages += count
+
     def confirm(self, mark: int) -> int:
         """Drop what has marks up to this one; return the last position, or 0."""
         return self._drop(self._marks, mark)
@@ -53,13 +73,12 @@ class Unconfirmed:
         self._drop(self._positions, position)
 
     def _drop(self, key: "array[int]", upto: int) -> int:
-        first, end = self._first, len(key)
-        while first < end and key[first] <= upto:
-            self.weight -= self._weights[first]
-            self.messages -= self._counts[first]
-            first += 1
+        end = len(key)
+        first = bisect_right(key, upto, self._first, end)
         if first == self._first:
             return 0
+        self.weight -= sum(self._weights[self._first : first])
+        self.messages -= sum(self._counts[self._first : first])
         position = self._positions[first - 1]
         self._first = first
         if first == end or first >= max(_TIDY, end // 2):

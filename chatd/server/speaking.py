@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from chatd import background
 from chatd.hub.acceptance import Receipt
+from chatd.hub.accepted import AcceptedRun
 from chatd.hub.gate import Gate
 from chatd.hub.hub import Hub, Unreadable
 from chatd.hub.realm import LoggedIn
@@ -81,8 +82,12 @@ class SpeakingForm:
         """
         raise NotImplementedError
 
-    def write_now(self, lines: bytes) -> int:
-        """Write lines that show messages; return their mark."""
+    def bytes_for(self, run: AcceptedRun) -> int:
+        """Return how many bytes a run may take, when it is written."""
+        return run.size
+
+    def write_run(self, run: AcceptedRun) -> int:
+        """Write messages that were just accepted; return the mark of the last."""
         raise NotImplementedError
 
     def notice(self, text: str) -> None:

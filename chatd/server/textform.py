@@ -6,6 +6,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
+from chatd.hub.accepted import AcceptedRun
 from chatd.hub.receiver import Receiver
 from chatd.hub.session import Session
 from chatd.server import bulk
@@ -127,9 +128,9 @@ class TextForm(SpeakingForm):
         self.connection.write(b"".join(pieces))
         return marks
 
-    def write_now(self, lines: bytes) -> int:
-        """Write lines that show messages; the mark is the bytes so far."""
-        self.connection.write(lines)
+    def write_run(self, run: AcceptedRun) -> int:
+        """Write messages that were just accepted; the mark is the bytes so far."""
+        self.connection.write(run.lines())
         return self.connection.outlet.written
 
     def notice(self, text: str) -> None:

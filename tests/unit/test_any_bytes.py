@@ -227,9 +227,9 @@ class Shown:
         self.lines += lines
         return lines
 
-    def of_run(self, delivery: Delivery, run: AcceptedRun, lines: bytes) -> None:
-        self.lines += lines.decode().split("\n")[:-1]
-        self._write_run(delivery, run, lines)
+    def of_run(self, delivery: Delivery, run: AcceptedRun) -> None:
+        self.lines += run.lines().decode().split("\n")[:-1]
+        self._write_run(delivery, run)
 
 
 @dataclass

@@ -27,6 +27,7 @@ LAYERS: Final = {
         "chatd.wire.message",
         "chatd.wire.text",
         "chatd.wire.objects",
+        "chatd.wire.objectlines",
     ],
     "store": [
         "chatd.store",
