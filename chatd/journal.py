@@ -217,7 +217,7 @@ class Journal:
                 for entry in entries
                 for message in entry.messages
             ],
-            ids=[entry.stored_id for entry in entries if entry.stored_id is not None],
+            ids=[each for entry in entries for each in entry.stored_ids],
         )
         self._under_way = True
         self._entries_under_way = entries

@@ -17,12 +17,12 @@ those from the beginning. So nothing that can happen to messages is told twice.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from twisted.internet.interfaces import IReactorTime
 
 from chatd.clock import WallClock
-from chatd.hub.acceptance import Acceptance, Receipt
+from chatd.hub.acceptance import SILENT, Acceptance, Receipt
 from chatd.hub.receiver import Receiver
 from chatd.hub.session import Session
 from chatd.journal import Journal
@@ -42,6 +42,10 @@ class Chunk(Protocol):
     size: int
     left: int
 
+    @property
+    def kind(self) -> "type[Run]":
+        """What runs its messages make."""
+
     def expect(self, receiver: Receiver, texts: Sequence[bytes]) -> "Fate":
         """Take note that these texts of it are shown to nobody yet.
 
@@ -60,27 +64,6 @@ class Fate(Protocol):
 
     def receipts(self) -> Sequence[Receipt]:
         """Return what is to be told of each, instead of this."""
-
-
-class Silent:
-    """A receipt that says nothing, of what was shown to somebody who was there."""
-
-    wants_delivery = False
-
-    def taken(self) -> None:
-        """Say nothing."""
-
-    def stored(self, *, may_be_delivered: bool) -> None:
-        """Say nothing."""
-
-    def delivered(self) -> None:
-        """Say nothing."""
-
-    def refused(self, refusal: Refusal) -> None:
-        """Never comes: what was shown is not refused."""
-
-
-SILENT: Final = Silent()
 
 
 Piece: TypeAlias = tuple[Chunk, list[bytes]]
@@ -119,7 +102,6 @@ class Run:
         "under_way",
     )
 
-    stored_id: StoredId | None = None
     parts: Sequence[Acceptance] | None
     """The acceptances that stand for it, once it was taken apart."""
 
@@ -141,6 +123,11 @@ class Run:
         self._fates: Sequence[Fate] = ()
         self._messages: Sequence[Message] | None = None
 
+    def begin(self, first: int, time: int) -> None:
+        """Take its positions, from the first on, and its time."""
+        self.first = first
+        self.time = time
+
     def expect(self) -> None:
         """Have the senders hold back their later answers: it is shown to nobody yet."""
         self._fates = [
@@ -156,6 +143,11 @@ class Run:
     def target_name(self) -> str:
         """The receiver's name as shown."""
         return self.receiver.name
+
+    @property
+    def stored_ids(self) -> Sequence[StoredId]:
+        """Nothing: no message of it can be sent again."""
+        return ()
 
     @property
     def messages(self) -> Sequence[Message]:
@@ -241,15 +233,18 @@ class Run:
         for chunk, texts in self.pieces:
             for _ in texts:
                 receipt = next(receipts, SILENT)
-                message = next(messages)
-                part = Acceptance(chunk.session, self.receiver, message, receipt)
-                part.shown = self.shown
-                part.under_way = self.under_way
-                parts.append(part)
+                parts.append(self.part(chunk, next(messages), receipt))
             # From now on its session counts them out one by one.
             chunk.size -= sum(map(len, texts))
-            _settle_piece(chunk, 0)
+            settle_piece(chunk, 0)
         return parts
+
+    def part(self, chunk: Chunk, message: Message, receipt: Receipt) -> Acceptance:
+        """Return what stands for one of its messages from now on."""
+        part = Acceptance(chunk.session, self.receiver, message, receipt)
+        part.shown = self.shown
+        part.under_way = self.under_way
+        return part
 
     def is_from(self, session: object) -> bool:
         """Whether a session has sent some of it."""
@@ -288,10 +283,11 @@ class Run:
 
     def _count_out(self) -> None:
         for chunk, texts in self.pieces:
-            _settle_piece(chunk, len(texts))
+            settle_piece(chunk, len(texts))
 
 
-def _settle_piece(chunk: Chunk, messages: int) -> None:
+def settle_piece(chunk: Chunk, messages: int) -> None:
+    """Count a piece out: so many messages of it, or none if they are counted apart."""
     # The bytes are counted out with the last of them.
     chunk.left -= 1
     chunk.session.settled_piece(messages, 0 if chunk.left else chunk.size)
@@ -313,6 +309,7 @@ class Runs:
         self._now = now
         self._runs: dict[Receiver, Run] = {}
         self._sessions: set[Session] = set()
+        self._kind: type[Run] = Run
 
     def add(
         self, chunk: Chunk, groups: Mapping[bytes, list[bytes]], routes: Routes
@@ -323,9 +320,7 @@ class Runs:
         empty. Then nothing is added: the lines from there on are for somebody else.
         """
         session = chunk.session
-        if session in self._sessions:
-            # The answers to its chunks have an order.
-            self.accept()
+        self.accept_before(session, chunk.kind)
         runs, sender = self._runs, session.name
         if not runs:
             self._clock.callLater(0, self.accept)
@@ -336,7 +331,8 @@ class Runs:
                 return target
             run = runs.get(receiver)
             if run is None:
-                run = runs[receiver] = Run(receiver, receiver.backlog.unshared_room())
+                room = receiver.backlog.unshared_room()
+                run = runs[receiver] = chunk.kind(receiver, room)
             count = run.count + len(texts)
             if (
                 count > run.room
@@ -350,6 +346,13 @@ class Runs:
             run.pieces.append((chunk, texts))
         self._sessions.add(session)
         return None
+
+    def accept_before(self, session: Session, kind: type[Run]) -> None:
+        """Accept what must be, before messages of a session can be added."""
+        if session in self._sessions or kind is not self._kind:
+            # The answers to its chunks have an order.
+            self.accept()
+            self._kind = kind
 
     def _withdraw(self, chunk: Chunk) -> None:
         for receiver, run in list(self._runs.items()):
@@ -371,8 +374,7 @@ class Runs:
         time = self._now()
         divided, unseen = [], []
         for receiver, run in runs.items():
-            run.first = self._allot(run.count)
-            run.time = time
+            run.begin(self._allot(run.count), time)
             if not receiver.accept_run(run):
                 divided.append(run)
             if not run.shown:

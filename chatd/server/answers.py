@@ -5,7 +5,7 @@ from others are not answers, and pass.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred
 
@@ -13,17 +13,25 @@ from twisted.internet.defer import Deferred
 class Slot:
     """The place of one answer; resolved exactly once, perhaps with nothing."""
 
-    __slots__ = ("_answers", "lines")
+    __slots__ = ("_answers", "begun", "lines")
 
     def __init__(self, answers: "Answers") -> None:
         self._answers = answers
-        self.lines: tuple[str, ...] | None = None
+        self.lines: Sequence[str] | None = None
+        self.begun: Sequence[str] = ()
+        """What of the answer is known, and not written yet, before it is resolved."""
+
+    def begin(self, lines: Sequence[str]) -> None:
+        """Give a part of the answer, behind those given before; more will come."""
+        self.begun = [*self.begun, *lines]
+        self._answers.known(lines)
 
     def resolve(self, *lines: str) -> None:
         """Give the answer; further calls do nothing."""
         if self.lines is None:
-            self.lines = lines
-            self._answers.resolved(lines)
+            self.lines = [*self.begun, *lines] if self.begun else lines
+            self.begun = ()
+            self._answers.known(lines)
 
 
 class Answers:
@@ -69,7 +77,7 @@ class Answers:
             done.callback(None)
         return done
 
-    def resolved(self, lines: tuple[str, ...]) -> None:
+    def known(self, lines: Sequence[str]) -> None:
         """Write the answers that are known and that nothing holds back."""
         self._held += sum(map(len, lines))
         self._advance()
@@ -81,6 +89,9 @@ class Answers:
         while self._slots and self._slots[0].lines is not None:
             ready.extend(self._slots.popleft().lines or ())
             self._given += 1
+        if self._slots and self._slots[0].begun:
+            ready.extend(self._slots[0].begun)
+            self._slots[0].begun = ()
         if ready:
             self._held -= sum(map(len, ready))
             self._write(ready)

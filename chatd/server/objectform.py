@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from chatd import __version__
 from chatd.hub.accepted import AcceptedRun
 from chatd.hub.receiver import Receiver
+from chatd.server import bulk, objectbulk
 from chatd.server.connection import Connection
 from chatd.server.speaking import LISTED_ON_REQUEST, SpeakingForm
 from chatd.wire import objectlines, objects
@@ -26,6 +27,7 @@ class ObjectForm(SpeakingForm):
     """A connection that speaks JSON, before and after its login."""
 
     acknowledges = True
+    takes_chunks = bulk.ENABLED
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
@@ -56,6 +58,15 @@ class ObjectForm(SpeakingForm):
         if self.leaving and not isinstance(request, objects.Ack):
             return None
         return self._answer(request)
+
+    def take_chunk(self, chunk: bytes, most: int) -> int:
+        """Take plain messages and acknowledgements at once; return their bytes."""
+        if self.leaving:
+            return 0
+        taken, acknowledged = objectbulk.take(self, chunk, most, self._sequence)
+        if acknowledged:
+            self._acknowledge(acknowledged)
+        return taken
 
     def refusal_line(self, refusal: Refusal) -> str:
         """Return an ``error``."""

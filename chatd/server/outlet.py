@@ -69,6 +69,8 @@ class Ticker:
         self._waiting: dict[Outlet, None] = {}
         self._call: IDelayedCall | None = None
         self._written: list[Outlet] = []
+        self._before: list[Callable[[], None]] = []
+        self._flushing = False
 
     def add(self, outlet: "Outlet") -> None:
         """Let an outlet look for acknowledgements at the next tick."""
@@ -85,11 +87,27 @@ class Ticker:
 
     def flush_later(self, outlet: "Outlet") -> None:
         """Let an outlet send what it has at the end of the reactor's turn."""
-        if not self._written:
-            self.clock.callLater(0, self._flush)
+        self._flush_later()
         self._written.append(outlet)
 
+    def call_before_flush(self, write: Callable[[], None]) -> None:
+        """Call what writes, before what was written in this turn is sent."""
+        self._flush_later()
+        self._before.append(write)
+
+    def _flush_later(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            self.clock.callLater(0, self._flush)
+
     def _flush(self) -> None:
+        before, self._before = self._before, []
+        for write in before:
+            try:
+                write()
+            except Exception:  # nor does this
+                self._log.failure("What was to be written failed")
+        self._flushing = False
         written, self._written = self._written, []
         for outlet in written:
             try:

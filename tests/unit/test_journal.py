@@ -89,7 +89,7 @@ class Entry:
         self.count = 1
         self.parts = None
         self.target_name = "bob"
-        self.stored_id = None
+        self.stored_ids = ()
         self.under_way = False
         self.shown = False
         self.delivered = False

@@ -1,0 +1,176 @@
+"""Keyed runs: messages that have ids of their senders', taken and accepted together.
+
+What tells them from other runs (`chatd.hub.run`): their senders are told of each
+message, once it is delivered or stored, and whoever sends one of them again must be
+known to. What a sender has used is one entry for a whole chunk (`resends.Series`): its
+ids rise, so that one of them is found without an entry for each.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol, cast
+
+from chatd.hub.acceptance import Acceptance, Receipt
+from chatd.hub.receiver import Receiver
+from chatd.hub.resends import Place, SenderIds, Series, digest
+from chatd.hub.run import Chunk, Run, settle_piece
+from chatd.store.records import StoredId
+from chatd.wire.answers import Refusal
+from chatd.wire.message import Message
+
+
+class KeyedTexts(list[bytes]):
+    """Texts that a chunk has for one receiver, and where they are in it."""
+
+    __slots__ = ("place",)
+
+    def __init__(self, texts: Iterable[bytes], place: Place) -> None:
+        super().__init__(texts)
+        self.place = place
+
+
+class KeyedChunk(Chunk, Protocol):
+    """A chunk of messages that have ids."""
+
+    ids: SenderIds
+    """All that are known of the sender."""
+    series: Series
+    """Those of this chunk."""
+
+    def object_ends(
+        self, receiver: Receiver, texts: KeyedTexts, time: int
+    ) -> list[str]:
+        """Return lines that show messages, each from behind its number on."""
+
+    def stored(self, receiver: Receiver, numbers: Sequence[int]) -> None:
+        """Take note that messages are on disk, and will not be delivered soon."""
+
+    def delivered(self, receiver: Receiver, numbers: Sequence[int]) -> None:
+        """Take note that a receiver has messages."""
+
+    def receipt(self, receiver: Receiver, number: int) -> Receipt:
+        """Return what is to be told of one message, instead of this."""
+
+
+class KeyedRun(Run):
+    """Messages to one receiver that have ids, accepted together."""
+
+    __slots__ = ("_object_ends",)
+
+    def __init__(self, receiver: Receiver, room: int) -> None:
+        super().__init__(receiver, room)
+        self._object_ends: list[str] | None = None
+
+    @property
+    def _keyed(self) -> "list[tuple[KeyedChunk, KeyedTexts]]":
+        return cast("list[tuple[KeyedChunk, KeyedTexts]]", self.pieces)
+
+    def begin(self, first: int, time: int) -> None:
+        """Take its positions, from the first on, and its time."""
+        super().begin(first, time)
+        for _, texts in self._keyed:
+            texts.place.run = self
+
+    def expect(self) -> None:
+        """Nothing: each message is answered, whether it is shown or not."""
+
+    @property
+    def stored_ids(self) -> Sequence[StoredId]:
+        """What they are known by if they are sent again."""
+        position, target, time = self.first, self.target, self.time
+        found: list[StoredId] = []
+        for chunk, texts in self._keyed:
+            sender, ids = chunk.session.receiver.id, chunk.series.ids
+            for number, text in zip(texts.place.numbers, texts, strict=True):
+                found.append(
+                    StoredId(position, sender, ids[number], target, digest(text), time)
+                )
+                position += 1
+        return found
+
+    def _make_messages(self) -> Sequence[Message]:
+        target, time, position = self.receiver.name, self.time, self.first
+        messages: list[Message] = []
+        for chunk, texts in self._keyed:
+            sender, ids = chunk.session.name, chunk.series.ids
+            for number, text in zip(texts.place.numbers, texts, strict=True):
+                words, size = text.decode(), len(text)
+                messages.append(
+                    Message(position, ids[number], sender, target, words, time, size)
+                )
+                position += 1
+        return messages
+
+    def object_ends(self) -> Sequence[str]:
+        """Return the lines that show them to a program, each from behind its number on.
+
+        Made once, until it is `written`.
+        """
+        if self._object_ends is None:
+            self._object_ends = []
+            for chunk, texts in self._keyed:
+                self._object_ends += chunk.object_ends(self.receiver, texts, self.time)
+        return self._object_ends
+
+    def written(self) -> None:
+        """Let go of what was made to be written."""
+        self._object_ends = None
+
+    def _separate(self) -> Sequence[Acceptance]:
+        parts: list[Acceptance] = []
+        messages = iter(self.messages)
+        for chunk, texts in self._keyed:
+            chunk.ids.take_apart(chunk.series, texts.place)
+            sender = chunk.session.receiver.id
+            for number, text in zip(texts.place.numbers, texts, strict=True):
+                receipt = chunk.receipt(self.receiver, number)
+                part = self.part(chunk, next(messages), receipt)
+                chunk.ids.add_accepted(part, sender, digest(text))
+                parts.append(part)
+            # From now on its session counts them out one by one.
+            chunk.size -= sum(map(len, texts))
+            settle_piece(chunk, 0)
+        return parts
+
+    def confirm(self) -> bool:
+        """Take note that a connection of the receiver has all of it.
+
+        Returns whether a transaction has it.
+        """
+        self.delivered = True
+        if not self.under_way:
+            self.receiver.unstored_run(self)
+        for chunk, texts in self._settled():
+            chunk.delivered(self.receiver, texts.place.numbers)
+        self._count_out()
+        return self.under_way
+
+    def settle(self, refusal: Refusal | None) -> None:
+        """Tell everybody concerned that all of it is on disk, or refused."""
+        if refusal is not None:
+            super().settle(refusal)
+            return
+        self.receiver.stored_run(self)
+        if self.delivered:
+            return
+        for chunk, texts in self._settled():
+            if self.receiver.online:
+                self._tell_stored(chunk, texts.place)
+            else:
+                chunk.stored(self.receiver, texts.place.numbers)
+        self._count_out()
+
+    def _settled(self) -> "Iterable[tuple[KeyedChunk, KeyedTexts]]":
+        """Return all of it, and let it be found by its positions from now on."""
+        position, pieces = self.first, self._keyed
+        for chunk, texts in pieces:
+            place = texts.place
+            place.first, place.run = position, None
+            position += len(texts)
+            chunk.ids.settled_place(chunk.series)
+        return pieces
+
+    def _tell_stored(self, chunk: KeyedChunk, place: Place) -> None:
+        """Tell of each message that it may be delivered after all."""
+        for position, number in enumerate(place.numbers, place.first):
+            receipt = chunk.receipt(self.receiver, number)
+            self.receiver.tell_stored(position, chunk.session.name, receipt)
