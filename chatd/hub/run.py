@@ -269,6 +269,9 @@ class Run:
 
     def settle(self, refusal: Refusal | None) -> None:
         """Tell everybody concerned that all of it is on disk, or refused."""
+        if refusal is not None and self.delivered:
+            self.receiver.unstored_run(self)
+            return
         if refusal is not None:
             # Each sender has to know which of its messages failed first.
             for part in self.separate():
