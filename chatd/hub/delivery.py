@@ -156,10 +156,13 @@ class Delivery:
     def write_run(self, run: AcceptedRun, lines: bytes) -> None:
         """Write a run that was just accepted, for which there is room."""
         mark = self._peer.write_now(lines)
-        self._unconfirmed.add(mark, run.last, run.size, run.count)
-        self._position = run.last
-        self._receiver.shown = max(self._receiver.shown, self._position)
-        self._patience.go_on()
+        last = run.last
+        self._unconfirmed.add(mark, last, run.size, run.count)
+        self._position = last
+        if last > self._receiver.shown:
+            self._receiver.shown = last
+        if self._finishing:
+            self._patience.go_on()
 
     def _confirm_part(self) -> None:
         """Count what the peer has of a run that it has not all of."""
@@ -179,10 +182,12 @@ class Delivery:
         """Take note that the peer has everything up to a mark."""
         self._acknowledged = mark
         position = self._unconfirmed.confirm(mark)
-        self._patience.go_on()
+        if self._finishing:
+            self._patience.go_on()
         if position:
-            self._receiver.confirm(position)
-            self._tell_news()
+            self._receiver.confirm(position, self)
+            if self._news is not None:
+                self._tell_news()
             self._tell_done()
 
     def more_stored(self) -> None:
@@ -246,6 +251,8 @@ class Delivery:
             news.callback(None)
 
     def _tell_done(self) -> None:
+        if not self._done:
+            return
         open_ = self.state is not State.CLOSED
         awaited = len(self._unconfirmed) > 0 and not self._patience.lost
         if open_ and (awaited or self._position < self._queued_upto):
@@ -266,7 +273,8 @@ class Delivery:
             self._unconfirmed.add(mark, message.position, message.weight)
         self._position = messages[-1].position
         self._receiver.shown = max(self._receiver.shown, self._position)
-        self._patience.go_on()
+        if self._finishing:
+            self._patience.go_on()
 
     def _before(self, entries: Sequence[AcceptedMessage], count: int) -> int:
         """Return the position before the last of so many entries."""
