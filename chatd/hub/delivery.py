@@ -155,11 +155,13 @@ class Delivery:
 
     def write_run(self, run: AcceptedRun) -> None:
         """Write a run that was just accepted, for which there is room."""
-        mark = self._peer.write_run(run)
+        mark, last = self._peer.write_run(run), run.last
         self._unconfirmed.add_run(mark, run, each=self._peer.acknowledges)
-        self._position = run.last
-        self._receiver.shown = max(self._receiver.shown, self._position)
-        self._patience.go_on()
+        self._position = last
+        if last > self._receiver.shown:
+            self._receiver.shown = last
+        if self._finishing:
+            self._patience.go_on()
 
     def _confirm_part(self) -> None:
         """Count what the peer has of a run that it has not all of."""
@@ -179,10 +181,12 @@ class Delivery:
         """Take note that the peer has everything up to a mark."""
         self._acknowledged = mark
         position = self._unconfirmed.confirm(mark)
-        self._patience.go_on()
+        if self._finishing:
+            self._patience.go_on()
         if position:
-            self._receiver.confirm(position)
-            self._tell_news()
+            self._receiver.confirm(position, self)
+            if self._news is not None:
+                self._tell_news()
             self._tell_done()
 
     def more_stored(self) -> None:
@@ -246,6 +250,8 @@ class Delivery:
             news.callback(None)
 
     def _tell_done(self) -> None:
+        if not self._done:
+            return
         open_ = self.state is not State.CLOSED
         awaited = len(self._unconfirmed) > 0 and not self._patience.lost
         if open_ and (awaited or self._position < self._queued_upto):
@@ -266,7 +272,8 @@ class Delivery:
             self._unconfirmed.add(mark, message.position, message.weight)
         self._position = messages[-1].position
         self._receiver.shown = max(self._receiver.shown, self._position)
-        self._patience.go_on()
+        if self._finishing:
+            self._patience.go_on()
 
     def _before(self, entries: Sequence[AcceptedMessage], count: int) -> int:
         """Return the position before the last of so many entries."""
@@ -311,7 +318,7 @@ class Delivery:
                 page = await self._read_page(most)
             if page is None:
                 self._tell_begun()
-                await _pause(self._clock, RETRY_SECONDS)
+                await background.pause(self._clock, RETRY_SECONDS)
                 continue
             if self.state is not State.CATCHING_UP:
                 return
@@ -335,7 +342,7 @@ class Delivery:
             elif not in_memory:
                 continue
             # Others have their turn; and more may be stored in this one.
-            await _pause(self._clock, 0)
+            await background.pause(self._clock, 0)
 
     async def _read_page(self, most: int) -> list[Message] | None:
         """Return the next messages in the store; None if it fails."""
@@ -390,9 +397,3 @@ class Delivery:
         self._position = self._receiver.delivered
         self._receiver.took_over(self)
         self._catch_up()
-
-
-async def _pause(clock: IReactorTime, seconds: float) -> None:
-    done: Deferred[None] = Deferred()
-    clock.callLater(seconds, done.callback, None)
-    await done

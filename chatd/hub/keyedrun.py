@@ -12,7 +12,7 @@ from typing import Protocol, cast
 from chatd.hub.acceptance import Acceptance, Receipt
 from chatd.hub.receiver import Receiver
 from chatd.hub.resends import Place, SenderIds, Series, digest
-from chatd.hub.run import Chunk, Run, settle_piece
+from chatd.hub.run import Chunk, Run, leave_out
 from chatd.store.records import StoredId
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
@@ -54,19 +54,15 @@ class KeyedChunk(Chunk, Protocol):
 class KeyedRun(Run):
     """Messages to one receiver that have ids, accepted together."""
 
-    __slots__ = ("_object_ends",)
-
-    def __init__(self, receiver: Receiver, room: int) -> None:
-        super().__init__(receiver, room)
-        self._object_ends: list[str] | None = None
+    _object_ends: list[str] | None = None
 
     @property
     def _keyed(self) -> "list[tuple[KeyedChunk, KeyedTexts]]":
         return cast("list[tuple[KeyedChunk, KeyedTexts]]", self.pieces)
 
-    def begin(self, first: int, time: int) -> None:
-        """Take its positions, from the first on, and its time."""
-        super().begin(first, time)
+    def place(self, first: int, time: int) -> None:
+        """Give it its positions, from the first on, and its time."""
+        super().place(first, time)
         for _, texts in self._keyed:
             texts.place.run = self
 
@@ -127,8 +123,7 @@ class KeyedRun(Run):
                 chunk.ids.add_accepted(part, sender, digest(text))
                 parts.append(part)
             # From now on its session counts them out one by one.
-            chunk.size -= sum(map(len, texts))
-            settle_piece(chunk, 0)
+            leave_out(chunk, texts)
         return parts
 
     def confirm(self) -> bool:

@@ -37,6 +37,7 @@ from chatd.server.outlet import Outlet, Ticker, Traffic
 from chatd.server.pace import Pace
 from chatd.server.refusals import RefusalLog
 from chatd.server.tcp import Transport, tune
+from chatd.turn import Turn
 from chatd.wire.answers import Refusal
 from chatd.wire.foreign import TLS_HELLO, begins_http, is_http
 from chatd.wire.telnet import TelnetFilter
@@ -49,6 +50,7 @@ class Owner(Protocol):
     gate: Gate
     limits: Limits
     clock: IReactorTime
+    turn: Turn
     ticker: Ticker
     traffic: Traffic
 
@@ -131,6 +133,9 @@ class Connection(LinearLineReceiver):
                 self._log.info("TLS at a plain port from {origin}", origin=self.origin)
                 self.hang_up()
                 return
+        if self.telnet.passes(data):
+            super().dataReceived(data)
+            return
         sequences = data.count(b"\xff")
         if sequences:
             self._pace.sequences(sequences)
@@ -226,6 +231,7 @@ class Connection(LinearLineReceiver):
         """Go on in another form."""
         self.form = form
         self.takes_chunks = form.takes_chunks
+        self.outlet.on_progress = form.progress
 
     def logged_in(self) -> None:
         """Take note that the login came in time."""
@@ -328,6 +334,7 @@ class Connection(LinearLineReceiver):
         self._holds.clear()
         self.paused = False
         form, self.form = self.form, Ended()
+        self.outlet.on_progress = self.form.progress
         form.close()
         self._tell_processed()
 

@@ -86,7 +86,7 @@ def _send(
         return 0
     _, targets, texts, ids = zip(*sends[:most], strict=True)
     try:
-        "".join(targets)  # as all of them are strings
+        "".join(targets).encode()  # as all of them are strings
         count = rising(ids, known.highest)
         encoded = plain_texts(texts[:count], form.connection.owner.limits.message)
     except (TypeError, UnicodeEncodeError):
@@ -158,6 +158,7 @@ class Chunk:
         "_given",
         "_ids",
         "_slot",
+        "count",
         "ids",
         "left",
         "series",
@@ -175,6 +176,7 @@ class Chunk:
         size: int,
     ) -> None:
         self.session = session
+        self.count = series.count
         self.size = size
         self.left = series.left
         self.ids = session.ids
@@ -245,7 +247,7 @@ class Chunk:
     def _give_later(self) -> None:
         if not self._due:
             self._due = True
-            self._form.connection.owner.ticker.call_before_flush(self._give)
+            self._form.connection.owner.turn.at_end(self._give)
 
     def _give(self) -> None:
         """Give the answers that are known, up to the first that is not."""

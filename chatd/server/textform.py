@@ -130,8 +130,9 @@ class TextForm(SpeakingForm):
 
     def write_run(self, run: AcceptedRun) -> int:
         """Write messages that were just accepted; the mark is the bytes so far."""
-        self.connection.write(run.lines())
-        return self.connection.outlet.written
+        outlet = self.connection.outlet
+        outlet.write(run.lines())
+        return outlet.written
 
     def notice(self, text: str) -> None:
         """Write the line as it is."""

@@ -43,6 +43,7 @@ LAYERS: Final = {
     "between": [
         "chatd.limits",
         "chatd.background",
+        "chatd.turn",
         "chatd.backlog",
         "chatd.entry",
         "chatd.journal",

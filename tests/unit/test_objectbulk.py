@@ -210,11 +210,11 @@ class House:
         """Let everything come to an end."""
         for step in ("mended", "disk", "reads"):
             self.do((step,))
+        self.server.wait(40)
         for _ in range(3):
-            self.server.wait(20)
             for name in PROGRAMS:
                 self.ack(name)
-        self.server.wait(20)
+            self.server.wait(1)
 
 
 @dataclass
