@@ -6,26 +6,16 @@ known to. What a sender has used is one entry for a whole chunk (`resends.Series
 ids rise, so that one of them is found without an entry for each.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, cast
 
 from chatd.hub.acceptance import Acceptance, Receipt
 from chatd.hub.receiver import Receiver
-from chatd.hub.resends import Place, SenderIds, Series, digest
+from chatd.hub.resends import Part, SenderIds, Series, digest
 from chatd.hub.run import Chunk, Run, leave_out
 from chatd.store.records import StoredId
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
-
-
-class KeyedTexts(list[bytes]):
-    """Texts that a chunk has for one receiver, and where they are in it."""
-
-    __slots__ = ("place",)
-
-    def __init__(self, texts: Iterable[bytes], place: Place) -> None:
-        super().__init__(texts)
-        self.place = place
 
 
 class KeyedChunk(Chunk, Protocol):
@@ -36,9 +26,7 @@ class KeyedChunk(Chunk, Protocol):
     series: Series
     """Those of this chunk."""
 
-    def object_ends(
-        self, receiver: Receiver, texts: KeyedTexts, time: int
-    ) -> list[str]:
+    def object_ends(self, receiver: Receiver, texts: Part, time: int) -> list[str]:
         """Return lines that show messages, each from behind its number on."""
 
     def stored(self, receiver: Receiver, numbers: Sequence[int]) -> None:
@@ -57,14 +45,14 @@ class KeyedRun(Run):
     _object_ends: list[str] | None = None
 
     @property
-    def _keyed(self) -> "list[tuple[KeyedChunk, KeyedTexts]]":
-        return cast("list[tuple[KeyedChunk, KeyedTexts]]", self.pieces)
+    def _keyed(self) -> "list[tuple[KeyedChunk, Part]]":
+        return cast("list[tuple[KeyedChunk, Part]]", self.pieces)
 
     def place(self, first: int, time: int) -> None:
         """Give it its positions, from the first on, and its time."""
         super().place(first, time)
         for _, texts in self._keyed:
-            texts.place.run = self
+            texts.begin(self, self.target)
 
     def expect(self) -> None:
         """Nothing: each message is answered, whether it is shown or not."""
@@ -76,7 +64,7 @@ class KeyedRun(Run):
         found: list[StoredId] = []
         for chunk, texts in self._keyed:
             sender, ids = chunk.session.receiver.id, chunk.series.ids
-            for number, text in zip(texts.place.numbers, texts, strict=True):
+            for number, text in zip(texts.numbers, texts, strict=True):
                 found.append(
                     StoredId(position, sender, ids[number], target, digest(text), time)
                 )
@@ -88,7 +76,7 @@ class KeyedRun(Run):
         messages: list[Message] = []
         for chunk, texts in self._keyed:
             sender, ids = chunk.session.name, chunk.series.ids
-            for number, text in zip(texts.place.numbers, texts, strict=True):
+            for number, text in zip(texts.numbers, texts, strict=True):
                 words, size = text.decode(), len(text)
                 messages.append(
                     Message(position, ids[number], sender, target, words, time, size)
@@ -115,9 +103,9 @@ class KeyedRun(Run):
         parts: list[Acceptance] = []
         messages = iter(self.messages)
         for chunk, texts in self._keyed:
-            chunk.ids.take_apart(chunk.series, texts.place)
+            chunk.ids.take_apart(chunk.series, texts)
             sender = chunk.session.receiver.id
-            for number, text in zip(texts.place.numbers, texts, strict=True):
+            for number, text in zip(texts.numbers, texts, strict=True):
                 receipt = chunk.receipt(self.receiver, number)
                 part = self.part(chunk, next(messages), receipt)
                 chunk.ids.add_accepted(part, sender, digest(text))
@@ -134,38 +122,48 @@ class KeyedRun(Run):
         self.delivered = True
         if not self.under_way:
             self.receiver.unstored_run(self)
-        for chunk, texts in self._settled():
-            chunk.delivered(self.receiver, texts.place.numbers)
+        self._settle_parts()
+        for chunk, texts in self._keyed:
+            chunk.delivered(self.receiver, texts.numbers)
         self._count_out()
         return self.under_way
 
     def settle(self, refusal: Refusal | None) -> None:
         """Tell everybody concerned that all of it is on disk, or refused."""
-        if refusal is not None:
-            super().settle(refusal)
-            return
-        self.receiver.stored_run(self)
         if self.delivered:
-            return
-        for chunk, texts in self._settled():
-            if self.receiver.online:
-                self._tell_stored(chunk, texts.place)
-            else:
-                chunk.stored(self.receiver, texts.place.numbers)
-        self._count_out()
+            super().settle(refusal)
+            self._forget_texts()
+        elif refusal is not None:
+            super().settle(refusal)
+        else:
+            self.receiver.stored_run(self)
+            self._settle_parts()
+            for chunk, texts in self._keyed:
+                if self.receiver.online:
+                    self._tell_stored(chunk, texts)
+                else:
+                    chunk.stored(self.receiver, texts.numbers)
+            self._count_out()
 
-    def _settled(self) -> "Iterable[tuple[KeyedChunk, KeyedTexts]]":
-        """Return all of it, and let it be found by its positions from now on."""
-        position, pieces = self.first, self._keyed
-        for chunk, texts in pieces:
-            place = texts.place
-            place.first, place.run = position, None
+    def _settle_parts(self) -> None:
+        """Let it be found by its positions from now on."""
+        position = self.first
+        for chunk, texts in self._keyed:
+            texts.first, texts.run = position, None
             position += len(texts)
-            chunk.ids.settled_place(chunk.series)
-        return pieces
+            series = chunk.series
+            series.left -= 1
+            if not series.left:
+                chunk.ids.settled_series()
+        if not self.under_way:
+            self._forget_texts()
 
-    def _tell_stored(self, chunk: KeyedChunk, place: Place) -> None:
+    def _forget_texts(self) -> None:
+        for _, texts in self.pieces:
+            texts.clear()
+
+    def _tell_stored(self, chunk: KeyedChunk, part: Part) -> None:
         """Tell of each message that it may be delivered after all."""
-        for position, number in enumerate(place.numbers, place.first):
+        for position, number in enumerate(part.numbers, part.first):
             receipt = chunk.receipt(self.receiver, number)
             self.receiver.tell_stored(position, chunk.session.name, receipt)

@@ -64,20 +64,26 @@ class Separable(Protocol):
         """Take them apart: each is added by itself to what is known."""
 
 
-class Place:
-    """Where messages of a series are that went to one target.
+class Part(list[bytes]):
+    """The messages of a series that went to one target: their texts, until settled.
 
-    `numbers` say which of the series, `first` is the position of the first once they
-    are settled; until then they are in a run. They may have been taken `apart`.
+    `numbers` say which of the series they are. Until they are settled they are in a
+    run; then `first` is the position of the first. They may have been taken `apart`.
     """
 
     __slots__ = ("apart", "first", "numbers", "run", "target")
 
-    def __init__(self, target: int, numbers: Sequence[int]) -> None:
+    apart: bool
+    first: int
+    numbers: Sequence[int]
+    run: Separable | None
+    target: int
+
+    def begin(self, run: Separable, target: int) -> None:
+        """Take note in which run they are, and to whom."""
+        self.run = run
         self.target = target
-        self.numbers = numbers
         self.first = 0
-        self.run: Separable | None = None
         self.apart = False
 
 
@@ -85,25 +91,25 @@ class Series:
     """Messages of one sender that were taken together, under ids that rise.
 
     None of the ids was used before. `hashes` are those of the texts; `left` is how many
-    places are not settled.
+    parts are not settled.
     """
 
-    __slots__ = ("count", "hashes", "ids", "left", "places")
+    __slots__ = ("count", "hashes", "ids", "left", "parts")
 
     def __init__(
-        self, ids: Sequence[str], hashes: Sequence[int], places: Sequence[Place]
+        self, ids: Sequence[str], hashes: Sequence[int], parts: Sequence[Part]
     ) -> None:
         self.ids = ids
         self.hashes = hashes
-        self.places = places
+        self.parts = parts
         self.count = len(ids)
-        self.left = len(places)
+        self.left = len(parts)
 
-    def place(self, number: int, target: int) -> Place | None:
+    def part(self, number: int, target: int) -> Part | None:
         """Return where a message is; None if it is known by itself, or not at all."""
-        for place in self.places:
-            if place.target == target and number in place.numbers:
-                return None if place.apart else place
+        for part in self.parts:
+            if part.target == target and number in part.numbers:
+                return None if part.apart else part
         return None
 
 
@@ -139,13 +145,13 @@ class SenderIds:
         number = bisect_left(series.ids, id)
         if number == len(series.ids) or series.ids[number] != id:
             return None
-        place = series.place(number, target)
-        if place is None:
+        part = series.part(number, target)
+        if part is None:
             return None
-        if place.run is not None:
-            place.run.separate()
+        if part.run is not None:
+            part.run.separate()
             return self.find(id, target)
-        position = place.first + place.numbers.index(number)
+        position = part.first + part.numbers.index(number)
         return Earlier(position, series.hashes[number])
 
     def add(self, id: str, target: int, earlier: Earlier) -> None:
@@ -170,17 +176,16 @@ class SenderIds:
         self._series.append(series)
         self._counted(series.count)
 
-    def take_apart(self, series: Series, place: Place) -> None:
+    def take_apart(self, series: Series, part: Part) -> None:
         """Take note that messages are added one by one instead."""
-        place.apart, place.run = True, None
-        series.count -= len(place.numbers)
-        self._counted(-len(place.numbers))
-        self.settled_place(series)
-
-    def settled_place(self, series: Series) -> None:
-        """Take note that messages are stored or delivered: they may be forgotten."""
+        part.apart, part.run = True, None
+        series.count -= len(part.numbers)
+        self._counted(-len(part.numbers))
         series.left -= 1
-        if not series.left and self._count > KNOWN_OF_A_SENDER:
+
+    def settled_series(self) -> None:
+        """Take note that a series is stored or delivered: it may be forgotten."""
+        if self._count > KNOWN_OF_A_SENDER:
             self._forget(self._count - KNOWN_OF_A_SENDER)
 
     def settled(self, id: str, target: int) -> None:

@@ -26,9 +26,9 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from chatd.hub.keyedrun import KeyedRun, KeyedTexts
+from chatd.hub.keyedrun import KeyedRun
 from chatd.hub.receiver import Receiver
-from chatd.hub.resends import Place, Series
+from chatd.hub.resends import Part, Series
 from chatd.hub.run import Fate
 from chatd.hub.session import Session
 from chatd.server.answers import Slot
@@ -41,11 +41,10 @@ from chatd.wire.objectlines import (
     message_ends,
     plain_requests,
     plain_texts,
-    quoted_all,
     rising,
     values,
 )
-from chatd.wire.objects import error
+from chatd.wire.objects import error, quoted
 
 
 def take(form: SpeakingForm, data: bytes, most: int, shown: int) -> tuple[int, int]:
@@ -99,10 +98,23 @@ def _send(
                 groups[target].append(number)
             else:
                 groups[target] = [number]
-        odd = _add(form, session, ids[:count], encoded, groups)
+        pieces: dict[bytes, list[bytes]] = {}
+        parts: list[Part] = []
+        for target, numbers in groups.items():
+            part = Part([encoded[each] for each in numbers])
+            part.numbers = numbers
+            parts.append(part)
+            pieces[target.encode()] = part
+        series = Series(ids[:count], array("q", map(hash, encoded)), parts)
+        chunk = Chunk(form, session, series, texts, sum(map(len, encoded)))
+        hub = form.hub
+        odd = hub.runs.add(chunk, pieces, hub.route)
         if odd is None:
+            chunk.begin()
+            session.take(count, chunk.size)
+            form.pause_for_commits(session)
             return count
-        count = groups[odd][0]
+        count = groups[odd.decode()][0]
         del encoded[count:]
     return 0
 
@@ -112,37 +124,6 @@ def _size_of(data: bytes, lines: int) -> int:
     if data.count(b"\n") == lines:
         return len(data)
     return len(data) - len(data.split(b"\n", lines)[-1])
-
-
-def _add(
-    form: SpeakingForm,
-    session: Session,
-    ids: Sequence[str],
-    texts: list[bytes],
-    groups: dict[str, list[int]],
-) -> str | None:
-    """Add a chunk to the runs of this turn; or return a target where it can't be."""
-    route = form.hub.route
-    pieces: dict[bytes, list[bytes]] = {}
-    places: list[Place] = []
-    for target, numbers in groups.items():
-        encoded = target.encode()
-        receiver = route(encoded)
-        if receiver is None:
-            return target
-        place = Place(receiver.id, numbers)
-        places.append(place)
-        pieces[encoded] = KeyedTexts([texts[each] for each in numbers], place)
-    size = sum(map(len, texts))
-    series = Series(ids, array("q", map(hash, texts)), places)
-    chunk = Chunk(form, session, series, size)
-    odd = form.hub.runs.add(chunk, pieces, route)
-    if odd is not None:
-        return odd.decode()
-    chunk.begin()
-    session.take(len(texts), size)
-    form.pause_for_commits(session)
-    return None
 
 
 class Chunk:
@@ -157,7 +138,9 @@ class Chunk:
         "_form",
         "_given",
         "_ids",
+        "_quoted_texts",
         "_slot",
+        "_texts",
         "count",
         "ids",
         "left",
@@ -173,6 +156,7 @@ class Chunk:
         form: SpeakingForm,
         session: Session,
         series: Series,
+        texts: Sequence[str],
         size: int,
     ) -> None:
         self.session = session
@@ -182,8 +166,10 @@ class Chunk:
         self.ids = session.ids
         self.series = series
         self._form = form
-        # As they stand in lines.
-        self._ids = quoted_all(series.ids)
+        # As JSON has them; texts only when they are needed.
+        self._ids = list(map(quoted, series.ids))
+        self._quoted_texts: Sequence[str] = ()
+        self._texts = texts
         self._answers: list[str] = [""] * len(self._ids)
         self._given = 0
         self._due = False
@@ -194,13 +180,13 @@ class Chunk:
         self.ids.add_series(self.series)
         self._slot = self._form.answers.slot()
 
-    def object_ends(
-        self, receiver: Receiver, texts: KeyedTexts, time: int
-    ) -> list[str]:
+    def object_ends(self, receiver: Receiver, part: Part, time: int) -> list[str]:
         """Return lines that show messages, each from behind its number on."""
-        ids = [self._ids[number] for number in texts.place.numbers]
-        words = b"\n".join(texts).decode().split("\n")
-        return message_ends(ids, self.session.name, receiver.name, words, time)
+        texts = self._quoted_texts
+        if not texts:
+            texts = self._quoted_texts = list(map(quoted, self._texts))
+        sender, target = quoted(self.session.name), quoted(receiver.name)
+        return message_ends(part.numbers, self._ids, sender, target, texts, time)
 
     def expect(self, receiver: Receiver, texts: Sequence[bytes]) -> Fate:
         """Never asked: all is answered."""
@@ -252,6 +238,7 @@ class Chunk:
     def _give(self) -> None:
         """Give the answers that are known, up to the first that is not."""
         self._due = False
+        self._texts = self._quoted_texts = ()  # it was shown, if at all
         answers, given = self._answers, self._given
         if "" not in answers:
             self._slot.resolve(*answers[given:])

@@ -6,8 +6,8 @@ makes one at a time. What lines have in common is looked at, or put together, on
 rest at the speed of C.
 """
 
-import json
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import islice, takewhile
 from operator import itemgetter, lt
 from typing import Any, Final, cast
@@ -17,11 +17,6 @@ from chatd.wire.objects import DECODER, MAX_ID, quoted, timestamp
 
 _read: Final = cast(Any, DECODER).scan_once
 _fields_of_send: Final = itemgetter("type", "to", "text", "id")
-
-# Within an escaped string there is no line feed.
-_encode_list: Final = json.JSONEncoder(
-    separators=("\n", ":"), check_circular=False
-).encode
 
 
 def values(data: bytes, most: int, limit: int) -> list[Any]:
@@ -63,7 +58,13 @@ def plain_requests(
     That is, the fields of the messages, in which lines they are, and the lines of the
     acknowledgements with the numbers that they acknowledge.
     """
-    sends: list[tuple[Any, ...]] = []
+    try:
+        sends = list(map(_fields_of_send, found))
+        if {each[0] for each in sends} == {"send"} and set(map(len, found)) == {4}:
+            return sends, range(len(sends)), []
+    except (KeyError, TypeError):
+        pass  # not all are messages, or nothing else
+    sends = []
     acks: list[tuple[int, int]] = []
     numbers: list[int] = []
     for number, fields in enumerate(found):
@@ -121,24 +122,22 @@ def plain_texts(texts: Sequence[str], limit: int) -> list[bytes]:
     return encoded
 
 
-def quoted_all(strings: Sequence[str]) -> list[str]:
-    """Return strings as JSON has them; there must be one at least."""
-    return _encode_list(strings)[1:-1].split("\n")
-
-
 def message_ends(
-    ids: Iterable[str], sender: str, target: str, texts: Sequence[str], time: int
+    numbers: Iterable[int],
+    ids: Sequence[str],
+    sender: str,
+    target: str,
+    texts: Sequence[str],
+    time: int,
 ) -> list[str]:
     """Return the lines of messages, each from behind its number on.
 
-    The `ids` are as JSON has them. None of the messages waited at the login.
+    `numbers` say which they are of those to which the `ids` and `texts` belong. All
+    strings are as JSON has them. None of the messages waited at the login.
     """
-    names = f',"from":{quoted(sender)},"to":{quoted(target)},"text":'
+    names = f',"from":{sender},"to":{target},"text":'
     end = f',"time":"{timestamp(time)}","queued":false}}'
-    return [
-        f',"id":{id}{names}{text}{end}'
-        for id, text in zip(ids, quoted_all(texts), strict=True)
-    ]
+    return [f',"id":{ids[each]}{names}{texts[each]}{end}' for each in numbers]
 
 
 def messages(first: int, ends: Sequence[str]) -> bytes:
@@ -153,6 +152,7 @@ def messages(first: int, ends: Sequence[str]) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
+@lru_cache(maxsize=4096)
 def accepted_end(to: str, status: str) -> str:
     """Return the line that says what became of a message, from behind its id on."""
     return f',"to":{quoted(to)},"status":"{status}"}}'

@@ -209,6 +209,7 @@ def goodbye() -> str:
     return _line(type="goodbye")
 
 
+@lru_cache(maxsize=64)
 def timestamp(milliseconds: int) -> str:
     """Return a time as RFC 3339 has it, in UTC, to the millisecond."""
     return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
