@@ -16,14 +16,15 @@ or is known to have reached another connection.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from chatd import background
 from chatd.hub.accepted import AcceptedMessage, AcceptedRun
+from chatd.hub.pages import PAGE_BYTES, Pages
 from chatd.hub.patience import Patience
 from chatd.hub.peer import Peer
 from chatd.hub.receiver import Receiver
@@ -39,17 +40,7 @@ RETRY_SECONDS = 1.0
 ACKNOWLEDGE_SECONDS = 1.0
 """How long a program that leaves may take for each of its last acknowledgements."""
 
-PAGE_BYTES = 256 * 1024
 MISSED = "Some messages went only to another connection of yours."
-
-
-class Pages(Protocol):
-    """What a delivery needs of the store."""
-
-    def page(
-        self, target: int, target_name: str, after: int, max_bytes: int
-    ) -> Deferred[list[Message]]:
-        """Return the next messages of a queue, in order; empty if there are none."""
 
 
 class Delivery:
@@ -153,16 +144,30 @@ class Delivery:
         """Whether a whole run can be written as lines."""
         return not self._peer.acknowledges and self._window.takes(run.count, run.size)
 
+    @property
+    def near(self) -> bool:
+        """Whether it may have what is accepted now before anything else is done."""
+        return self.writing and not self._unconfirmed.messages and self._peer.near
+
+    def deliver_at_once(self, run: AcceptedRun, lines: bytes) -> bool:
+        """Write a run to a `near` peer; return whether it has it already."""
+        mark, arrived = self._peer.send_now(lines)
+        if arrived:
+            self._position = run.last
+            self._acknowledged = mark
+        else:
+            self._written(run, mark)
+        return arrived
+
     def write_run(self, run: AcceptedRun, lines: bytes) -> None:
         """Write a run that was just accepted, for which there is room."""
-        mark = self._peer.write_now(lines)
-        last = run.last
+        self._written(run, self._peer.write_now(lines))
+
+    def _written(self, run: AcceptedRun, mark: int) -> None:
+        self._position = last = run.last
         self._unconfirmed.add(mark, last, run.size, run.count)
-        self._position = last
-        if last > self._receiver.shown:
-            self._receiver.shown = last
-        if self._finishing:
-            self._patience.go_on()
+        self._receiver.shown = max(self._receiver.shown, last)
+        self._patience.go_on()
 
     def _confirm_part(self) -> None:
         """Count what the peer has of a run that it has not all of."""
@@ -173,21 +178,17 @@ class Delivery:
 
     def offer(self, entry: AcceptedMessage) -> None:
         """Write a message that was just accepted, if this delivery is live."""
-        if not self.writing:
-            return
-        if not self._write_unsettled([entry]):
+        if self.writing and not self._write_unsettled([entry]):
             self._catch_up()
 
     def acknowledged(self, mark: int) -> None:
         """Take note that the peer has everything up to a mark."""
         self._acknowledged = mark
         position = self._unconfirmed.confirm(mark)
-        if self._finishing:
-            self._patience.go_on()
+        self._patience.go_on()
         if position:
             self._receiver.confirm(position, self)
-            if self._news is not None:
-                self._tell_news()
+            self._tell_news()
             self._tell_done()
 
     def more_stored(self) -> None:
@@ -273,8 +274,7 @@ class Delivery:
             self._unconfirmed.add(mark, message.position, message.weight)
         self._position = messages[-1].position
         self._receiver.shown = max(self._receiver.shown, self._position)
-        if self._finishing:
-            self._patience.go_on()
+        self._patience.go_on()
 
     def _before(self, entries: Sequence[AcceptedMessage], count: int) -> int:
         """Return the position before the last of so many entries."""
@@ -319,7 +319,7 @@ class Delivery:
                 page = await self._read_page(most)
             if page is None:
                 self._tell_begun()
-                await _pause(self._clock, RETRY_SECONDS)
+                await deferLater(self._clock, RETRY_SECONDS)
                 continue
             if self.state is not State.CATCHING_UP:
                 return
@@ -343,7 +343,7 @@ class Delivery:
             elif not in_memory:
                 continue
             # Others have their turn; and more may be stored in this one.
-            await _pause(self._clock, 0)
+            await deferLater(self._clock, 0)
 
     async def _read_page(self, most: int) -> list[Message] | None:
         """Return the next messages in the store; None if it fails."""
@@ -398,9 +398,3 @@ class Delivery:
         self._position = self._receiver.delivered
         self._receiver.took_over(self)
         self._catch_up()
-
-
-async def _pause(clock: IReactorTime, seconds: float) -> None:
-    done: Deferred[None] = Deferred()
-    clock.callLater(seconds, done.callback, None)
-    await done

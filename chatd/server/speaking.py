@@ -156,6 +156,16 @@ class SpeakingForm:
         """Whether all connections together hold too much that was not read."""
         return self.connection.outlet.crowded
 
+    @property
+    def near(self) -> bool:
+        """Whether its machine acknowledges at once, and no program has to."""
+        return not self.acknowledges and self.connection.outlet.near
+
+    def send_now(self, lines: bytes) -> tuple[int, bool]:
+        """Write lines; return how much was written, and whether its machine has all."""
+        outlet = self.connection.outlet
+        return outlet.written + len(lines), outlet.send_now(lines)
+
     def drained(self) -> Deferred[None]:
         """Fire when what was written has left this process, or the connection."""
         return self.connection.outlet.drained()
@@ -189,8 +199,7 @@ class SpeakingForm:
         Raises `Refusal`.
         """
         origin = self.connection.origin
-        peer = self if receive else None
-        found = await self.gate.login(name, origin, peer, password)
+        found = await self.gate.login(name, origin, self if receive else None, password)
         session = found.session
         try:
             users = await self.hub.users(LISTED_AT_LOGIN)
@@ -338,11 +347,10 @@ class SpeakingForm:
         if session.must_pause:
             session.paused = True
             self.connection.hold("commits")
-        pending = session.all_pending
-        if pending.full and not self._waiting_for_room:
+        if session.all_pending.full and not self._waiting_for_room:
             self._waiting_for_room = True
             self.connection.hold("commits of all")
-            pending.call_when_room(self._resume_with_room)
+            session.all_pending.call_when_room(self._resume_with_room)
 
     def _resume_after_commit(self) -> None:
         if self.session is not None and not self.session.must_pause:

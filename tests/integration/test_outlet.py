@@ -28,8 +28,8 @@ from zope.interface import implementer
 from chatd.listening import endpoints
 from chatd.server import gauges
 from chatd.server.outlet import TICK_SECONDS, Outlet, Ticker, Traffic
-from chatd.turn import Turn
 from chatd.server.tcp import tcp_info
+from chatd.turn import Turn
 
 SECONDS = 20
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's TCP_INFO")

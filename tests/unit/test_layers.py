@@ -63,6 +63,7 @@ LAYERS: Final = {
         "chatd.hub.unconfirmed",
         "chatd.hub.patience",
         "chatd.hub.peer",
+        "chatd.hub.pages",
         "chatd.hub.state",
         "chatd.hub.window",
         "chatd.hub.delivery",
