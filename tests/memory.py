@@ -99,6 +99,7 @@ class MemoryStore:
             "SELECT COALESCE(MAX(position), 0) FROM stored_ids"
         ).fetchone()
         self.last_position = max(last, known)
+        self.id_secret = transactions.find_id_secret(connection)
         self._commits: list[_Slow[Any]] = []
         self._reads: list[_Slow[Any]] = []
 

@@ -27,7 +27,7 @@ from chatd.hub.session import Session
 from chatd.journal import Journal
 from chatd.store.records import StoredId
 from chatd.wire.answers import Refusal
-from chatd.wire.message import Message, new_id
+from chatd.wire.message import Message
 
 
 class Chunk(Protocol):
@@ -172,7 +172,7 @@ class Run:
                 messages.append(
                     Message(
                         position,
-                        new_id(),
+                        "",
                         sender,
                         target,
                         text.decode(),

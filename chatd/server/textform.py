@@ -17,7 +17,7 @@ from chatd.server.speaking import SpeakingForm, encoded
 from chatd.wire import text
 from chatd.wire.answers import Refusal
 from chatd.wire.display import neutralise
-from chatd.wire.message import Message, new_id
+from chatd.wire.message import Message
 from chatd.wire.names import Name
 
 CONFIRM_SECONDS: Final = 0.2
@@ -66,7 +66,7 @@ class TextForm(SpeakingForm):
                 raise Refusal("unknown-command", command=request.name[:32])
             return command.run(self, request.argument)
         if isinstance(request, text.Send):
-            return self.send(request.targets, request.text, new_id(), self._receipt)
+            return self.send(request.targets, request.text, "", self._receipt)
         return None
 
     def take_chunk(self, chunk: bytes, most: int) -> int:

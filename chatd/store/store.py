@@ -64,6 +64,7 @@ class Store:
         self._min_free = min_free
         self.last_position = opened.last_position
         self.users = opened.users
+        self.id_secret = opened.id_secret
         self._data_version: int | None = None
         self._last_change = opened.last_change
         self._writer = self._pool(reactor, 1, configure)

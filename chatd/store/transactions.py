@@ -193,6 +193,12 @@ def account_changes(connection: sqlite3.Connection, after: int) -> list[AccountC
     return [AccountChange(*row) for row in rows]
 
 
+def find_id_secret(connection: sqlite3.Connection) -> bytes:
+    """Return what the ids of messages that were sent without one are derived with."""
+    (secret,) = connection.execute(sql("find_id_secret")).fetchone()
+    return bytes(secret)
+
+
 def last_account_change(connection: sqlite3.Connection) -> int:
     """Return the number of the last change, 0 if there is none."""
     (number,) = connection.execute(sql("last_account_change")).fetchone()
@@ -304,7 +310,7 @@ def _append(
         [
             (
                 each.position,
-                each.id,
+                each.id or None,
                 each.sender,
                 target,
                 each.text,

@@ -19,7 +19,7 @@ from chatd.hub.session import Session
 from chatd.journal import HOLD_SECONDS
 from chatd.limits import MIB, Limits
 from chatd.wire.answers import Refusal
-from chatd.wire.message import Message, new_id
+from chatd.wire.message import Message
 from chatd.wire.names import parse_name
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class House:
         found.addCallback(receivers.extend)
         receipts = [Receipt() for _ in texts]
         for text, receipt in zip(texts, receipts, strict=True):
-            self._alice.send(receivers[0], text, new_id(), receipt)  # type: ignore[arg-type]
+            self._alice.send(receivers[0], text, "", receipt)  # type: ignore[arg-type]
         self.settle()
         if not held:
             self.end_hold()
