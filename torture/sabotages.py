@@ -54,9 +54,11 @@ SABOTAGES: Final = (
         (
             Change(
                 "chatd/hub/delivery.py",
-                "        self._position = messages[-1].position\n",
-                "        self._position = messages[-1].position\n"
-                "        self._receiver.confirm(self._position)\n",
+                "        self._position = position\n"
+                "        self._receiver.shown = max(",
+                "        self._position = position\n"
+                "        self._receiver.confirm(self._position)\n"
+                "        self._receiver.shown = max(",
             ),
         ),
     ),

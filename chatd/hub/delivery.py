@@ -16,7 +16,6 @@ or is known to have reached another connection.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -24,6 +23,7 @@ from twisted.logger import Logger
 
 from chatd import background
 from chatd.hub.accepted import AcceptedMessage, AcceptedRun
+from chatd.hub.pages import Pages, write_messages, write_rows
 from chatd.hub.patience import Patience
 from chatd.hub.peer import Peer
 from chatd.hub.receiver import Receiver
@@ -31,6 +31,7 @@ from chatd.hub.state import State
 from chatd.hub.unconfirmed import Unconfirmed
 from chatd.hub.window import CROWDED_BYTES, Window
 from chatd.store.records import StoreFailure
+from chatd.wire.block import Row
 from chatd.wire.message import Message
 
 STALL_SECONDS = 10.0
@@ -41,15 +42,6 @@ ACKNOWLEDGE_SECONDS = 1.0
 
 PAGE_BYTES = 256 * 1024
 MISSED = "Some messages went only to another connection of yours."
-
-
-class Pages(Protocol):
-    """What a delivery needs of the store."""
-
-    def page(
-        self, target: int, target_name: str, after: int, max_bytes: int
-    ) -> Deferred[list[Message]]:
-        """Return the next messages of a queue, in order; empty if there are none."""
 
 
 class Delivery:
@@ -157,16 +149,20 @@ class Delivery:
         """Write a run that was just accepted, for which there is room."""
         mark = self._peer.write_now(lines)
         self._unconfirmed.add(mark, run.last, run.size, run.count)
-        self._position = run.last
-        self._receiver.shown = max(self._receiver.shown, self._position)
-        self._patience.go_on()
+        self._written_upto(run.last)
 
     def _confirm_part(self) -> None:
-        """Count what the peer has of a run that it has not all of."""
+        """Count what the peer has of messages that it has not all of."""
         first = self._unconfirmed.first
-        if first is not None and self.draining and not self._peer.acknowledges:
-            mark, position = first
-            self._receiver.confirm_part(position, mark - self._acknowledged)
+        if first is None or not self.draining or self._peer.acknowledges:
+            return
+        mark, last = first
+        missing = mark - self._acknowledged
+        position = self._unconfirmed.position_before(missing)
+        if position is not None:
+            self._receiver.confirm(position)
+        else:
+            self._receiver.confirm_part(last, missing)
 
     def offer(self, entry: AcceptedMessage) -> None:
         """Write a message that was just accepted, if this delivery is live."""
@@ -256,16 +252,12 @@ class Delivery:
             each.callback(None)
 
     def _write(self, messages: Sequence[Message]) -> None:
-        queued = [each for each in messages if each.position <= self._queued_upto]
-        marks: list[int] = []
-        if queued:
-            marks += self._peer.deliver(queued, queued=True)
-        if len(queued) < len(messages):
-            marks += self._peer.deliver(messages[len(queued) :], queued=False)
-        for message, mark in zip(messages, marks, strict=True):
-            self._unconfirmed.add(mark, message.position, message.weight)
-        self._position = messages[-1].position
-        self._receiver.shown = max(self._receiver.shown, self._position)
+        write_messages(self._peer, self._unconfirmed, messages, self._queued_upto)
+        self._written_upto(messages[-1].position)
+
+    def _written_upto(self, position: int) -> None:
+        self._position = position
+        self._receiver.shown = max(self._receiver.shown, position)
         self._patience.go_on()
 
     def _before(self, entries: Sequence[AcceptedMessage], count: int) -> int:
@@ -305,7 +297,9 @@ class Delivery:
             committed = receiver.committed
             self._overtaken = 0
             most = CROWDED_BYTES if self._peer.crowded else PAGE_BYTES
-            page = receiver.recent_page(self._position, most)
+            page = receiver.recent_page(
+                self._position, most, as_lines=not self._peer.acknowledges
+            )
             in_memory = page is not None
             if page is None:
                 page = await self._read_page(most)
@@ -318,9 +312,10 @@ class Delivery:
             # What was there when the read began may have reached another connection,
             # and left the queue, before it was read.
             if page:
-                if 0 < self._overtaken < page[0].position:
+                if 0 < self._overtaken < page[0].first:
                     self._skip_to(self._overtaken)
-                self._write(page)
+                write_rows(self._peer, self._unconfirmed, page, self._queued_upto)
+                self._written_upto(page[-1].last)
             elif self._position < committed:
                 self._skip_to(committed)
             self._tell_begun()
@@ -337,13 +332,17 @@ class Delivery:
             # Others have their turn; and more may be stored in this one.
             await _pause(self._clock, 0)
 
-    async def _read_page(self, most: int) -> list[Message] | None:
+    async def _read_page(self, most: int) -> list[Row] | None:
         """Return the next messages in the store; None if it fails."""
         receiver = self._receiver
         receiver.keep_recent(self._position)
         try:
             return await self._pages.page(
-                receiver.id, receiver.name, self._position, most
+                receiver.id,
+                receiver.name,
+                self._position,
+                most,
+                as_lines=not self._peer.acknowledges,
             )
         except StoreFailure:
             self._log.failure("The queue of {name} cannot be read", name=receiver.name)

@@ -4,6 +4,7 @@ A form is also the `Peer` of its session's delivery.
 """
 
 import contextlib
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -24,6 +25,7 @@ from chatd.server.connection import Connection
 from chatd.server.entrance import Entrance
 from chatd.wire import text
 from chatd.wire.answers import Refusal
+from chatd.wire.block import Block
 from chatd.wire.message import Message
 from chatd.wire.names import Name
 
@@ -79,6 +81,10 @@ class SpeakingForm:
 
         Returns the mark of each, by which the peer will acknowledge it.
         """
+        raise NotImplementedError
+
+    def deliver_block(self, block: Block, *, queued: bool) -> tuple[int, "array[int]"]:
+        """Write messages that are kept together, as lines."""
         raise NotImplementedError
 
     def write_now(self, lines: bytes) -> int:

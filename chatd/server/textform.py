@@ -1,5 +1,6 @@
 """The text form: a person at nc or telnet, or a script."""
 
+from array import array
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from chatd.server.dialog import Dialog
 from chatd.server.speaking import SpeakingForm, encoded
 from chatd.wire import text
 from chatd.wire.answers import Refusal
+from chatd.wire.block import Block
 from chatd.wire.display import neutralise
 from chatd.wire.message import Message
 from chatd.wire.names import Name
@@ -126,6 +128,11 @@ class TextForm(SpeakingForm):
             pieces.append(piece)
         self.connection.write(b"".join(pieces))
         return marks
+
+    def deliver_block(self, block: Block, *, queued: bool) -> tuple[int, "array[int]"]:
+        """Write messages that are kept together; the mark is the bytes so far."""
+        lines, lengths = text.block_lines(block, queued=queued)
+        return self.write_now(lines), lengths
 
     def write_now(self, lines: bytes) -> int:
         """Write lines that show messages; the mark is the bytes so far."""

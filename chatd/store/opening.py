@@ -27,7 +27,12 @@ from chatd.store.migrations import (
     migrate,
     version_of,
 )
-from chatd.store.transactions import count_users, find_id_secret, last_account_change
+from chatd.store.transactions import (
+    count_users,
+    find_id_secret,
+    last_account_change,
+    last_position,
+)
 from chatd.wire.display import neutralise
 
 NEEDED_SQLITE: Final = (3, 37)  # the first with STRICT tables
@@ -211,15 +216,9 @@ def _open(path: Path, lock: Lock, migrations: Sequence[Migration]) -> OpenedData
         users = count_users(connection)
         last_change = last_account_change(connection)
         id_secret = find_id_secret(connection)
-        (last_position,) = connection.execute(
-            "SELECT MAX("
-            " (SELECT COALESCE(MAX(position), 0) FROM offline_messages),"
-            " (SELECT COALESCE(MAX(position), 0) FROM stored_ids))"
-        ).fetchone()
+        position = last_position(connection)
     notes = [neutralise(note) for note in notes]
-    return OpenedDatabase(
-        path, lock, users, last_position, last_change, id_secret, notes
-    )
+    return OpenedDatabase(path, lock, users, position, last_change, id_secret, notes)
 
 
 def _create_if_missing(path: Path) -> None:

@@ -29,6 +29,21 @@ class Message:
     size: int
 
     @property
+    def first(self) -> int:
+        """Its position, as that of a block's first message."""
+        return self.position
+
+    @property
+    def last(self) -> int:
+        """Its position, as that of a block's last message."""
+        return self.position
+
+    @property
+    def count(self) -> int:
+        """One."""
+        return 1
+
+    @property
     def weight(self) -> int:
         """Its bytes, with the sender's name before each further line.
 
