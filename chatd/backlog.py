@@ -62,8 +62,11 @@ class Backlog:
 
     def release_unshared(self, messages: int, size: int) -> None:
         """Give places back of which nobody has said whose they are."""
-        self._held.add(-messages, -size)
-        self._forget_if_empty()
+        held = self._held
+        held.messages -= messages
+        held.bytes -= size
+        if held.messages <= 0:
+            self._forget_if_empty()
 
     def share(self, sender: str, messages: int, size: int) -> None:
         """Say whose places are that were reserved."""

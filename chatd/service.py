@@ -145,7 +145,15 @@ class ChatService(Service):
         )
         self._journal = Journal(self._store, reactor)
         accounts = Accounts(self._store, self._journal, limits, reactor, wall_clock)
-        hub = Hub(self._store, self._journal, accounts, limits, reactor, wall_clock)
+        hub = Hub(
+            self._store,
+            self._journal,
+            accounts,
+            limits,
+            reactor,
+            wall_clock,
+            self._factory.turn,
+        )
         self._factory.hub = hub
         self._factory.gate = Gate(
             hub,

@@ -377,6 +377,7 @@ class MemoryServer:
         self.limits = limits or Limits()
         self.store = store or MemoryStore()
         self.journal = Journal(self.store, self.clock)
+        self.factory = ChatFactory(self.limits, self.clock)
         accounts = Accounts(
             self.store, self.journal, self.limits, self.clock, self.date
         )
@@ -387,8 +388,8 @@ class MemoryServer:
             self.limits,
             self.clock,
             self.date,
+            self.factory.turn,
         )
-        self.factory = ChatFactory(self.limits, self.clock)
         self.factory.hub = self.hub
         self.factory.gate = Gate(
             self.hub,

@@ -54,11 +54,9 @@ SABOTAGES: Final = (
         (
             Change(
                 "chatd/hub/delivery.py",
+                "        self._position = position\n        if position",
                 "        self._position = position\n"
-                "        self._receiver.shown = max(",
-                "        self._position = position\n"
-                "        self._receiver.confirm(self._position)\n"
-                "        self._receiver.shown = max(",
+                "        self._receiver.confirm(self._position)\n        if position",
             ),
         ),
     ),

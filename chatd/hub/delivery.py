@@ -23,7 +23,7 @@ from twisted.logger import Logger
 
 from chatd import background
 from chatd.hub.accepted import AcceptedMessage, AcceptedRun
-from chatd.hub.pages import Pages, write_messages, write_rows
+from chatd.hub.pages import Pages, pause, write_messages, write_rows
 from chatd.hub.patience import Patience
 from chatd.hub.peer import Peer
 from chatd.hub.receiver import Receiver
@@ -175,10 +175,12 @@ class Delivery:
         """Take note that the peer has everything up to a mark."""
         self._acknowledged = mark
         position = self._unconfirmed.confirm(mark)
-        self._patience.go_on()
+        if self._finishing:
+            self._patience.go_on()
         if position:
-            self._receiver.confirm(position)
-            self._tell_news()
+            self._receiver.confirm(position, self)
+            if self._news is not None:
+                self._tell_news()
             self._tell_done()
 
     def more_stored(self) -> None:
@@ -242,6 +244,8 @@ class Delivery:
             news.callback(None)
 
     def _tell_done(self) -> None:
+        if not self._done:
+            return
         open_ = self.state is not State.CLOSED
         awaited = len(self._unconfirmed) > 0 and not self._patience.lost
         if open_ and (awaited or self._position < self._queued_upto):
@@ -257,8 +261,10 @@ class Delivery:
 
     def _written_upto(self, position: int) -> None:
         self._position = position
-        self._receiver.shown = max(self._receiver.shown, position)
-        self._patience.go_on()
+        if position > self._receiver.shown:
+            self._receiver.shown = position
+        if self._finishing:
+            self._patience.go_on()
 
     def _before(self, entries: Sequence[AcceptedMessage], count: int) -> int:
         """Return the position before the last of so many entries."""
@@ -305,7 +311,7 @@ class Delivery:
                 page = await self._read_page(most)
             if page is None:
                 self._tell_begun()
-                await _pause(self._clock, RETRY_SECONDS)
+                await pause(self._clock, RETRY_SECONDS)
                 continue
             if self.state is not State.CATCHING_UP:
                 return
@@ -330,7 +336,7 @@ class Delivery:
             elif not in_memory:
                 continue
             # Others have their turn; and more may be stored in this one.
-            await _pause(self._clock, 0)
+            await pause(self._clock, 0)
 
     async def _read_page(self, most: int) -> list[Row] | None:
         """Return the next messages in the store; None if it fails."""
@@ -389,9 +395,3 @@ class Delivery:
         self._position = self._receiver.delivered
         self._receiver.took_over(self)
         self._catch_up()
-
-
-async def _pause(clock: IReactorTime, seconds: float) -> None:
-    done: Deferred[None] = Deferred()
-    clock.callLater(seconds, done.callback, None)
-    await done

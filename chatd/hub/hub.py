@@ -21,6 +21,7 @@ from chatd.journal import Journal
 from chatd.limits import Limits
 from chatd.store.records import AccountChange, StoreFailure, User
 from chatd.store.store import Store
+from chatd.turn import Turn
 from chatd.wire.answers import Refusal
 from chatd.wire.message import DerivedIds
 from chatd.wire.names import BadName, Name, parse_name
@@ -62,6 +63,7 @@ class Hub:
         limits: Limits,
         clock: IReactorTime,
         now: WallClock,
+        turn: Turn,
     ) -> None:
         self._store = store
         self._journal = journal
@@ -84,7 +86,7 @@ class Hub:
         self.pending = Pending(limits.all_pending_bytes)
         # Those in memory, by what is written in a line to send to them.
         self._routes: dict[bytes, Receiver] = {}
-        self.runs = Runs(journal, store.allot, clock, now)
+        self.runs = Runs(journal, store.allot, turn, now)
         self.recent_room = Room(limits.all_recent_bytes)
         self._watch_room = WatchRoom()
         self._resends = Resends()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from chatd.hub.peer import Peer
 from chatd.hub.unconfirmed import Unconfirmed
@@ -72,3 +73,10 @@ def _write_block(
 ) -> None:
     mark, sizes = peer.deliver_block(block, queued=queued)
     unconfirmed.add(mark, block.last, block.weight, block.count, sizes)
+
+
+async def pause(clock: IReactorTime, seconds: float) -> None:
+    """Let time pass, or only the turn."""
+    done: Deferred[None] = Deferred()
+    clock.callLater(seconds, done.callback, None)
+    await done

@@ -277,20 +277,27 @@ class Receiver:
             self._recent.clear()
             self._recent = None
 
-    def confirm(self, position: int) -> None:
+    def confirm(self, position: int, by: Connection | None = None) -> None:
         """Take note that a connection has every message up to a position.
 
-        They leave the queue, and the other connections need not have them.
+        They leave the queue, and the other connections need not have them: each but the
+        one that it is known `by` is told.
         """
         if position <= self.delivered:
             return
         self.delivered = position
         on_disk = self.backlog.stored > 0
-        for entry in self._unsettled_upto(position):
-            # What a sender is told may let lines be taken that waited, and one of them
-            # acknowledge more: the rest of these among it.
-            if self._unsettled.pop(entry.first, None) is not None:
-                on_disk |= entry.confirm()
+        # One by one: what a sender is told may let lines be taken that waited, and one
+        # of them acknowledge more: the rest of these among it.
+        while self._unsettled:
+            entry = next(iter(self._unsettled.values()))
+            if entry.last > position:
+                if entry.first > position:
+                    break
+                entry.separate()
+                continue
+            del self._unsettled[entry.first]
+            on_disk |= entry.confirm()
         if on_disk:
             self._removing = position
             self._removals.remove(self.id, position, self._removed)
@@ -298,19 +305,9 @@ class Receiver:
             watch = self._watches.popleft()
             self._watch_room.remove(watch.sender)
             watch.delivered()
-        for delivery in list(self.deliveries):
-            delivery.another_confirmed()
-
-    def _unsettled_upto(self, position: int) -> list[Accepted]:
-        found: list[Accepted] = []
-        for entry in self._unsettled.values():
-            if entry.first > position:
-                break
-            if entry.last > position:
-                entry.separate()
-                return self._unsettled_upto(position)
-            found.append(entry)
-        return found
+        if self.deliveries != [by]:
+            for delivery in [each for each in self.deliveries if each is not by]:
+                delivery.another_confirmed()
 
     def confirm_part(self, last: int, missing: int) -> None:
         """Take note that a connection has a run but for the last bytes of its lines.

@@ -133,6 +133,11 @@ class Session:
         """What stands before each of its messages on a text connection."""
         return f"{self.name}: ".encode()
 
+    @cached_property
+    def next_prefix(self) -> bytes:
+        """What stands between two of its messages there."""
+        return b"\n" + self.prefix
+
     @property
     def must_pause(self) -> bool:
         """Whether too much of what this session sent is not settled."""
@@ -228,7 +233,7 @@ class Session:
     @property
     def interrupted(self) -> bool:
         """Whether messages to somebody may have to be refused, lest they overtake."""
-        return bool(self._failed or self._interruptions)
+        return bool(self._failed or self._interruptions.targets)
 
     def places(self, size: int) -> int:
         """Return how many messages it may send before it must pause.
@@ -236,9 +241,9 @@ class Session:
         0 if `size` bytes may be too many: then it has to be seen message by message.
         """
         limits = self._limits
-        if self._pending_bytes + size >= limits.pending_bytes or self.all_pending.near(
-            size
-        ):
+        if self._pending_bytes + size >= limits.pending_bytes:
+            return 0
+        if self.all_pending.near(size):
             return 0
         return max(0, limits.pending_messages - self._pending_messages)
 
@@ -336,12 +341,11 @@ class Session:
         self.all_pending.add(-size)
         self._conclude(acceptance, refused=refused)
 
-    def settled_piece(self, messages: int, size: int) -> None:
+    def settled_chunk(self, messages: int, size: int) -> None:
         """Count messages out that are on disk or delivered; see `take`."""
         self._pending_messages -= messages
-        if size:
-            self._pending_bytes -= size
-            self.all_pending.add(-size)
+        self._pending_bytes -= size
+        self.all_pending.add(-size)
         if self.paused or self._all_settled or self.interrupted:
             if not self._pending_messages:
                 self._failed.clear()

@@ -30,6 +30,8 @@ from chatd.wire.display import plain_bytes
 ENABLED = os.environ.get("CHATD_FASTER_PATH") != "off"
 """Whether it is used at all: the whole test suite passes without it, too."""
 
+_CARRIAGE_RETURN: Final = 13
+
 MOST_LINES: Final = 1_000
 """How many lines are taken before others have their turn."""
 
@@ -43,8 +45,7 @@ def take(form: SpeakingForm, data: bytes, most: int) -> int:
     session = form.session
     if session is None or session.interrupted:
         return 0
-    most = min(most, MOST_LINES, session.places(len(data)))
-    lines = _plain_lines(form, data, most)
+    lines = _plain_lines(form, data, min(most, MOST_LINES, session.places(len(data))))
     while lines:
         groups: dict[bytes, list[bytes]] = {}
         for line in lines:
@@ -55,7 +56,8 @@ def take(form: SpeakingForm, data: bytes, most: int) -> int:
                 groups[target] = [words]
         size = _size_of(data, len(lines))
         chunk = Chunk(form, session, lines, groups, size)
-        odd = form.hub.runs.add(chunk, groups, form.hub.route)
+        hub = form.hub
+        odd = hub.runs.add(chunk, groups, hub.route)
         if odd is None:
             session.take(len(lines), size)
             form.pause_for_commits(session)
@@ -74,7 +76,7 @@ def _plain_lines(form: SpeakingForm, data: bytes, most: int) -> list[bytes]:
 
     They are without their ends.
     """
-    if b"\r" in data:
+    if _CARRIAGE_RETURN in data:
         # Only as the end of a line can it be understood.
         data = data.replace(b"\r\n", b"\n")
     plain = plain_bytes(data)
@@ -82,7 +84,8 @@ def _plain_lines(form: SpeakingForm, data: bytes, most: int) -> list[bytes]:
     lines.pop()
     if plain < len(data):
         del lines[data.count(b"\n", 0, plain) :]
-    del lines[most:]
+    if len(lines) > most:
+        del lines[most:]
     limits = form.connection.owner.limits
     limit = min(limits.message, limits.line)
     if len(data) > limit and max(map(len, lines), default=0) > limit:
@@ -112,6 +115,7 @@ class Chunk:
         "_lines",
         "_slot",
         "_unknown",
+        "count",
         "left",
         "session",
         "size",
@@ -126,6 +130,7 @@ class Chunk:
         size: int,
     ) -> None:
         self.session = session
+        self.count = len(lines)
         self.size = size
         self.left = len(groups)
         self._form = form

@@ -131,6 +131,9 @@ class Connection(LinearLineReceiver):
                 self._log.info("TLS at a plain port from {origin}", origin=self.origin)
                 self.hang_up()
                 return
+        if self.telnet.passes(data):
+            super().dataReceived(data)
+            return
         sequences = data.count(b"\xff")
         if sequences:
             self._pace.sequences(sequences)
@@ -226,6 +229,7 @@ class Connection(LinearLineReceiver):
         """Go on in another form."""
         self.form = form
         self.takes_chunks = form.takes_chunks
+        self.outlet.on_progress = form.progress
 
     def logged_in(self) -> None:
         """Take note that the login came in time."""
@@ -328,6 +332,7 @@ class Connection(LinearLineReceiver):
         self._holds.clear()
         self.paused = False
         form, self.form = self.form, Ended()
+        self.outlet.on_progress = self.form.progress
         form.close()
         self._tell_processed()
 

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, ISystemHandle
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from zope.interface import implementer
 
-from chatd.server.tcp import Transport, tcp_info, tcp_socket
+from chatd.server.tcp import Transport, bytes_acknowledged, tcp_info, tcp_socket
 
 _SIOCOUTQ: Final = 0x5411
 _TLS_RECORD: Final = 16 * 1024  # RFC 8446, section 5.1
@@ -75,11 +75,12 @@ class TCPGauge:
 
     def acknowledged(self, handed: int) -> int | None:
         """Return what the peer's TCP has acknowledged."""
-        info = tcp_info(self._connection)
-        if info is None:
+        acknowledged = bytes_acknowledged(self._connection)
+        if acknowledged is None:
             return None
         # The count has the connection's FIN in it, once that is acknowledged.
-        return min(info.acknowledged - self._base, self._written)
+        acknowledged -= self._base
+        return acknowledged if acknowledged < self._written else self._written
 
 
 class UnixGauge:

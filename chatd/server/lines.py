@@ -43,9 +43,12 @@ class LinearLineReceiver(LineReceiver):
             self._tail += data
             self.deliver_lines()
             return
-        busy = self._lines or self._skipping or self._delivering or self.paused
-        if self.takes_chunks and not busy:
+        if self.takes_chunks and not (
+            self._lines or self._skipping or self._delivering or self.paused
+        ):
             data = self._take_first(data)
+            if not data:
+                return
         *complete, rest = data.split(b"\n")
         if complete:
             if self._skipping:
@@ -61,6 +64,9 @@ class LinearLineReceiver(LineReceiver):
     def _take_first(self, data: bytes) -> bytes:
         """Take what can be taken at once; return what is left."""
         end = data.rfind(b"\n") + 1
+        if end == len(data) and not self._tail:
+            taken = self.take_chunk(data)
+            return data[taken:] if taken else data
         if not end:
             return data
         chunk = bytes(self._tail) + data[:end]

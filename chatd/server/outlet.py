@@ -10,6 +10,7 @@ at all is dead, however long the system would go on trying. One that only takes 
 answers, and is never cut off.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -25,6 +26,7 @@ from zope.interface import implementer
 
 from chatd.server.gauges import gauge_for, under_tls
 from chatd.server.tcp import TCPInfo, Transport, tcp_info, tcp_socket
+from chatd.turn import Turn
 
 TICK_SECONDS: Final = 0.02
 """How often acknowledgements are looked for while any are awaited.
@@ -41,6 +43,9 @@ UNANSWERED_PROBES: Final = 3
 
 The system asks at growing intervals, in the end every two minutes.
 """
+
+SELDOM: Final = 32
+"""How many writes pass until it is tried again whether a slow peer has become near."""
 
 MAX_UNSENT: Final = 256 * 1024 * 1024
 """Bytes that slow peers may hold in all before each may have only little."""
@@ -62,13 +67,11 @@ class Traffic:
 class Ticker:
     """Calls those who await something, `TICK_SECONDS` apart, and rests else."""
 
-    _log = Logger()
-
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, turn: Turn) -> None:
         self.clock = clock
+        self._turn = turn
         self._waiting: dict[Outlet, None] = {}
         self._call: IDelayedCall | None = None
-        self._written: list[Outlet] = []
 
     def add(self, outlet: "Outlet") -> None:
         """Let an outlet look for acknowledgements at the next tick."""
@@ -85,17 +88,7 @@ class Ticker:
 
     def flush_later(self, outlet: "Outlet") -> None:
         """Let an outlet send what it has at the end of the reactor's turn."""
-        if not self._written:
-            self.clock.callLater(0, self._flush)
-        self._written.append(outlet)
-
-    def _flush(self) -> None:
-        written, self._written = self._written, []
-        for outlet in written:
-            try:
-                outlet.flush()
-            except Exception:  # what fails for one must not keep another from sending
-                self._log.failure("What follows from sending failed")
+        self._turn.at_end(outlet.flush)
 
     def _tick(self) -> None:
         self._call = None
@@ -128,7 +121,7 @@ class Outlet:
         self._producing = cast(Transport, under_tls(transport))
         self._ticker = ticker
         self._traffic = traffic
-        self._on_progress = on_progress
+        self.on_progress = on_progress
         self._socket = tcp_socket(self._producing)
         self._silence = silence
         self._awaited_since = 0.0
@@ -142,6 +135,8 @@ class Outlet:
         self._own = transport if isinstance(transport, TCPConnection) else None
         self._drained: list[Deferred[None]] = []
         self._lost = False
+        # After how many more writes it is looked at once again.
+        self._unhurried = 0
         self.written = 0
 
     @property
@@ -163,10 +158,11 @@ class Outlet:
         """Write; after the connection is lost this does nothing."""
         if self._lost or not data:
             return
-        if not self.outstanding:
+        if self.written == self._acknowledged:
             self._awaited_since = self._ticker.clock.seconds()
-        self.written += len(data)
-        self._traffic.unsent += len(data)
+        size = len(data)
+        self.written += size
+        self._traffic.unsent += size
         if self._own is None or self._awaiting_drain:
             self._pass_on(data)
             return
@@ -186,17 +182,29 @@ class Outlet:
         data = kept[0] if len(kept) == 1 else b"".join(kept)
         sent = 0
         if self._own.connected and not self._own.disconnecting:
-            taken = self._own.writeSomeData(data)
-            sent = taken if isinstance(taken, int) and taken > 0 else 0
+            with contextlib.suppress(OSError):
+                sent = self._own.socket.send(data)
             self._gauge.wrote(sent)
             self._handed += sent
             self._traffic.unsent -= sent
         if sent < len(data):
             self._pass_on(data[sent:])
-        else:
+            return
+        if self._drained:
             self._tell_drained()
-            # What is near has acknowledged it already.
-            self.look()
+        self._look_at_once()
+
+    def _look_at_once(self) -> None:
+        """Look, if what is sent is acknowledged as fast as it can be asked for.
+
+        That is what peers on this machine do, unless they only listen.
+        """
+        self._unhurried -= 1
+        if self._unhurried > 0:
+            self._ticker.add(self)
+            return
+        self.look()
+        self._unhurried = SELDOM if self._acknowledged < self.written else 0
 
     def _pass_on(self, data: bytes) -> None:
         self._gauge.write(self._transport, data)
@@ -243,7 +251,7 @@ class Outlet:
         if acknowledged > self._acknowledged:
             self._acknowledged = acknowledged
             self._awaited_since = self._ticker.clock.seconds()
-            self._on_progress(acknowledged)
+            self.on_progress(acknowledged)
         elif acknowledged < self.written:
             self._look_for_life()
 

@@ -45,8 +45,8 @@ class Pace:
         return self._bucket.at_once(self._clock.seconds())
 
     def lines(self, count: int) -> None:
-        """Count lines that were taken at once; the next may have to wait."""
-        delay = self._bucket.take(self._clock.seconds(), count)
+        """Count lines that were taken after `lines_at_once`; the next may wait."""
+        delay = self._bucket.spend(count)
         if delay:
             self._wait("rate", delay)
         self._take_turn(count / LIGHTER)

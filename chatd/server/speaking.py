@@ -344,7 +344,7 @@ class SpeakingForm:
         if session.must_pause:
             session.paused = True
             self.connection.hold("commits")
-        pending = self.hub.pending
+        pending = session.all_pending
         if pending.full and not self._waiting_for_room:
             self._waiting_for_room = True
             self.connection.hold("commits of all")

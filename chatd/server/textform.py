@@ -136,8 +136,9 @@ class TextForm(SpeakingForm):
 
     def write_now(self, lines: bytes) -> int:
         """Write lines that show messages; the mark is the bytes so far."""
-        self.connection.write(lines)
-        return self.connection.outlet.written
+        outlet = self.connection.outlet
+        outlet.write(lines)
+        return outlet.written
 
     def notice(self, text: str) -> None:
         """Write the line as it is."""

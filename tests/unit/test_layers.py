@@ -45,6 +45,7 @@ LAYERS: Final = {
     "between": [
         "chatd.limits",
         "chatd.background",
+        "chatd.turn",
         "chatd.backlog",
         "chatd.entry",
         "chatd.journal",
