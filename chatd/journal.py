@@ -212,11 +212,7 @@ class Journal:
             arrivals=[arrival for arrival, _ in arrivals],
             departures=departures,
             removals={user: upto for user, (upto, _) in removals.items()},
-            messages=[
-                (entry.target, message)
-                for entry in entries
-                for message in entry.messages
-            ],
+            messages=[(entry.target, entry.row) for entry in entries],
             ids=[entry.stored_id for entry in entries if entry.stored_id is not None],
         )
         self._under_way = True

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from chatd.wire.block import Block
 from chatd.wire.message import Message
 
 
@@ -54,8 +55,8 @@ class AcceptedRun(Accepted, Protocol):
     delivered: bool
 
     @property
-    def messages(self) -> Sequence[Message]:
-        """The messages, in order."""
+    def row(self) -> Block:
+        """The messages, as they are written to disk."""
 
     def measure(self) -> None:
         """Find out the `size`: it is 0 until then."""

@@ -1,10 +1,12 @@
 """A peer: a connection that receives, as the hub sees it."""
 
+from array import array
 from collections.abc import Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
+from chatd.wire.block import Block
 from chatd.wire.message import Message
 
 
@@ -26,6 +28,13 @@ class Peer(Protocol):
         """Write messages, in order; `queued` ones waited when the user logged in.
 
         Returns the mark of each, by which `acknowledged` will be told of it.
+        """
+
+    def deliver_block(self, block: Block, *, queued: bool) -> tuple[int, "array[int]"]:
+        """Write messages that are kept together, in order, as `deliver` does.
+
+        Returns the mark of the last, and the bytes of each one's line. Asked only of a
+        peer whose machine acknowledges for it.
         """
 
     def write_now(self, lines: bytes) -> int:

@@ -15,6 +15,7 @@ from chatd.hub.recent import Recent, Room
 from chatd.hub.watches import Watches, WatchRoom
 from chatd.limits import Limits
 from chatd.store.records import Amount, Removed, User
+from chatd.wire.block import Row
 from chatd.wire.message import Message
 
 AT_ONCE: Final = 64 * 1024
@@ -256,9 +257,8 @@ class Receiver:
         self._pending -= run.count
         self.backlog.stored += run.count
         self.committed = run.last
-        for message in run.messages if self._recent is not None else ():
-            if self._recent is not None and not self._recent.add(message):
-                self._forget_recent()
+        if self._recent is not None and not self._recent.add(run.row):
+            self._forget_recent()
         for delivery in self.deliveries:
             delivery.more_stored()
 
@@ -282,12 +282,16 @@ class Receiver:
             after = max(after, self.committed)
             self._recent = Recent(after, self._recent_bytes, self._room)
 
-    def recent_page(self, after: int, max_bytes: int) -> list[Message] | None:
+    def recent_page(
+        self, after: int, max_bytes: int, *, as_lines: bool
+    ) -> list[Row] | None:
         """Return the next messages behind a position, None if only the store has them.
 
         In order, and empty if there are none.
         """
-        return None if self._recent is None else self._recent.page(after, max_bytes)
+        if self._recent is None:
+            return None
+        return self._recent.page(after, max_bytes, as_lines=as_lines)
 
     def caught_up(self) -> None:
         """Take note that a delivery needs nothing more of what is in the queue."""

@@ -26,7 +26,7 @@ from chatd.journal import Journal
 from chatd.store.records import StoredId
 from chatd.turn import Turn
 from chatd.wire.answers import Refusal
-from chatd.wire.message import Message, new_id
+from chatd.wire.block import Block, Part
 
 
 class Chunk(Protocol):
@@ -114,7 +114,7 @@ class Run:
     time = 0
     chunk: Chunk | None = None
     _fates: Sequence[Fate] = ()
-    _messages: Sequence[Message] | None = None
+    _block: Block | None = None
 
     def __init__(self, receiver: Receiver, room: int) -> None:
         self.receiver = receiver
@@ -140,31 +140,15 @@ class Run:
         return self.receiver.name
 
     @property
-    def messages(self) -> Sequence[Message]:
-        """The messages, made when they are asked for first."""
-        if self._messages is None:
-            self._messages = self._make_messages()
-        return self._messages
-
-    def _make_messages(self) -> Sequence[Message]:
-        target, time, position = self.receiver.name, self.time, self.first
-        messages: list[Message] = []
-        for chunk, texts in self.pieces:
-            sender = chunk.session.name
-            for text in texts:
-                messages.append(
-                    Message(
-                        position,
-                        new_id(),
-                        sender,
-                        target,
-                        text.decode(),
-                        time,
-                        len(text),
-                    )
-                )
-                position += 1
-        return messages
+    def row(self) -> Block:
+        """The messages, as they are written to disk; made when that is asked first."""
+        if self._block is None:
+            parts = [
+                Part(chunk.session.name, len(texts), b"\n".join(texts))
+                for chunk, texts in self.pieces
+            ]
+            self._block = Block(self.first, self.receiver.name, self.time, parts)
+        return self._block
 
     def compose(self) -> bytes:
         """Return the lines that show the messages to a person; find out the `size`."""
@@ -216,7 +200,7 @@ class Run:
 
     def _separate(self) -> Sequence[Acceptance]:
         parts: list[Acceptance] = []
-        messages = iter(self.messages)
+        messages = iter(self.row.messages())
         receipts = iter([each for fate in self._fates for each in fate.receipts()])
         for chunk, texts in self.pieces:
             for _ in texts:

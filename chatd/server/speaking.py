@@ -4,7 +4,8 @@ A form is also the `Peer` of its session's delivery.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from twisted.internet.defer import Deferred, TimeoutError
@@ -19,11 +20,12 @@ from chatd.hub.receiver import Receiver
 from chatd.hub.resends import Earlier
 from chatd.hub.session import NOTHING_STORED, Session
 from chatd.limits import Limits
-from chatd.server.answers import Answers
+from chatd.server.answers import Answers, encoded
 from chatd.server.connection import Connection
 from chatd.server.entrance import Entrance
 from chatd.wire import text
 from chatd.wire.answers import Refusal
+from chatd.wire.block import Block
 from chatd.wire.message import Message
 from chatd.wire.names import Name
 
@@ -79,6 +81,10 @@ class SpeakingForm:
 
         Returns the mark of each, by which the peer will acknowledge it.
         """
+        raise NotImplementedError
+
+    def deliver_block(self, block: Block, *, queued: bool) -> tuple[int, "array[int]"]:
+        """Write messages that are kept together, as lines."""
         raise NotImplementedError
 
     def write_now(self, lines: bytes) -> int:
@@ -340,8 +346,6 @@ class SpeakingForm:
                 await written.addTimeout(STOP_SECONDS, self.connection.owner.clock)
         self.answers.say(self.refusal_line(Refusal("shutting-down")))
 
-    # Back pressure.
-
     def pause_for_commits(self, session: Session) -> None:
         """Take no further lines while too much of what was sent is not settled."""
         if session.must_pause:
@@ -393,8 +397,3 @@ class SpeakingForm:
         data = encoded(lines)
         self.connection.write(data)
         return len(data)
-
-
-def encoded(lines: Iterable[str]) -> bytes:
-    """Return lines as they go over the wire."""
-    return ("\n".join(lines) + "\n").encode("utf-8", "replace")

@@ -174,12 +174,7 @@ def play(
             else:
                 result.answers.setdefault(name, []).append(line)
     for name in RECEIVERS:
-        rows = house.server.store.connection.execute(
-            "SELECT sender, message FROM offline_messages JOIN users"
-            " ON users.id = target WHERE key = ? ORDER BY position",
-            (name,),
-        )
-        for sender, text in rows:
+        for *_, sender, text in house.server.store.rows(name):
             result.queues.setdefault((name, sender), []).append(text)
     house.server.check_figures()
     assert house.server.hub.pending._bytes == 0

@@ -25,12 +25,15 @@ LAYERS: Final = {
         "chatd.wire.telnet",
         "chatd.wire.proxy",
         "chatd.wire.message",
+        "chatd.wire.block",
         "chatd.wire.text",
         "chatd.wire.objects",
     ],
     "store": [
         "chatd.store",
         "chatd.store.records",
+        "chatd.store.statements",
+        "chatd.store.queues",
         "chatd.store.transactions",
         "chatd.store.migrations",
         "chatd.store.administration",
@@ -180,6 +183,7 @@ MAY_KNOW: Final = {
 
 HUB_KNOWS_OF_THE_WIRE: Final = {
     "chatd.wire.answers",
+    "chatd.wire.block",
     "chatd.wire.message",
     "chatd.wire.names",
 }

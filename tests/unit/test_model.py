@@ -34,7 +34,7 @@ from twisted.internet.defer import Deferred
 
 from chatd.hub import delivery, hub
 from chatd.limits import Limits
-from chatd.store import transactions
+from chatd.store import queues
 from chatd.store.records import StoreFailure
 
 if TYPE_CHECKING:
@@ -322,7 +322,8 @@ class Daemon(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._patches = [
-            patch.object(transactions, "PAGE_MESSAGES", 3),
+            patch.object(queues, "PAGE_MESSAGES", 3),
+            patch.object(queues, "ROW_BYTES", 8),
             patch.object(delivery, "PAGE_BYTES", 12),
             patch.object(hub, "IDLE_RECEIVERS", 2),
         ]
