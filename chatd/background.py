@@ -4,7 +4,6 @@ from collections.abc import Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 
@@ -15,10 +14,3 @@ def start(work: Coroutine[Any, Any, None], log: Logger, failed: str) -> None:
     """
     running = Deferred.fromCoroutine(work)
     _ = running.addErrback(lambda failure: log.failure(failed, failure=failure))
-
-
-async def pause(clock: IReactorTime, seconds: float) -> None:
-    """Let others have their turn, for so long."""
-    done: Deferred[None] = Deferred()
-    clock.callLater(seconds, done.callback, None)
-    await done

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from chatd.store.records import StoredId
 from chatd.wire.answers import Refusal
-from chatd.wire.message import Message
+from chatd.wire.block import Row
 
 
 class Entry(Protocol):
@@ -26,8 +26,8 @@ class Entry(Protocol):
         """The receiver's name, as shown."""
 
     @property
-    def messages(self) -> Sequence[Message]:
-        """The messages, in order."""
+    def rows(self) -> Sequence[Row]:
+        """What is written: each message, or the messages together."""
 
     @property
     def stored_ids(self) -> Sequence[StoredId]:

@@ -212,11 +212,7 @@ class Journal:
             arrivals=[arrival for arrival, _ in arrivals],
             departures=departures,
             removals={user: upto for user, (upto, _) in removals.items()},
-            messages=[
-                (entry.target, message)
-                for entry in entries
-                for message in entry.messages
-            ],
+            messages=[(entry.target, row) for entry in entries for row in entry.rows],
             ids=[each for entry in entries for each in entry.stored_ids],
         )
         self._under_way = True

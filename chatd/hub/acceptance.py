@@ -123,8 +123,8 @@ class Acceptance:
         return self.message.position
 
     @property
-    def messages(self) -> Sequence[Message]:
-        """The message."""
+    def rows(self) -> Sequence[Message]:
+        """The message, which is written by itself."""
         return (self.message,)
 
     @property

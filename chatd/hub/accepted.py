@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from chatd.wire.block import Row
 from chatd.wire.message import Message
 
 
@@ -28,7 +29,7 @@ class Accepted(Protocol):
         """The position of the last message."""
 
     def position_before(self, size: int) -> int:
-        """Return the position of the last message before the last bytes of `lines`."""
+        """Return the position of the last message before so many bytes of its lines."""
 
     def separate(self) -> Sequence["AcceptedMessage"]:
         """Take it apart: return each message by itself."""
@@ -44,14 +45,18 @@ class AcceptedMessage(Accepted, Protocol):
 
 
 class AcceptedRun(Accepted, Protocol):
-    """Messages that were accepted together, `size` bytes of text in all."""
+    """Messages that were accepted together, `size` bytes of text in all.
+
+    `delivered` is set when a connection has them.
+    """
 
     count: int
     size: int
+    delivered: bool
 
     @property
-    def messages(self) -> Sequence[Message]:
-        """The messages, in order."""
+    def rows(self) -> Sequence[Row]:
+        """The messages, as they are written to disk."""
 
     def measure(self) -> None:
         """Find out the `size`: it is 0 until then."""
@@ -59,8 +64,11 @@ class AcceptedRun(Accepted, Protocol):
     def sizes(self) -> Iterable[int]:
         """Return how many bytes of text each message has."""
 
-    def lines(self) -> bytes:
-        """Return the lines that show the messages to a person."""
+    def compose(self) -> bytes:
+        """Return the lines that show the messages to a person; find out the `size`.
+
+        There are none if no connection of the receiver is a person's.
+        """
 
     def object_ends(self) -> Sequence[str] | None:
         """Return the lines that show them to a program, each from behind its number on.

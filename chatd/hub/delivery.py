@@ -16,14 +16,15 @@ or is known to have reached another connection.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from chatd import background
 from chatd.hub.accepted import AcceptedMessage, AcceptedRun
+from chatd.hub.pages import PAGE_BYTES, Pages, write_messages, write_rows
 from chatd.hub.patience import Patience
 from chatd.hub.peer import Peer
 from chatd.hub.receiver import Receiver
@@ -31,6 +32,7 @@ from chatd.hub.state import State
 from chatd.hub.unconfirmed import Unconfirmed
 from chatd.hub.window import CROWDED_BYTES, Window
 from chatd.store.records import StoreFailure
+from chatd.wire.block import Row
 from chatd.wire.message import Message
 
 STALL_SECONDS = 10.0
@@ -39,24 +41,13 @@ RETRY_SECONDS = 1.0
 ACKNOWLEDGE_SECONDS = 1.0
 """How long a program that leaves may take for each of its last acknowledgements."""
 
-PAGE_BYTES = 256 * 1024
 MISSED = "Some messages went only to another connection of yours."
-
-
-class Pages(Protocol):
-    """What a delivery needs of the store."""
-
-    def page(
-        self, target: int, target_name: str, after: int, max_bytes: int
-    ) -> Deferred[list[Message]]:
-        """Return the next messages of a queue, in order; empty if there are none."""
 
 
 class Delivery:
     """Delivers one user's messages to one connection, until closed.
 
-    `state` is public for reading. `max_outstanding` is how many bytes a live peer
-    may have unacknowledged.
+    `max_outstanding` is how many bytes a live peer may have unacknowledged.
     """
 
     _log = Logger()
@@ -72,6 +63,7 @@ class Delivery:
         self.state = State.NEW
         self._receiver = receiver
         self._peer = peer
+        self.as_lines = not peer.acknowledges
         self._pages = pages
         self._clock = clock
         self._queued_upto = 0
@@ -79,7 +71,7 @@ class Delivery:
         self._unconfirmed = Unconfirmed()
         self._window = Window(peer, self._unconfirmed, max_outstanding)
         self._acknowledged = 0
-        self._stall: IDelayedCall | None = None
+        self._stall = Patience(clock, STALL_SECONDS, self._take_over)
         self._begun: Deferred[None] | None = None
         self._news: Deferred[None] | None = None
         self._finishing = False
@@ -130,7 +122,7 @@ class Delivery:
         if self.must_wait:
             self._queued_upto = receiver.under_way
             self.state = State.WAITING
-            self._watch_for_stall()
+            self._stall.begin()
         elif receiver.delivered < receiver.committed or not self._turn_live():
             self._catch_up()
         receiver.joined(self)
@@ -142,7 +134,7 @@ class Delivery:
         """End; what the peer is not known to have stays in the queue."""
         self._confirm_part()
         state, self.state = self.state, State.CLOSED
-        self._stop_watching()
+        self._stall.end()
         if state not in (State.NEW, State.CLOSED):
             self._receiver.left(self)
         self._tell_begun()
@@ -153,40 +145,55 @@ class Delivery:
         """Whether a whole run can be written."""
         return self._window.takes(run.count, self._peer.bytes_for(run))
 
-    def write_run(self, run: AcceptedRun) -> None:
+    @property
+    def near(self) -> bool:
+        """Whether it may have what is accepted now before anything else is done."""
+        return self.writing and not self._unconfirmed.messages and self._peer.near
+
+    def deliver_at_once(self, run: AcceptedRun, lines: bytes) -> bool:
+        """Write a run to a `near` peer; return whether it has it already."""
+        mark, arrived = self._peer.send_now(lines)
+        if arrived:
+            self._position = run.last
+            self._acknowledged = mark
+        else:
+            self._written(run, mark)
+        return arrived
+
+    def write_run(self, run: AcceptedRun, lines: bytes) -> None:
         """Write a run that was just accepted, for which there is room."""
-        mark, last = self._peer.write_run(run), run.last
-        self._unconfirmed.add_run(mark, run, each=self._peer.acknowledges)
-        self._position = last
-        if last > self._receiver.shown:
-            self._receiver.shown = last
-        if self._finishing:
-            self._patience.go_on()
+        self._written(run, self._peer.write_run(run, lines))
+
+    def _written(self, run: AcceptedRun, mark: int) -> None:
+        self._unconfirmed.add_run(mark, run, each=not self.as_lines)
+        self._written_upto(run.last)
 
     def _confirm_part(self) -> None:
-        """Count what the peer has of a run that it has not all of."""
+        """Count what the peer has of messages that it has not all of."""
         first = self._unconfirmed.first
-        if first is not None and self.draining and not self._peer.acknowledges:
-            mark, position = first
-            self._receiver.confirm_part(position, mark - self._acknowledged)
+        if first is None or not self.draining or not self.as_lines:
+            return
+        mark, last = first
+        missing = mark - self._acknowledged
+        position = self._unconfirmed.position_before(missing)
+        if position is not None:
+            self._receiver.confirm(position)
+        else:
+            self._receiver.confirm_part(last, missing)
 
     def offer(self, entry: AcceptedMessage) -> None:
         """Write a message that was just accepted, if this delivery is live."""
-        if not self.writing:
-            return
-        if not self._write_unsettled([entry]):
+        if self.writing and not self._write_unsettled([entry]):
             self._catch_up()
 
     def acknowledged(self, mark: int) -> None:
         """Take note that the peer has everything up to a mark."""
         self._acknowledged = mark
         position = self._unconfirmed.confirm(mark)
-        if self._finishing:
-            self._patience.go_on()
+        self._patience.go_on()
         if position:
             self._receiver.confirm(position, self)
-            if self._news is not None:
-                self._tell_news()
+            self._tell_news()
             self._tell_done()
 
     def more_stored(self) -> None:
@@ -201,21 +208,21 @@ class Delivery:
         if self.state is State.WAITING:
             if self._receiver.delivered >= self._queued_upto:
                 self._position = self._queued_upto
-                self._stop_watching()
+                self._stall.end()
                 self._catch_up()
             elif self._finishing:
                 # The other gets on, however slowly: what waits is in good hands.
                 self._queued_upto = self._position
                 self._tell_done()
             else:
-                self._watch_for_stall()
+                self._stall.begin()
         elif not self._overtaken and self._receiver.delivered > self._position:
             self._overtaken = self._receiver.delivered
 
     def another_took_over(self) -> None:
         """Give that one its time."""
         if self.state is State.WAITING:
-            self._watch_for_stall()
+            self._stall.begin()
 
     def another_left(self) -> None:
         """Take over if the connection that was draining the backlog has gone."""
@@ -262,18 +269,14 @@ class Delivery:
             each.callback(None)
 
     def _write(self, messages: Sequence[Message]) -> None:
-        queued = [each for each in messages if each.position <= self._queued_upto]
-        marks: list[int] = []
-        if queued:
-            marks += self._peer.deliver(queued, queued=True)
-        if len(queued) < len(messages):
-            marks += self._peer.deliver(messages[len(queued) :], queued=False)
-        for message, mark in zip(messages, marks, strict=True):
-            self._unconfirmed.add(mark, message.position, message.weight)
-        self._position = messages[-1].position
-        self._receiver.shown = max(self._receiver.shown, self._position)
-        if self._finishing:
-            self._patience.go_on()
+        write_messages(self._peer, self._unconfirmed, messages, self._queued_upto)
+        self._written_upto(messages[-1].position)
+
+    def _written_upto(self, position: int) -> None:
+        self._position = position
+        if position > self._receiver.shown:
+            self._receiver.shown = position
+        self._patience.go_on()
 
     def _before(self, entries: Sequence[AcceptedMessage], count: int) -> int:
         """Return the position before the last of so many entries."""
@@ -312,22 +315,25 @@ class Delivery:
             committed = receiver.committed
             self._overtaken = 0
             most = CROWDED_BYTES if self._peer.crowded else PAGE_BYTES
-            page = receiver.recent_page(self._position, most)
+            page = receiver.recent_page(
+                self._position, most, as_lines=not self._peer.acknowledges
+            )
             in_memory = page is not None
             if page is None:
                 page = await self._read_page(most)
             if page is None:
                 self._tell_begun()
-                await background.pause(self._clock, RETRY_SECONDS)
+                await deferLater(self._clock, RETRY_SECONDS)
                 continue
             if self.state is not State.CATCHING_UP:
                 return
             # What was there when the read began may have reached another connection,
             # and left the queue, before it was read.
             if page:
-                if 0 < self._overtaken < page[0].position:
+                if 0 < self._overtaken < page[0].first:
                     self._skip_to(self._overtaken)
-                self._write(page)
+                write_rows(self._peer, self._unconfirmed, page, self._queued_upto)
+                self._written_upto(page[-1].last)
             elif self._position < committed:
                 self._skip_to(committed)
             self._tell_begun()
@@ -342,15 +348,19 @@ class Delivery:
             elif not in_memory:
                 continue
             # Others have their turn; and more may be stored in this one.
-            await background.pause(self._clock, 0)
+            await deferLater(self._clock, 0)
 
-    async def _read_page(self, most: int) -> list[Message] | None:
+    async def _read_page(self, most: int) -> list[Row] | None:
         """Return the next messages in the store; None if it fails."""
         receiver = self._receiver
         receiver.keep_recent(self._position)
         try:
             return await self._pages.page(
-                receiver.id, receiver.name, self._position, most
+                receiver.id,
+                receiver.name,
+                self._position,
+                most,
+                as_lines=not self._peer.acknowledges,
             )
         except StoreFailure:
             self._log.failure("The queue of {name} cannot be read", name=receiver.name)
@@ -383,17 +393,8 @@ class Delivery:
             self._peer.notice(MISSED)
         self._position = position
 
-    def _watch_for_stall(self) -> None:
-        self._stop_watching()
-        self._stall = self._clock.callLater(STALL_SECONDS, self._take_over)
-
-    def _stop_watching(self) -> None:
-        if self._stall is not None and self._stall.active():
-            self._stall.cancel()
-        self._stall = None
-
     def _take_over(self) -> None:
-        self._stop_watching()
+        self._stall.end()
         self._position = self._receiver.delivered
         self._receiver.took_over(self)
         self._catch_up()

@@ -14,7 +14,7 @@ from chatd.hub.realm import LoggedIn, Mind
 from chatd.hub.receiver import Receiver
 from chatd.hub.recent import Room
 from chatd.hub.resends import Earlier, Resends
-from chatd.hub.run import Runs
+from chatd.hub.runs import Runs
 from chatd.hub.session import Pending, Session
 from chatd.hub.watches import WatchRoom
 from chatd.journal import Journal
@@ -23,6 +23,7 @@ from chatd.store.records import AccountChange, StoreFailure, User
 from chatd.store.store import Store
 from chatd.turn import Turn
 from chatd.wire.answers import Refusal
+from chatd.wire.message import DerivedIds
 from chatd.wire.names import BadName, Name, parse_name
 
 IDLE_RECEIVERS = 10_000
@@ -89,6 +90,7 @@ class Hub:
         self.recent_room = Room(limits.all_recent_bytes)
         self._watch_room = WatchRoom()
         self._resends = Resends()
+        self.ids = DerivedIds(store.id_secret)
 
     async def login(self, mind: Mind) -> LoggedIn:
         """Log a connection in.

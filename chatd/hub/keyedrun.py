@@ -71,7 +71,9 @@ class KeyedRun(Run):
                 position += 1
         return found
 
-    def _make_messages(self) -> Sequence[Message]:
+    @property
+    def rows(self) -> Sequence[Message]:
+        """The messages, each by itself: they have ids."""
         target, time, position = self.receiver.name, self.time, self.first
         messages: list[Message] = []
         for chunk, texts in self._keyed:
@@ -83,6 +85,16 @@ class KeyedRun(Run):
                 )
                 position += 1
         return messages
+
+    def compose(self) -> bytes:
+        """Return the lines that show the messages to a person; find out the `size`.
+
+        There are none if no connection of the receiver is a person's.
+        """
+        if any(each.as_lines for each in self.receiver.deliveries):
+            return super().compose()
+        self.measure()
+        return b""
 
     def object_ends(self) -> Sequence[str]:
         """Return the lines that show them to a program, each from behind its number on.
@@ -101,7 +113,7 @@ class KeyedRun(Run):
 
     def _separate(self) -> Sequence[Acceptance]:
         parts: list[Acceptance] = []
-        messages = iter(self.messages)
+        messages = iter(self.rows)
         for chunk, texts in self._keyed:
             chunk.ids.take_apart(chunk.series, texts)
             sender = chunk.session.receiver.id
@@ -122,11 +134,15 @@ class KeyedRun(Run):
         self.delivered = True
         if not self.under_way:
             self.receiver.unstored_run(self)
+        self.arrived()
+        return self.under_way
+
+    def arrived(self) -> None:
+        """Tell the senders that a connection has it."""
         self._settle_parts()
         for chunk, texts in self._keyed:
             chunk.delivered(self.receiver, texts.numbers)
         self._count_out()
-        return self.under_way
 
     def settle(self, refusal: Refusal | None) -> None:
         """Tell everybody concerned that all of it is on disk, or refused."""

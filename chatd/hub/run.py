@@ -15,19 +15,17 @@ apart into the acceptances that it stands for, and everything goes on as if it h
 those from the beginning. So nothing that can happen to messages is told twice.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Protocol, TypeAlias
 
-from chatd.clock import WallClock
 from chatd.hub.acceptance import SILENT, Acceptance, Receipt
 from chatd.hub.receiver import Receiver
 from chatd.hub.session import Session
-from chatd.journal import Journal
 from chatd.store.records import StoredId
-from chatd.turn import Turn
 from chatd.wire.answers import Refusal
-from chatd.wire.message import Message, new_id
+from chatd.wire.block import Block, Part, Row
+from chatd.wire.message import Message
 
 
 class Chunk(Protocol):
@@ -44,7 +42,7 @@ class Chunk(Protocol):
 
     @property
     def kind(self) -> "type[Run]":
-        """What runs its messages make."""
+        """What runs its messages make: those of one turn are of one kind."""
 
     def expect(self, receiver: Receiver, texts: Sequence[bytes]) -> "Fate":
         """Take note that these texts of it are shown to nobody yet.
@@ -67,10 +65,10 @@ class Fate(Protocol):
 
 
 Piece: TypeAlias = tuple[Chunk, list[bytes]]
-"""A chunk, and its texts for one receiver: UTF-8 that a screen can get, each a line."""
+"""A chunk, and the texts that it has for one receiver.
 
-Routes: TypeAlias = Callable[[bytes], Receiver | None]
-"""Returns to whom a target leads, None if that is not known here."""
+They are in UTF-8, have no line feed and nothing that a screen should not get.
+"""
 
 
 class Run:
@@ -93,7 +91,7 @@ class Run:
     time = 0
     chunk: Chunk | None = None
     _fates: Sequence[Fate] = ()
-    _messages: Sequence[Message] | None = None
+    _block: Block | None = None
 
     def __init__(self, receiver: Receiver, room: int) -> None:
         self.receiver = receiver
@@ -124,42 +122,39 @@ class Run:
         return ()
 
     @property
-    def messages(self) -> Sequence[Message]:
-        """The messages, made when they are asked for first."""
-        if self._messages is None:
-            self._messages = self._make_messages()
-        return self._messages
+    def rows(self) -> Sequence[Row]:
+        """The messages, as they are written to disk: together."""
+        return (self._block_of_all,)
 
-    def _make_messages(self) -> Sequence[Message]:
-        target, time, position = self.receiver.name, self.time, self.first
-        messages: list[Message] = []
-        for chunk, texts in self.pieces:
-            sender = chunk.session.name
-            for text in texts:
-                messages.append(
-                    Message(
-                        position,
-                        new_id(),
-                        sender,
-                        target,
-                        text.decode(),
-                        time,
-                        len(text),
-                    )
-                )
-                position += 1
-        return messages
+    @property
+    def _block_of_all(self) -> Block:
+        if self._block is None:
+            parts = [
+                Part(chunk.session.name, len(texts), b"\n".join(texts))
+                for chunk, texts in self.pieces
+            ]
+            self._block = Block(self.first, self.receiver.name, self.time, parts)
+        return self._block
 
-    def lines(self) -> bytes:
-        """Return the lines that show the messages to a person."""
+    def compose(self) -> bytes:
+        """Return the lines that show the messages to a person; find out the `size`."""
         parts: list[bytes] = []
+        around = 0
         for chunk, texts in self.pieces:
             session = chunk.session
-            parts += (session.prefix, session.next_prefix.join(texts), b"\n")
-        return b"".join(parts)
+            prefix = session.prefix
+            if len(texts) == 1:
+                parts += (prefix, texts[0], b"\n")
+                around += len(prefix) + 1
+            else:
+                parts += (prefix, session.next_prefix.join(texts), b"\n")
+                around += (len(prefix) + 1) * len(texts)
+        lines = b"".join(parts)
+        self.size = len(lines) - around
+        return lines
 
     def object_ends(self) -> Sequence[str] | None:
-        """Nothing is at hand: programs are shown the `messages`."""
+        """Nothing is at hand: programs are shown the messages of the `rows`."""
         return None
 
     def written(self) -> None:
@@ -171,10 +166,7 @@ class Run:
 
     def measure(self) -> None:
         """Find out the `size`: it is 0 until then."""
-        size = 0
-        for _, texts in self.pieces:
-            size += sum(map(len, texts)) if len(texts) > 1 else len(texts[0])
-        self.size = size
+        self.size = sum(sum(map(len, texts)) for _, texts in self.pieces)
 
     def shares(self) -> Iterable[tuple[str, int, int]]:
         """Return for each sender how many messages and bytes are its."""
@@ -182,7 +174,7 @@ class Run:
             yield chunk.session.name, len(texts), sum(map(len, texts))
 
     def position_before(self, size: int) -> int:
-        """Return the position of the last message before the last bytes of `lines`.
+        """Return the position of the last message before the last bytes of its lines.
 
         That before the first, if not even that one is whole.
         """
@@ -205,7 +197,7 @@ class Run:
 
     def _separate(self) -> Sequence[Acceptance]:
         parts: list[Acceptance] = []
-        messages = iter(self.messages)
+        messages = iter(self._block_of_all.messages())
         receipts = iter([each for fate in self._fates for each in fate.receipts()])
         for chunk, texts in self.pieces:
             for _ in texts:
@@ -260,6 +252,10 @@ class Run:
             fate.stored()
         self._count_out()
 
+    def arrived(self) -> None:
+        """Take note that a connection had it before anything was kept of it."""
+        self._count_out()
+
     def _count_out(self) -> None:
         for chunk, _ in self.pieces:
             chunk.left -= 1
@@ -274,126 +270,3 @@ def leave_out(chunk: Chunk, texts: Sequence[bytes]) -> None:
     chunk.left -= 1
     if not chunk.left:
         chunk.session.settled_chunk(chunk.count, chunk.size)
-
-
-class Runs:
-    """What was taken in this turn and is not accepted yet."""
-
-    def __init__(
-        self,
-        journal: Journal,
-        allot: Callable[[int], int],
-        turn: Turn,
-        now: WallClock,
-    ) -> None:
-        self._journal = journal
-        self._allot = allot
-        self._turn = turn
-        self._now = now
-        # Also by what was written in a line to send to them, in this turn.
-        self._runs: dict[Receiver, Run] = {}
-        self._by_target: dict[bytes, Run] = {}
-        self._sessions: set[Session] = set()
-        self._kind: type[Run] = Run
-        self._accepted: list[Run] = []
-
-    def add(
-        self, chunk: Chunk, groups: Mapping[bytes, list[bytes]], routes: Routes
-    ) -> bytes | None:
-        """Add a chunk, whose texts are grouped by target.
-
-        Returns the first target for which that cannot be done, or of which a text is
-        empty. Then nothing is added: the lines from there on are for somebody else.
-        """
-        session = chunk.session
-        self.accept_before(session, chunk.kind)
-        if not self._runs:
-            self._turn.at_end(self._end_turn)
-        by_target = self._by_target
-        for target, texts in groups.items():
-            run = by_target.get(target)
-            if run is None:
-                receiver = routes(target)
-                if receiver is None:
-                    self._withdraw(chunk)
-                    return target
-                run = by_target[target] = self._run_for(receiver)
-            count = run.count + len(texts)
-            if (
-                count > run.room
-                or run.chunk is chunk
-                or b"" in texts
-                or not run.receiver.backlog.knows(session.name)
-            ):
-                self._withdraw(chunk)
-                return target
-            run.count = count
-            run.chunk = chunk
-            run.pieces.append((chunk, texts))
-        self._sessions.add(session)
-        return None
-
-    def accept_before(self, session: Session, kind: type[Run]) -> None:
-        """Accept what must be, before messages of a session can be added."""
-        if session in self._sessions or kind is not self._kind:
-            # The answers to its chunks have an order.
-            self.accept()
-            self._kind = kind
-
-    def _run_for(self, receiver: Receiver) -> Run:
-        run = self._runs.get(receiver)
-        if run is None:
-            room = receiver.backlog.unshared_room()
-            run = self._runs[receiver] = self._kind(receiver, room)
-        return run
-
-    def _withdraw(self, chunk: Chunk) -> None:
-        for run in self._runs.values():
-            if run.chunk is chunk:
-                run.count -= len(run.pieces.pop()[1])
-                run.chunk = run.pieces[-1][0] if run.pieces else None
-
-    def accept(self) -> None:
-        """Accept everything: write what can be shown, the rest goes to the disk.
-
-        Called before anything else of a sender is taken.
-        """
-        if self._runs:
-            self._accept()
-        if self._accepted:
-            self._hand_over()
-
-    def _end_turn(self) -> None:
-        if self._runs:
-            self._accept()
-            # When it is sent: what is acknowledged at once need not be held.
-            self._turn.at_end(self._hand_over)
-
-    def _accept(self) -> None:
-        runs, self._runs = self._runs, {}
-        self._by_target.clear()
-        self._sessions.clear()
-        time = self._now()
-        divided, unseen = [], []
-        for receiver, run in runs.items():
-            if not run.pieces:
-                continue
-            run.place(self._allot(run.count), time)
-            if not receiver.accept_run(run):
-                divided.append(run)
-            if not run.shown:
-                unseen.append(run)
-            self._accepted.append(run)
-        for run in unseen:
-            run.expect()
-        for run in divided:
-            for part in run.separate():
-                run.receiver.accept(part)
-                part.tell_if_shown()
-
-    def _hand_over(self) -> None:
-        """Give the journal what is not delivered by now, in the order of acceptance."""
-        accepted, self._accepted = self._accepted, []
-        for run in accepted:
-            if not run.delivered:
-                self._journal.take(run)

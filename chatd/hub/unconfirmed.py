@@ -15,7 +15,8 @@ class Unconfirmed:
 
     A message's *mark* is what the peer confirms it by: marks and positions only rise.
     Messages that are confirmed together are one entry. Takes 32 bytes an entry: a
-    program that never confirms may make it long.
+    program that never confirms may make it long. Those of one entry may be told apart
+    by the `sizes` of what was written for them, 4 bytes each.
     """
 
     def __init__(self) -> None:
@@ -24,6 +25,7 @@ class Unconfirmed:
         self._weights = array("Q")
         self._counts = array("Q")
         self._first = 0
+        self._sizes: dict[int, array[int]] = {}
         self.messages = 0
         """How many messages they are."""
         self.weight = 0
@@ -39,8 +41,34 @@ class Unconfirmed:
             return None
         return self._marks[self._first], self._positions[self._first]
 
-    def add(self, mark: int, position: int, weight: int, count: int = 1) -> None:
+    def position_before(self, missing: int) -> int | None:
+        """Return the last position of which the peer has everything.
+
+        That is in the first entry, if the peer has it but for its last bytes. None if
+        its messages cannot be told apart.
+        """
+        mark, position = self.first or (0, 0)
+        sizes = self._sizes.get(mark)
+        if sizes is None:
+            return None
+        for size in reversed(sizes):
+            if missing <= 0:
+                break
+            missing -= size
+            position -= 1
+        return position
+
+    def add(
+        self,
+        mark: int,
+        position: int,
+        weight: int,
+        count: int = 1,
+        sizes: "array[int] | None" = None,
+    ) -> None:
         """Add a message behind all others, or several: their last position."""
+        if sizes is not None:
+            self._sizes[mark] = sizes
         self._marks.append(mark)
         self._positions.append(position)
         self._weights.append(weight)
@@ -79,6 +107,9 @@ class Unconfirmed:
             return 0
         self.weight -= sum(self._weights[self._first : first])
         self.messages -= sum(self._counts[self._first : first])
+        if self._sizes:
+            for mark in self._marks[self._first : first]:
+                self._sizes.pop(mark, None)
         position = self._positions[first - 1]
         self._first = first
         if first == end or first >= max(_TIDY, end // 2):

@@ -13,6 +13,7 @@ from chatd.server.connection import Connection
 from chatd.server.speaking import LISTED_ON_REQUEST, SpeakingForm
 from chatd.wire import objectlines, objects
 from chatd.wire.answers import Refusal
+from chatd.wire.block import each_message
 from chatd.wire.message import Message, new_id
 from chatd.wire.names import MAX_NAME_LENGTH, BadName, Name, parse_name
 from chatd.wire.text import MAX_TARGETS, backlog_elsewhere
@@ -81,11 +82,11 @@ class ObjectForm(SpeakingForm):
 
     def deliver(self, messages: Sequence[Message], *, queued: bool) -> Sequence[int]:
         """Write messages, counted from 1; a mark is the message's number."""
-        first = self._sequence + 1
+        first, id_of = self._sequence + 1, self.hub.ids.of
         self._sequence += len(messages)
         self.write_lines(
             [
-                objects.message(sequence, message, queued=queued)
+                objects.message(sequence, message, id_of(message), queued=queued)
                 for sequence, message in enumerate(messages, first)
             ]
         )
@@ -98,11 +99,11 @@ class ObjectForm(SpeakingForm):
             return run.size * MOST_OF_A_BYTE + run.count * MOST_OF_A_MESSAGE
         return sum(map(len, ends)) + run.count * MOST_OF_A_NUMBER
 
-    def write_run(self, run: AcceptedRun) -> int:
+    def write_run(self, run: AcceptedRun, lines: bytes) -> int:
         """Write messages that were just accepted, counted like all others."""
         ends = run.object_ends()
         if ends is None:
-            return self.deliver(run.messages, queued=False)[-1]
+            return self.deliver(each_message(run.rows), queued=False)[-1]
         first = self._sequence + 1
         self._sequence += run.count
         self.connection.write(objectlines.messages(first, ends))

@@ -4,7 +4,8 @@ A form is also the `Peer` of its session's delivery.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from twisted.internet.defer import Deferred, TimeoutError
@@ -20,11 +21,12 @@ from chatd.hub.receiver import Receiver
 from chatd.hub.resends import Earlier
 from chatd.hub.session import NOTHING_STORED, Session
 from chatd.limits import Limits
-from chatd.server.answers import Answers
+from chatd.server.answers import Answers, encoded
 from chatd.server.connection import Connection
 from chatd.server.entrance import Entrance
 from chatd.wire import text
 from chatd.wire.answers import Refusal
+from chatd.wire.block import Block
 from chatd.wire.message import Message
 from chatd.wire.names import Name
 
@@ -55,7 +57,8 @@ class SpeakingForm:
         self._unread_answers = 0
         self._held = False
         self._waiting_for_room = False
-        self._leaving = False
+        self.leaving = False
+        """Whether the client has said that it sends no more."""
 
     # How it looks on the wire.
 
@@ -82,11 +85,15 @@ class SpeakingForm:
         """
         raise NotImplementedError
 
+    def deliver_block(self, block: Block, *, queued: bool) -> tuple[int, "array[int]"]:
+        """Write messages that are kept together, as lines."""
+        raise NotImplementedError
+
     def bytes_for(self, run: AcceptedRun) -> int:
         """Return how many bytes a run may take, when it is written."""
-        return run.size
+        raise NotImplementedError
 
-    def write_run(self, run: AcceptedRun) -> int:
+    def write_run(self, run: AcceptedRun, lines: bytes) -> int:
         """Write messages that were just accepted; return the mark of the last."""
         raise NotImplementedError
 
@@ -98,7 +105,7 @@ class SpeakingForm:
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer with the refusal; what follows the leaving has no answer."""
-        if not self._leaving:
+        if not self.leaving:
             self.answers.say(self.refusal_line(refusal))
 
     def progress(self, acknowledged: int) -> None:
@@ -161,6 +168,16 @@ class SpeakingForm:
         """Whether all connections together hold too much that was not read."""
         return self.connection.outlet.crowded
 
+    @property
+    def near(self) -> bool:
+        """Whether its machine acknowledges at once, and no program has to."""
+        return not self.acknowledges and self.connection.outlet.near
+
+    def send_now(self, lines: bytes) -> tuple[int, bool]:
+        """Write lines; return how much was written, and whether its machine has all."""
+        outlet = self.connection.outlet
+        return outlet.written + len(lines), outlet.send_now(lines)
+
     def drained(self) -> Deferred[None]:
         """Fire when what was written has left this process, or the connection."""
         return self.connection.outlet.drained()
@@ -181,11 +198,6 @@ class SpeakingForm:
     def _limits(self) -> Limits:
         return self.connection.owner.limits
 
-    @property
-    def leaving(self) -> bool:
-        """Whether the client has said that it sends no more."""
-        return self._leaving
-
     async def open_session(
         self, name: Name, password: str | None, *, receive: bool
     ) -> Entrance:
@@ -194,8 +206,7 @@ class SpeakingForm:
         Raises `Refusal`.
         """
         origin = self.connection.origin
-        peer = self if receive else None
-        found = await self.gate.login(name, origin, peer, password)
+        found = await self.gate.login(name, origin, self if receive else None, password)
         session = found.session
         try:
             users = await self.hub.users(LISTED_AT_LOGIN)
@@ -310,8 +321,8 @@ class SpeakingForm:
 
     def leave(self, *, goodbye: bool = True) -> None:
         """Say goodbye once all that was sent is safe, and close."""
-        if not self._leaving:
-            self._leaving = True
+        if not self.leaving:
+            self.leaving = True
             background.start(self._leave(goodbye), self._log, "Leaving failed")
 
     async def _leave(self, goodbye: bool) -> None:
@@ -336,18 +347,15 @@ class SpeakingForm:
                 await written.addTimeout(STOP_SECONDS, self.connection.owner.clock)
         self.answers.say(self.refusal_line(Refusal("shutting-down")))
 
-    # Back pressure.
-
     def pause_for_commits(self, session: Session) -> None:
         """Take no further lines while too much of what was sent is not settled."""
         if session.must_pause:
             session.paused = True
             self.connection.hold("commits")
-        pending = session.all_pending
-        if pending.full and not self._waiting_for_room:
+        if session.all_pending.full and not self._waiting_for_room:
             self._waiting_for_room = True
             self.connection.hold("commits of all")
-            pending.call_when_room(self._resume_with_room)
+            session.all_pending.call_when_room(self._resume_with_room)
 
     def _resume_after_commit(self) -> None:
         if self.session is not None and not self.session.must_pause:
@@ -390,8 +398,3 @@ class SpeakingForm:
         data = encoded(lines)
         self.connection.write(data)
         return len(data)
-
-
-def encoded(lines: Iterable[str]) -> bytes:
-    """Return lines as they go over the wire."""
-    return ("\n".join(lines) + "\n").encode("utf-8", "replace")

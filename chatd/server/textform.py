@@ -1,5 +1,6 @@
 """The text form: a person at nc or telnet, or a script."""
 
+from array import array
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
@@ -10,15 +11,16 @@ from chatd.hub.accepted import AcceptedRun
 from chatd.hub.receiver import Receiver
 from chatd.hub.session import Session
 from chatd.server import bulk
-from chatd.server.answers import Slot
+from chatd.server.answers import Slot, encoded
 from chatd.server.commands import COMMANDS
 from chatd.server.connection import Connection
 from chatd.server.dialog import Dialog
-from chatd.server.speaking import SpeakingForm, encoded
+from chatd.server.speaking import SpeakingForm
 from chatd.wire import text
 from chatd.wire.answers import Refusal
+from chatd.wire.block import Block
 from chatd.wire.display import neutralise
-from chatd.wire.message import Message, new_id
+from chatd.wire.message import Message
 from chatd.wire.names import Name
 
 CONFIRM_SECONDS: Final = 0.2
@@ -67,7 +69,7 @@ class TextForm(SpeakingForm):
                 raise Refusal("unknown-command", command=request.name[:32])
             return command.run(self, request.argument)
         if isinstance(request, text.Send):
-            return self.send(request.targets, request.text, new_id(), self._receipt)
+            return self.send(request.targets, request.text, "", self._receipt)
         return None
 
     def take_chunk(self, chunk: bytes, most: int) -> int:
@@ -128,10 +130,22 @@ class TextForm(SpeakingForm):
         self.connection.write(b"".join(pieces))
         return marks
 
-    def write_run(self, run: AcceptedRun) -> int:
+    def deliver_block(self, block: Block, *, queued: bool) -> tuple[int, "array[int]"]:
+        """Write messages that are kept together; the mark is the bytes so far."""
+        lines, lengths = text.block_lines(block, queued=queued)
+        return self._write_now(lines), lengths
+
+    def bytes_for(self, run: AcceptedRun) -> int:
+        """Return how many bytes of text it has."""
+        return run.size
+
+    def write_run(self, run: AcceptedRun, lines: bytes) -> int:
         """Write messages that were just accepted; the mark is the bytes so far."""
+        return self._write_now(lines)
+
+    def _write_now(self, lines: bytes) -> int:
         outlet = self.connection.outlet
-        outlet.write(run.lines())
+        outlet.write(lines)
         return outlet.written
 
     def notice(self, text: str) -> None:

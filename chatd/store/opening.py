@@ -27,7 +27,12 @@ from chatd.store.migrations import (
     migrate,
     version_of,
 )
-from chatd.store.transactions import count_users, last_account_change
+from chatd.store.transactions import (
+    count_users,
+    find_id_secret,
+    last_account_change,
+    last_position,
+)
 from chatd.wire.display import neutralise
 
 NEEDED_SQLITE: Final = (3, 37)  # the first with STRICT tables
@@ -127,8 +132,8 @@ class OpenedDatabase:
 
     `users` is how many there are, `last_position` the highest of a message that is
     stored, or was and is still known by its id, or 0; `last_change` is the number of
-    the last change by an administrator. `notes` are lines for the log, on what was done
-    to the database.
+    the last change by an administrator, `id_secret` what ids are derived with. `notes`
+    are lines for the log, on what was done to the database.
     """
 
     path: Path
@@ -136,6 +141,7 @@ class OpenedDatabase:
     users: int
     last_position: int
     last_change: int
+    id_secret: bytes
     notes: list[str]
 
 
@@ -209,13 +215,10 @@ def _open(path: Path, lock: Lock, migrations: Sequence[Migration]) -> OpenedData
         purge_removed(connection)
         users = count_users(connection)
         last_change = last_account_change(connection)
-        (last_position,) = connection.execute(
-            "SELECT MAX("
-            " (SELECT COALESCE(MAX(position), 0) FROM offline_messages),"
-            " (SELECT COALESCE(MAX(position), 0) FROM stored_ids))"
-        ).fetchone()
+        id_secret = find_id_secret(connection)
+        position = last_position(connection)
     notes = [neutralise(note) for note in notes]
-    return OpenedDatabase(path, lock, users, last_position, last_change, notes)
+    return OpenedDatabase(path, lock, users, position, last_change, id_secret, notes)
 
 
 def _create_if_missing(path: Path) -> None:

@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatd.store import transactions
+from chatd.store import queues, transactions
 from chatd.store.opening import OpenedDatabase, configure, configure_reader
 from chatd.store.records import (
     AccountChange,
@@ -28,7 +28,7 @@ from chatd.store.records import (
     StoreFailure,
     User,
 )
-from chatd.wire.message import Message
+from chatd.wire.block import Row
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,6 +64,7 @@ class Store:
         self._min_free = min_free
         self.last_position = opened.last_position
         self.users = opened.users
+        self.id_secret = opened.id_secret
         self._data_version: int | None = None
         self._last_change = opened.last_change
         self._writer = self._pool(reactor, 1, configure)
@@ -109,10 +110,21 @@ class Store:
         return self._ask(self._writer, transactions.find_share, target, sender)
 
     def page(
-        self, target: int, target_name: str, after: int, max_bytes: int
-    ) -> Deferred[list[Message]]:
-        """Return the next messages of a queue, in order; empty if there are none."""
-        return self._read(transactions.page, target, target_name, after, max_bytes)
+        self,
+        target: int,
+        target_name: str,
+        after: int,
+        max_bytes: int,
+        *,
+        as_lines: bool = False,
+    ) -> Deferred[list[Row]]:
+        """Return the next messages of a queue, in order; empty if there are none.
+
+        There are more of those that are kept together if they become lines.
+        """
+        return self._read(
+            queues.page, target, target_name, after, max_bytes, as_lines=as_lines
+        )
 
     def find_stored_ids(
         self, sender: int, id: str

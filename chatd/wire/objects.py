@@ -156,10 +156,16 @@ def welcome(
     )
 
 
-def message(sequence: int, message: Message, *, queued: bool) -> str:
-    """Return a message; `sequence` counts those of this connection from 1."""
+def message(
+    sequence: int, message: Message, message_id: str | None = None, *, queued: bool
+) -> str:
+    """Return a message; `sequence` counts those of this connection from 1.
+
+    `message_id` is its id, if it was sent without one.
+    """
+    known_by = message.id if message_id is None else message_id
     return (
-        f'{{"type":"message","seq":{sequence},"id":{quoted(message.id)}'
+        f'{{"type":"message","seq":{sequence},"id":{quoted(known_by)}'
         f',"from":{quoted(message.sender)},"to":{quoted(message.target)}'
         f',"text":{quoted(message.text)},"time":"{timestamp(message.time)}"'
         f',"queued":{"true" if queued else "false"}}}'
@@ -212,12 +218,8 @@ def goodbye() -> str:
 @lru_cache(maxsize=64)
 def timestamp(milliseconds: int) -> str:
     """Return a time as RFC 3339 has it, in UTC, to the millisecond."""
-    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
-
-
-@lru_cache(maxsize=1024)
-def _second(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+    when = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    return f"{when:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
 
 
 quoted: Final = encode_basestring_ascii

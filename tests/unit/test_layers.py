@@ -25,6 +25,7 @@ LAYERS: Final = {
         "chatd.wire.telnet",
         "chatd.wire.proxy",
         "chatd.wire.message",
+        "chatd.wire.block",
         "chatd.wire.text",
         "chatd.wire.objects",
         "chatd.wire.objectlines",
@@ -32,6 +33,8 @@ LAYERS: Final = {
     "store": [
         "chatd.store",
         "chatd.store.records",
+        "chatd.store.statements",
+        "chatd.store.queues",
         "chatd.store.transactions",
         "chatd.store.migrations",
         "chatd.store.administration",
@@ -64,12 +67,14 @@ LAYERS: Final = {
         "chatd.hub.unconfirmed",
         "chatd.hub.patience",
         "chatd.hub.peer",
+        "chatd.hub.pages",
         "chatd.hub.state",
         "chatd.hub.window",
         "chatd.hub.delivery",
         "chatd.hub.session",
         "chatd.hub.run",
         "chatd.hub.keyedrun",
+        "chatd.hub.runs",
         "chatd.hub.realm",
         "chatd.hub.hub",
         "chatd.hub.gate",
@@ -182,6 +187,7 @@ MAY_KNOW: Final = {
 
 HUB_KNOWS_OF_THE_WIRE: Final = {
     "chatd.wire.answers",
+    "chatd.wire.block",
     "chatd.wire.message",
     "chatd.wire.names",
 }

@@ -13,7 +13,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from memory import Client, MemoryServer
+from memory import Client, MemoryServer, MemoryTransport, NearTransport
 
 from chatd.limits import Limits
 from chatd.server import bulk
@@ -34,7 +34,6 @@ LIMITS = Limits(
     queue_messages=12,
     queue_bytes=300,
     unacknowledged=1500,
-    pending_messages=7,
     pending_bytes=10_000,
     line_burst=30,
     line_rate=10,
@@ -127,6 +126,7 @@ REFUSED = re.compile(r'"code":"(not-stored|out-of-order)"(.*"to":"[^"]*").*')
 class House:
     """A daemon, those who send, and those who are there, or not, to receive."""
 
+    kind: type[MemoryTransport]
     server: MemoryServer = field(default_factory=lambda: MemoryServer(LIMITS))
     clients: dict[str, Client] = field(default_factory=dict)
     ids: dict[str, int] = field(default_factory=dict)
@@ -136,8 +136,8 @@ class House:
         for name in RECEIVERS:
             self.server.log_in(name).vanish()
         for name in ("live", "gone", "tom"):
-            self.clients[name] = self.server.log_in(name)
-        self.clients["both, as text"] = self.server.log_in("both")
+            self.clients[name] = self.server.log_in(name, self.kind)
+        self.clients["both, as text"] = self.server.log_in("both", self.kind)
         for name in (*SENDERS, *PROGRAMS):
             program = self.clients[name] = self.server.connect()
             program.send("/json", json.dumps({"type": "login", "user": name}))
@@ -224,15 +224,16 @@ class Result:
     answers: dict[str, list[str]] = field(default_factory=dict)
     messages: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     queues: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-    ids: list[tuple[str, str]] = field(default_factory=list)
 
 
-def play(steps: Sequence[tuple[Any, ...]], *, fast: bool) -> Result:
+def play(
+    steps: Sequence[tuple[Any, ...]], kind: type[MemoryTransport], *, fast: bool
+) -> Result:
     with (
         patch.object(ObjectForm, "takes_chunks", fast),
         patch.object(TextForm, "takes_chunks", fast),
     ):
-        house = House()
+        house = House(kind)
         for step in steps:
             house.do(step)
         house.end()
@@ -248,14 +249,8 @@ def play(steps: Sequence[tuple[Any, ...]], *, fast: bool) -> Result:
                 result.messages.setdefault((name, sender), []).append(line)
             else:
                 result.answers.setdefault(name, []).append(line)
-    database = house.server.store.connection
     for name in RECEIVERS:
-        rows = database.execute(
-            "SELECT sender, message FROM offline_messages JOIN users"
-            " ON users.id = target WHERE key = ? ORDER BY position",
-            (name,),
-        )
-        for sender, text in rows:
+        for *_, sender, text in house.server.store.rows(name):
             result.queues.setdefault((name, sender), []).append(text)
     house.server.check_figures()
     assert house.server.hub.pending._bytes == 0
@@ -271,7 +266,7 @@ def messages(*targets: str) -> list[bytes]:
     return [sending(target, "x", "@") for target in targets]
 
 
-@given(steps=steps)
+@given(steps=steps, kind=st.sampled_from([MemoryTransport, NearTransport]))
 @example(
     # Half of what was taken together is acknowledged, the rest is stored meanwhile.
     steps=[
@@ -279,7 +274,8 @@ def messages(*targets: str) -> list[bytes]:
         ("ack", "json", 1),
         ("wait",),
         ("ack", "json", 0),
-    ]
+    ],
+    kind=MemoryTransport,
 )
 @example(
     # What is sent again is on its way to the disk.
@@ -291,7 +287,8 @@ def messages(*targets: str) -> list[bytes]:
         ("broken",),
         ("disk",),
         ("send", "ann", messages("away"), 1000),
-    ]
+    ],
+    kind=MemoryTransport,
 )
 @example(
     # It comes while its commit fails.
@@ -304,7 +301,40 @@ def messages(*targets: str) -> list[bytes]:
         ("disk",),
         ("mended",),
         ("send", "ann", messages("json"), 1000),
-    ]
+    ],
+    kind=MemoryTransport,
 )
-def test_the_faster_path_makes_no_difference(steps: Sequence[tuple[Any, ...]]) -> None:
-    assert play(steps, fast=True) == play(steps, fast=False)
+def test_the_faster_path_makes_no_difference(
+    steps: Sequence[tuple[Any, ...]], kind: type[MemoryTransport]
+) -> None:
+    assert play(steps, kind, fast=True) == play(steps, MemoryTransport, fast=False)
+
+
+def test_a_fast_program_is_held_until_its_messages_are_settled() -> None:
+    server = MemoryServer(Limits(pending_messages=7))
+    server.log_in("away").vanish()
+    ann = server.connect()
+    ann.send("/json", '{"type":"login","user":"ann"}')
+    ann.send(sending("away", "0", "000").decode())
+    ann.received()
+    server.store.slow = True
+    texts = [str(number) for number in range(1, 30)]
+    ann.send(*[sending("away", each, f"{each:0>3}").decode() for each in texts])
+    assert server.journal.waiting == 7
+    server.store.slow = False
+    server.store.catch_up()
+    server.settle()
+    assert server.store.queued("away") == ["0", *texts]
+    ids = [json.loads(line)["id"] for line in ann.lines()]
+    assert ids == [f"{each:0>3}" for each in texts]
+
+
+def test_a_name_that_is_no_text_is_no_name() -> None:
+    server = MemoryServer()
+    ann = server.connect()
+    ann.send("/json", '{"type":"login","user":"ann"}')
+    ann.send(sending("ann", "0", "000").decode())
+    ann.received()
+    ann.send(sending("\ud800", "x", "001").decode(), '{"type":"ping"}')
+    codes = [json.loads(line).get("code") for line in ann.lines()]
+    assert codes == ["bad-json", None]
