@@ -10,12 +10,13 @@ from twisted.logger import Logger
 from chatd.accounts import Accounts
 from chatd.clock import WallClock
 from chatd.hub.delivery import Delivery
+from chatd.hub.pending import Pending
 from chatd.hub.realm import LoggedIn, Mind
 from chatd.hub.receiver import Receiver
 from chatd.hub.recent import Room
 from chatd.hub.resends import Earlier, Resends
 from chatd.hub.run import Runs
-from chatd.hub.session import Pending, Session, Surroundings
+from chatd.hub.session import Session, Surroundings
 from chatd.hub.watches import WatchRoom
 from chatd.journal import Journal
 from chatd.limits import Limits

@@ -44,6 +44,9 @@ from chatd.wire.telnet import TelnetFilter
 
 _IAC: Final = 255
 
+NOTHING: Final[frozenset[str]] = frozenset()
+"""The same for all: another empty set would take 216 bytes."""
+
 
 class Owner(Protocol):
     """What a connection needs of its factory."""
@@ -81,7 +84,7 @@ class Connection(LinearLineReceiver):
     _first_line = True
     _rushing = False
     # What most connections never need is made when it is.
-    _holds: frozenset[str] = frozenset()
+    _holds: frozenset[str] = NOTHING
     _processed: Sequence[Deferred[None]] = ()
     _login_deadline: IDelayedCall | None = None
     _telnet: TelnetFilter | None = None
@@ -283,7 +286,7 @@ class Connection(LinearLineReceiver):
 
     def release(self, reason: str) -> None:
         """Drop a reason; lines are taken again after the last."""
-        self._holds -= {reason}
+        self._holds = (self._holds - {reason}) or NOTHING
         if self._holds or not self.paused:
             return
         self.form.released()
@@ -342,7 +345,7 @@ class Connection(LinearLineReceiver):
         self.closed = True
         self.logged_in()
         self.clearLineBuffer()
-        self._holds = frozenset()
+        self._holds = NOTHING
         self.paused = False
         form, self.form = self.form, ENDED
         self.outlet.on_progress = self.form.progress
