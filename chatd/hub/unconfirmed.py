@@ -2,12 +2,17 @@
 
 from array import array
 from bisect import bisect_right
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Final
 
 from chatd.hub.accepted import AcceptedRun
 
-_TIDY: Final = 1024
+_POSITION, _WEIGHT, _COUNT, _FIELDS = 1, 2, 3, 4
+
+_TIDY: Final = 1024 * _FIELDS
+
+# Of those to whom nothing was ever written, which are most.
+_NONE: Final = array("Q")
 
 
 class Unconfirmed:
@@ -19,27 +24,27 @@ class Unconfirmed:
     by the `sizes` of what was written for them, 4 bytes each.
     """
 
+    __slots__ = ("_entries", "_first", "_sizes", "messages", "weight")
+
     def __init__(self) -> None:
-        self._marks = array("Q")
-        self._positions = array("Q")
-        self._weights = array("Q")
-        self._counts = array("Q")
+        # Mark, last position, weight and count of each, one after the other.
+        self._entries = _NONE
         self._first = 0
-        self._sizes: dict[int, array[int]] = {}
+        self._sizes: dict[int, array[int]] | None = None
         self.messages = 0
         """How many messages they are."""
         self.weight = 0
         """The weights of all of them, in bytes."""
 
     def __len__(self) -> int:
-        return len(self._marks) - self._first
+        return (len(self._entries) - self._first) // _FIELDS
 
     @property
     def first(self) -> tuple[int, int] | None:
         """Mark and position of the first entry, None if there is none."""
         if not len(self):
             return None
-        return self._marks[self._first], self._positions[self._first]
+        return self._entries[self._first], self._entries[self._first + _POSITION]
 
     def position_before(self, missing: int) -> int | None:
         """Return the last position of which the peer has everything.
@@ -48,7 +53,7 @@ class Unconfirmed:
         its messages cannot be told apart.
         """
         mark, position = self.first or (0, 0)
-        sizes = self._sizes.get(mark)
+        sizes = None if self._sizes is None else self._sizes.get(mark)
         if sizes is None:
             return None
         for size in reversed(sizes):
@@ -68,11 +73,12 @@ class Unconfirmed:
     ) -> None:
         """Add a message behind all others, or several: their last position."""
         if sizes is not None:
+            if self._sizes is None:
+                self._sizes = {}
             self._sizes[mark] = sizes
-        self._marks.append(mark)
-        self._positions.append(position)
-        self._weights.append(weight)
-        self._counts.append(count)
+        if self._entries is _NONE:
+            self._entries = array("Q")
+        self._entries.extend((mark, position, weight, count))
         self.weight += weight
         self.messages += count
 
@@ -85,35 +91,40 @@ class Unconfirmed:
             self.add(mark, run.last, run.size, run.count)
             return
         count = run.count
-        self._marks.extend(range(mark - count + 1, mark + 1))
-        self._positions.extend(range(run.first, run.last + 1))
-        self._weights.extend(run.sizes())
-        self._counts.extend(repeat(1, count))
+        marks = range(mark - count + 1, mark + 1)
+        positions = range(run.first, run.last + 1)
+        if self._entries is _NONE:
+            self._entries = array("Q")
+        self._entries.extend(
+            chain.from_iterable(zip(marks, positions, run.sizes(), repeat(1)))
+        )
         self.weight += run.size
         self.messages += count
 
     def confirm(self, mark: int) -> int:
         """Drop what has marks up to this one; return the last position, or 0."""
-        return self._drop(self._marks, mark)
+        return self._drop(0, mark)
 
     def forget(self, position: int) -> None:
         """Drop what has positions up to this one: nobody waits for them any more."""
-        self._drop(self._positions, position)
+        self._drop(_POSITION, position)
 
-    def _drop(self, key: "array[int]", upto: int) -> int:
-        end = len(key)
-        first = bisect_right(key, upto, self._first, end)
-        if first == self._first:
+    def _drop(self, field: int, upto: int) -> int:
+        entries, begin = self._entries, self._first
+        end = len(entries)
+        keys = range(begin + field, end, _FIELDS)
+        count = bisect_right(keys, upto, key=entries.__getitem__)
+        if not count:
             return 0
-        self.weight -= sum(self._weights[self._first : first])
-        self.messages -= sum(self._counts[self._first : first])
+        first = begin + count * _FIELDS
+        self.weight -= sum(entries[begin + _WEIGHT : first : _FIELDS])
+        self.messages -= sum(entries[begin + _COUNT : first : _FIELDS])
         if self._sizes:
-            for mark in self._marks[self._first : first]:
+            for mark in entries[begin:first:_FIELDS]:
                 self._sizes.pop(mark, None)
-        position = self._positions[first - 1]
+        position = entries[first - _FIELDS + _POSITION]
         self._first = first
         if first == end or first >= max(_TIDY, end // 2):
-            for each in self._marks, self._positions, self._weights, self._counts:
-                del each[:first]
+            del entries[:first]
             self._first = 0
         return position

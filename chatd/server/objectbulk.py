@@ -233,7 +233,7 @@ class Chunk:
     def _give_later(self) -> None:
         if not self._due:
             self._due = True
-            self._form.connection.owner.turn.at_end(self._give)
+            self._form.hub.turn.at_end(self._give)
 
     def _give(self) -> None:
         """Give the answers that are known, up to the first that is not."""

@@ -331,9 +331,10 @@ def test_a_fast_program_is_held_until_its_messages_are_settled() -> None:
 
 def test_a_name_that_is_no_text_is_no_name() -> None:
     server = MemoryServer()
+    server.log_in("away").vanish()
     ann = server.connect()
     ann.send("/json", '{"type":"login","user":"ann"}')
-    ann.send(sending("ann", "0", "000").decode())
+    ann.send(sending("away", "0", "000").decode())
     ann.received()
     ann.send(sending("\ud800", "x", "001").decode(), '{"type":"ping"}')
     codes = [json.loads(line).get("code") for line in ann.lines()]
