@@ -26,6 +26,7 @@ from chatd.hub.hub import Hub
 from chatd.journal import HOLD_SECONDS, Journal
 from chatd.limits import Limits
 from chatd.passwords import Hasher
+from chatd.server import outlet
 from chatd.server.connection import Connection
 from chatd.server.factory import ChatFactory
 from chatd.store import migrations, queues, transactions
@@ -302,14 +303,42 @@ class MemoryTransport(StringTransport):
             self.protocol.connectionLost(Failure(ConnectionDone()))
 
 
+class NearTransport(MemoryTransport):
+    """One whose socket can be written to past it, and whose peer acknowledges at once.
+
+    That is, while the peer reads.
+    """
+
+    connected = True
+
+    @property
+    def socket(self) -> "NearTransport":
+        return self
+
+    def send(self, data: bytes) -> int:
+        if self.closed or self.write_closed:
+            raise BrokenPipeError
+        if not self.reading or self.value():
+            raise BlockingIOError
+        self.received += data
+        return len(data)
+
+
+outlet.BARE = (*outlet.BARE, NearTransport)
+
+
 class Client:
     """One connection to a `MemoryServer`, as its user sees it."""
 
     def __init__(
-        self, server: "MemoryServer", factory: Factory, peer: IAddress
+        self,
+        server: "MemoryServer",
+        factory: Factory,
+        peer: IAddress,
+        kind: type[MemoryTransport] = MemoryTransport,
     ) -> None:
         self._server = server
-        self.transport = MemoryTransport(server.clock, peer)
+        self.transport = kind(server.clock, peer)
         self.transport.protocol = factory.buildProtocol(peer)
         self._seen = 0
         self.protocol.makeConnection(self.transport)
@@ -462,18 +491,24 @@ class MemoryServer:
         """Let the time pass for which messages are held."""
         self.wait(2 * HOLD_SECONDS)
 
-    def connect(self, host: str = "127.0.0.1") -> Client:
+    def connect(
+        self,
+        host: str = "127.0.0.1",
+        kind: type[MemoryTransport] = MemoryTransport,
+    ) -> Client:
         """Return a new connection; it has been sent the prompt."""
         peer = IPv4Address("TCP", host, next(self._ports))
-        return Client(self, self.factory, peer)
+        return Client(self, self.factory, peer, kind)
 
     def connect_to(self, factory: Factory, peer: IAddress) -> Client:
         """Return a new connection to another port than the usual one."""
         return Client(self, factory, peer)
 
-    def log_in(self, name: str) -> Client:
+    def log_in(
+        self, name: str, kind: type[MemoryTransport] = MemoryTransport
+    ) -> Client:
         """Return a connection that is logged in, its greeting read."""
-        client = self.connect()
+        client = self.connect(kind=kind)
         client.send(name)
         client.received()
         return client

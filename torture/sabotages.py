@@ -66,7 +66,8 @@ SABOTAGES: Final = (
         (
             Change(
                 "chatd/server/gauges.py",
-                "        return min(info.acknowledged - self._base, self._written)",
+                "        return acknowledged if acknowledged < self._written else"
+                " self._written",
                 "        return self._written",
             ),
         ),

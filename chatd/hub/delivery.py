@@ -18,12 +18,13 @@ or is known to have reached another connection.
 from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from chatd import background
 from chatd.hub.accepted import AcceptedMessage, AcceptedRun
-from chatd.hub.pages import Pages, pause, write_messages, write_rows
+from chatd.hub.pages import PAGE_BYTES, Pages, write_messages, write_rows
 from chatd.hub.patience import Patience
 from chatd.hub.peer import Peer
 from chatd.hub.receiver import Receiver
@@ -40,7 +41,6 @@ RETRY_SECONDS = 1.0
 ACKNOWLEDGE_SECONDS = 1.0
 """How long a program that leaves may take for each of its last acknowledgements."""
 
-PAGE_BYTES = 256 * 1024
 MISSED = "Some messages went only to another connection of yours."
 
 
@@ -71,7 +71,7 @@ class Delivery:
         self._unconfirmed = Unconfirmed()
         self._window = Window(peer, self._unconfirmed, max_outstanding)
         self._acknowledged = 0
-        self._stall: IDelayedCall | None = None
+        self._stall = Patience(clock, STALL_SECONDS, self._take_over)
         self._begun: Deferred[None] | None = None
         self._news: Deferred[None] | None = None
         self._finishing = False
@@ -122,7 +122,7 @@ class Delivery:
         if self.must_wait:
             self._queued_upto = receiver.under_way
             self.state = State.WAITING
-            self._watch_for_stall()
+            self._stall.begin()
         elif receiver.delivered < receiver.committed or not self._turn_live():
             self._catch_up()
         receiver.joined(self)
@@ -134,7 +134,7 @@ class Delivery:
         """End; what the peer is not known to have stays in the queue."""
         self._confirm_part()
         state, self.state = self.state, State.CLOSED
-        self._stop_watching()
+        self._stall.end()
         if state not in (State.NEW, State.CLOSED):
             self._receiver.left(self)
         self._tell_begun()
@@ -145,9 +145,26 @@ class Delivery:
         """Whether a whole run can be written as lines."""
         return not self._peer.acknowledges and self._window.takes(run.count, run.size)
 
+    @property
+    def near(self) -> bool:
+        """Whether it may have what is accepted now before anything else is done."""
+        return self.writing and not self._unconfirmed.messages and self._peer.near
+
+    def deliver_at_once(self, run: AcceptedRun, lines: bytes) -> bool:
+        """Write a run to a `near` peer; return whether it has it already."""
+        mark, arrived = self._peer.send_now(lines)
+        if arrived:
+            self._position = run.last
+            self._acknowledged = mark
+        else:
+            self._written(run, mark)
+        return arrived
+
     def write_run(self, run: AcceptedRun, lines: bytes) -> None:
         """Write a run that was just accepted, for which there is room."""
-        mark = self._peer.write_now(lines)
+        self._written(run, self._peer.write_now(lines))
+
+    def _written(self, run: AcceptedRun, mark: int) -> None:
         self._unconfirmed.add(mark, run.last, run.size, run.count)
         self._written_upto(run.last)
 
@@ -166,21 +183,17 @@ class Delivery:
 
     def offer(self, entry: AcceptedMessage) -> None:
         """Write a message that was just accepted, if this delivery is live."""
-        if not self.writing:
-            return
-        if not self._write_unsettled([entry]):
+        if self.writing and not self._write_unsettled([entry]):
             self._catch_up()
 
     def acknowledged(self, mark: int) -> None:
         """Take note that the peer has everything up to a mark."""
         self._acknowledged = mark
         position = self._unconfirmed.confirm(mark)
-        if self._finishing:
-            self._patience.go_on()
+        self._patience.go_on()
         if position:
             self._receiver.confirm(position, self)
-            if self._news is not None:
-                self._tell_news()
+            self._tell_news()
             self._tell_done()
 
     def more_stored(self) -> None:
@@ -195,21 +208,21 @@ class Delivery:
         if self.state is State.WAITING:
             if self._receiver.delivered >= self._queued_upto:
                 self._position = self._queued_upto
-                self._stop_watching()
+                self._stall.end()
                 self._catch_up()
             elif self._finishing:
                 # The other gets on, however slowly: what waits is in good hands.
                 self._queued_upto = self._position
                 self._tell_done()
             else:
-                self._watch_for_stall()
+                self._stall.begin()
         elif not self._overtaken and self._receiver.delivered > self._position:
             self._overtaken = self._receiver.delivered
 
     def another_took_over(self) -> None:
         """Give that one its time."""
         if self.state is State.WAITING:
-            self._watch_for_stall()
+            self._stall.begin()
 
     def another_left(self) -> None:
         """Take over if the connection that was draining the backlog has gone."""
@@ -263,8 +276,7 @@ class Delivery:
         self._position = position
         if position > self._receiver.shown:
             self._receiver.shown = position
-        if self._finishing:
-            self._patience.go_on()
+        self._patience.go_on()
 
     def _before(self, entries: Sequence[AcceptedMessage], count: int) -> int:
         """Return the position before the last of so many entries."""
@@ -311,7 +323,7 @@ class Delivery:
                 page = await self._read_page(most)
             if page is None:
                 self._tell_begun()
-                await pause(self._clock, RETRY_SECONDS)
+                await deferLater(self._clock, RETRY_SECONDS)
                 continue
             if self.state is not State.CATCHING_UP:
                 return
@@ -336,7 +348,7 @@ class Delivery:
             elif not in_memory:
                 continue
             # Others have their turn; and more may be stored in this one.
-            await pause(self._clock, 0)
+            await deferLater(self._clock, 0)
 
     async def _read_page(self, most: int) -> list[Row] | None:
         """Return the next messages in the store; None if it fails."""
@@ -381,17 +393,8 @@ class Delivery:
             self._peer.notice(MISSED)
         self._position = position
 
-    def _watch_for_stall(self) -> None:
-        self._stop_watching()
-        self._stall = self._clock.callLater(STALL_SECONDS, self._take_over)
-
-    def _stop_watching(self) -> None:
-        if self._stall is not None and self._stall.active():
-            self._stall.cancel()
-        self._stall = None
-
     def _take_over(self) -> None:
-        self._stop_watching()
+        self._stall.end()
         self._position = self._receiver.delivered
         self._receiver.took_over(self)
         self._catch_up()

@@ -1,15 +1,17 @@
 """Pages of a queue: where they come from, and how they are written to a peer."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 
 from chatd.hub.peer import Peer
 from chatd.hub.unconfirmed import Unconfirmed
 from chatd.wire.block import Block, Row, each_message
 from chatd.wire.message import Message
+
+PAGE_BYTES: Final = 256 * 1024
+"""How large a page is as long as memory is not short."""
 
 
 class Pages(Protocol):
@@ -73,10 +75,3 @@ def _write_block(
 ) -> None:
     mark, sizes = peer.deliver_block(block, queued=queued)
     unconfirmed.add(mark, block.last, block.weight, block.count, sizes)
-
-
-async def pause(clock: IReactorTime, seconds: float) -> None:
-    """Let time pass, or only the turn."""
-    done: Deferred[None] = Deferred()
-    clock.callLater(seconds, done.callback, None)
-    await done

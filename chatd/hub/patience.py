@@ -8,6 +8,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 class Patience:
     """Calls `on_lost` once nothing has come for some seconds; not until it is begun."""
 
+    __slots__ = ("_call", "_clock", "_on_lost", "_seconds", "lost")
+
     def __init__(
         self, clock: IReactorTime, seconds: float, on_lost: Callable[[], None]
     ) -> None:

@@ -43,6 +43,17 @@ class Peer(Protocol):
         Asked only of a peer whose machine acknowledges for it.
         """
 
+    @property
+    def near(self) -> bool:
+        """Whether `send_now` is worth a try."""
+
+    def send_now(self, lines: bytes) -> tuple[int, bool]:
+        """Write lines that show messages past all buffers.
+
+        Returns their mark, and whether the peer has them already. Asked only of one
+        that is `near`.
+        """
+
     def notice(self, text: str) -> None:
         """Write a line for the person."""
 

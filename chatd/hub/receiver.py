@@ -6,19 +6,23 @@ accepted and is neither on disk nor delivered, and the deliveries, one for each
 connection that receives.
 """
 
-from bisect import insort
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, Protocol
 
 from chatd.backlog import Backlog
 from chatd.hub.accepted import Accepted, AcceptedMessage, AcceptedRun
 from chatd.hub.recent import Recent, Room
-from chatd.hub.watches import WatchRoom
+from chatd.hub.watches import Watches, WatchRoom
 from chatd.limits import Limits
 from chatd.store.records import Amount, Removed, User
 from chatd.wire.block import Row
 from chatd.wire.message import Message
+
+AT_ONCE: Final = 64 * 1024
+"""How many bytes of text are tried to be delivered before anything else is done.
+
+More does not fit into what a system keeps for a connection.
+"""
 
 
 class Removals(Protocol):
@@ -45,14 +49,6 @@ class Informed(Protocol):
         """Take note that a connection has it."""
 
 
-class _Watch(NamedTuple):
-    """Who waits until the message at a position is delivered, and who sent that."""
-
-    position: int
-    sender: str
-    delivered: Callable[[], None]
-
-
 class Connection(Protocol):
     """What a receiver needs of the delivery to one of its connections."""
 
@@ -73,6 +69,13 @@ class Connection(Protocol):
 
     def has_room_for(self, run: AcceptedRun) -> bool:
         """Whether a whole run can be written as lines."""
+
+    @property
+    def near(self) -> bool:
+        """Whether it may have what is accepted now before anything else is done."""
+
+    def deliver_at_once(self, run: AcceptedRun, lines: bytes) -> bool:
+        """Write a run to a `near` peer; return whether it has it already."""
 
     def write_run(self, run: AcceptedRun, lines: bytes) -> None:
         """Write a run that was just accepted, for which there is room."""
@@ -130,8 +133,7 @@ class Receiver:
         # The position up to which messages are being taken from the queue, or 0.
         self._removing = 0
         self._unsettled: dict[int, Accepted] = {}
-        self._watches: deque[_Watch] = deque()
-        self._watch_room = watch_room
+        self._watches = Watches(watch_room)
 
     @property
     def online(self) -> bool:
@@ -175,9 +177,23 @@ class Receiver:
 
         Returns false, and takes only their places, if one cannot be written all.
         """
-        run.measure()
+        lines = b""
+        if self.deliveries:
+            lines = run.compose()
+            if run.size <= AT_ONCE and self._may_deliver_at_once:
+                run.shown = True
+                self.shown = run.last
+                if self.deliveries[0].deliver_at_once(run, lines):
+                    self.delivered = run.last
+                    run.delivered = True
+                    return True
+        else:
+            run.measure()
         self._pending += run.count
         self.backlog.reserve_unshared(run.count, run.size)
+        if run.shown:
+            self._unsettled[run.first] = run
+            return True
         writing = [each for each in self.deliveries if each.writing]
         for delivery in writing:
             if not delivery.has_room_for(run):
@@ -185,10 +201,20 @@ class Receiver:
         self._unsettled[run.first] = run
         if writing:
             run.shown = True
-            lines = run.lines()
             for delivery in writing:
                 delivery.write_run(run, lines)
         return True
+
+    @property
+    def _may_deliver_at_once(self) -> bool:
+        """Whether nothing that was accepted before is anywhere on its way."""
+        return (
+            len(self.deliveries) == 1
+            and not self._unsettled
+            and not self._watches
+            and not self.backlog.stored
+            and self.deliveries[0].near
+        )
 
     def separated(self, run: AcceptedRun, parts: Sequence[AcceptedMessage]) -> None:
         """Keep the parts of a run in its stead."""
@@ -301,10 +327,8 @@ class Receiver:
         if on_disk:
             self._removing = position
             self._removals.remove(self.id, position, self._removed)
-        while self._watches and self._watches[0].position <= position:
-            watch = self._watches.popleft()
-            self._watch_room.remove(watch.sender)
-            watch.delivered()
+        if self._watches:
+            self._watches.tell(position)
         if self.deliveries != [by]:
             for delivery in [each for each in self.deliveries if each is not by]:
                 delivery.another_confirmed()
@@ -332,18 +356,11 @@ class Receiver:
         The latter never if the messages stay in the queue: those who wait for it are
         forgotten when the last connection goes. Nor if too many wait.
         """
-        room = self._watch_room.has_room(sender)
+        room = self._watches.has_room(sender)
         may_be_delivered = receipt.wants_delivery and self.online and room
         receipt.stored(may_be_delivered=may_be_delivered)
         if may_be_delivered:
-            self._watch(_Watch(position, sender, receipt.delivered))
-
-    def _watch(self, watch: _Watch) -> None:
-        self._watch_room.add(watch.sender)
-        if self._watches and watch.position < self._watches[-1].position:
-            insort(self._watches, watch, key=lambda each: each.position)
-        else:
-            self._watches.append(watch)
+            self._watches.add(position, sender, receipt.delivered)
 
     def joined(self, delivery: Connection) -> None:
         """Add a connection that receives."""
@@ -360,8 +377,6 @@ class Receiver:
         self.deliveries.remove(delivery)
         self.caught_up()
         if not self.deliveries:
-            for watch in self._watches:
-                self._watch_room.remove(watch.sender)
             self._watches.clear()
         for other in list(self.deliveries):
             other.another_left()

@@ -150,20 +150,26 @@ class Run:
             self._block = Block(self.first, self.receiver.name, self.time, parts)
         return self._block
 
-    def lines(self) -> bytes:
-        """Return the lines that show the messages to a person."""
+    def compose(self) -> bytes:
+        """Return the lines that show the messages to a person; find out the `size`."""
         parts: list[bytes] = []
+        around = 0
         for chunk, texts in self.pieces:
             session = chunk.session
-            parts += (session.prefix, session.next_prefix.join(texts), b"\n")
-        return b"".join(parts)
+            prefix = session.prefix
+            if len(texts) == 1:
+                parts += (prefix, texts[0], b"\n")
+                around += len(prefix) + 1
+            else:
+                parts += (prefix, session.next_prefix.join(texts), b"\n")
+                around += (len(prefix) + 1) * len(texts)
+        lines = b"".join(parts)
+        self.size = len(lines) - around
+        return lines
 
     def measure(self) -> None:
         """Find out the `size`: it is 0 until then."""
-        size = 0
-        for _, texts in self.pieces:
-            size += sum(map(len, texts)) if len(texts) > 1 else len(texts[0])
-        self.size = size
+        self.size = sum(sum(map(len, texts)) for _, texts in self.pieces)
 
     def shares(self) -> Iterable[tuple[str, int, int]]:
         """Return for each sender how many messages and bytes are its."""
@@ -171,7 +177,7 @@ class Run:
             yield chunk.session.name, len(texts), sum(map(len, texts))
 
     def position_before(self, size: int) -> int:
-        """Return the position of the last message before the last bytes of `lines`.
+        """Return the position of the last message before the last bytes of its lines.
 
         That before the first, if not even that one is whole.
         """
@@ -230,7 +236,7 @@ class Run:
             self.receiver.unstored_run(self)
         for fate in self._fates:
             fate.delivered()
-        self._count_out()
+        self.count_out()
         return self.under_way
 
     def settle(self, refusal: Refusal | None) -> None:
@@ -245,9 +251,10 @@ class Run:
             return
         for fate in self._fates:
             fate.stored()
-        self._count_out()
+        self.count_out()
 
-    def _count_out(self) -> None:
+    def count_out(self) -> None:
+        """Tell the senders' sessions that it is on disk or delivered."""
         for chunk, _ in self.pieces:
             chunk.left -= 1
             if not chunk.left:
@@ -345,13 +352,16 @@ class Runs:
         self._by_target.clear()
         self._sessions.clear()
         time = self._now()
-        divided, unseen = [], []
+        divided, unseen, arrived = [], [], []
         for receiver, run in runs.items():
             if not run.pieces:
                 continue
             run.place(self._allot(run.count), time)
             if not receiver.accept_run(run):
                 divided.append(run)
+            if run.delivered:
+                arrived.append(run)
+                continue
             if not run.shown:
                 unseen.append(run)
             self._accepted.append(run)
@@ -361,6 +371,9 @@ class Runs:
             for part in run.separate():
                 run.receiver.accept(part)
                 part.tell_if_shown()
+        # Last: who is told may send more, and everything else comes before that.
+        for run in arrived:
+            run.count_out()
 
     def _hand_over(self) -> None:
         """Give the journal what is not delivered by now, in the order of acceptance."""

@@ -5,7 +5,7 @@ from others are not answers, and pass.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from twisted.internet.defer import Deferred
 
@@ -86,3 +86,8 @@ class Answers:
             self._write(ready)
         while self._waiting and self._waiting[0][0] <= self._given:
             self._waiting.popleft()[1].callback(None)
+
+
+def encoded(lines: Iterable[str]) -> bytes:
+    """Return lines as they go over the wire."""
+    return ("\n".join(lines) + "\n").encode("utf-8", "replace")

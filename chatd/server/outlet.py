@@ -51,6 +51,10 @@ MAX_UNSENT: Final = 256 * 1024 * 1024
 """Bytes that slow peers may hold in all before each may have only little."""
 
 
+BARE: tuple[type, ...] = (TCPConnection,)
+"""Transports with nothing but a socket behind them: it can be written to past them."""
+
+
 class Traffic:
     """What all outlets of the daemon hold together."""
 
@@ -132,7 +136,9 @@ class Outlet:
         # What was written in this turn, while the transport has nothing else to send.
         self._kept: list[bytes] = []
         # None under TLS, where what is written is not what is sent.
-        self._own = transport if isinstance(transport, TCPConnection) else None
+        self._own = (
+            cast(TCPConnection, transport) if isinstance(transport, BARE) else None
+        )
         self._drained: list[Deferred[None]] = []
         self._lost = False
         # After how many more writes it is looked at once again.
@@ -193,6 +199,44 @@ class Outlet:
         if self._drained:
             self._tell_drained()
         self._look_at_once()
+
+    @property
+    def near(self) -> bool:
+        """Whether what was sent so far was acknowledged at once."""
+        own = self._own
+        return (
+            own is not None
+            and self._unhurried <= 0
+            and self.written == self._acknowledged
+            and bool(own.connected)
+            and not own.disconnecting
+        )
+
+    def send_now(self, data: bytes) -> bool:
+        """Send what may be sent without waiting for the turn's end, as `near` says.
+
+        Returns whether the peer's machine has it already, and all before it: then there
+        is no progress to be told of. If not, it is on its way like what `write` takes.
+        """
+        sent, size = 0, len(data)
+        self.written += size
+        if self._own is not None:
+            with contextlib.suppress(OSError):
+                sent = self._own.socket.send(data)
+        self._gauge.wrote(sent)
+        self._handed += sent
+        if sent == size:
+            if self._gauge.acknowledged(self._handed) == self.written:
+                self._acknowledged = self.written
+                return True
+            self._unhurried = SELDOM
+            self._awaited_since = self._ticker.clock.seconds()
+            self._ticker.add(self)
+        else:
+            self._awaited_since = self._ticker.clock.seconds()
+            self._traffic.unsent += size - sent
+            self._pass_on(data[sent:])
+        return False
 
     def _look_at_once(self) -> None:
         """Look, if what is sent is acknowledged as fast as it can be asked for.

@@ -5,7 +5,7 @@ A form is also the `Peer` of its session's delivery.
 
 import contextlib
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from twisted.internet.defer import Deferred, TimeoutError
@@ -20,7 +20,7 @@ from chatd.hub.receiver import Receiver
 from chatd.hub.resends import Earlier
 from chatd.hub.session import NOTHING_STORED, Session
 from chatd.limits import Limits
-from chatd.server.answers import Answers
+from chatd.server.answers import Answers, encoded
 from chatd.server.connection import Connection
 from chatd.server.entrance import Entrance
 from chatd.wire import text
@@ -162,6 +162,16 @@ class SpeakingForm:
         """Whether all connections together hold too much that was not read."""
         return self.connection.outlet.crowded
 
+    @property
+    def near(self) -> bool:
+        """Whether its machine acknowledges at once, and no program has to."""
+        return not self.acknowledges and self.connection.outlet.near
+
+    def send_now(self, lines: bytes) -> tuple[int, bool]:
+        """Write lines; return how much was written, and whether its machine has all."""
+        outlet = self.connection.outlet
+        return outlet.written + len(lines), outlet.send_now(lines)
+
     def drained(self) -> Deferred[None]:
         """Fire when what was written has left this process, or the connection."""
         return self.connection.outlet.drained()
@@ -195,8 +205,7 @@ class SpeakingForm:
         Raises `Refusal`.
         """
         origin = self.connection.origin
-        peer = self if receive else None
-        found = await self.gate.login(name, origin, peer, password)
+        found = await self.gate.login(name, origin, self if receive else None, password)
         session = found.session
         try:
             users = await self.hub.users(LISTED_AT_LOGIN)
@@ -337,18 +346,15 @@ class SpeakingForm:
                 await written.addTimeout(STOP_SECONDS, self.connection.owner.clock)
         self.answers.say(self.refusal_line(Refusal("shutting-down")))
 
-    # Back pressure.
-
     def pause_for_commits(self, session: Session) -> None:
         """Take no further lines while too much of what was sent is not settled."""
         if session.must_pause:
             session.paused = True
             self.connection.hold("commits")
-        pending = session.all_pending
-        if pending.full and not self._waiting_for_room:
+        if session.all_pending.full and not self._waiting_for_room:
             self._waiting_for_room = True
             self.connection.hold("commits of all")
-            pending.call_when_room(self._resume_with_room)
+            session.all_pending.call_when_room(self._resume_with_room)
 
     def _resume_after_commit(self) -> None:
         if self.session is not None and not self.session.must_pause:
@@ -391,8 +397,3 @@ class SpeakingForm:
         data = encoded(lines)
         self.connection.write(data)
         return len(data)
-
-
-def encoded(lines: Iterable[str]) -> bytes:
-    """Return lines as they go over the wire."""
-    return ("\n".join(lines) + "\n").encode("utf-8", "replace")

@@ -10,11 +10,11 @@ from twisted.internet.interfaces import IDelayedCall
 from chatd.hub.receiver import Receiver
 from chatd.hub.session import Session
 from chatd.server import bulk
-from chatd.server.answers import Slot
+from chatd.server.answers import Slot, encoded
 from chatd.server.commands import COMMANDS
 from chatd.server.connection import Connection
 from chatd.server.dialog import Dialog
-from chatd.server.speaking import SpeakingForm, encoded
+from chatd.server.speaking import SpeakingForm
 from chatd.wire import text
 from chatd.wire.answers import Refusal
 from chatd.wire.block import Block

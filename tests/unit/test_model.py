@@ -29,7 +29,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from memory import Client, MemoryServer
+from memory import Client, MemoryServer, MemoryTransport, NearTransport
 from twisted.internet.defer import Deferred
 
 from chatd.hub import delivery, hub
@@ -356,6 +356,7 @@ class Daemon(RuleBasedStateMachine):
         reading=st.sampled_from([True, True, False]),
         prompt=st.booleans(),
         confirm=st.booleans(),
+        near=st.booleans(),
     )
     def connect(
         self,
@@ -365,8 +366,10 @@ class Daemon(RuleBasedStateMachine):
         reading: bool,
         prompt: bool = True,
         confirm: bool = True,
+        near: bool = False,
     ) -> None:
-        client = self.server.connect()
+        kind = NearTransport if near else MemoryTransport
+        client = self.server.connect(kind=kind)
         confirm |= program
         connection = Connection(client, name, program, receive, prompt, confirm)
         self.open.append(connection)
