@@ -405,8 +405,8 @@ class MemoryServer:
         self.jump = 0
         self.limits = limits or Limits()
         self.store = store or MemoryStore()
-        self.journal = Journal(self.store, self.clock)
         self.factory = ChatFactory(self.limits, self.clock)
+        self.journal = Journal(self.store, self.clock, self.factory.turn)
         accounts = Accounts(
             self.store, self.journal, self.limits, self.clock, self.date
         )

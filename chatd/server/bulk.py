@@ -163,31 +163,64 @@ class Chunk:
         return self._form.refusal_line(refusal)
 
     def _answers(self) -> Sequence[str]:
-        answers = {
-            target: iter(self._fates[id(texts)].answers)
+        fates = {
+            target: self._fates[id(texts)]
             for target, texts in self._groups.items()
             if id(texts) in self._fates
         }
-        if not any(any(fate.answers) for fate in self._fates.values()):
+        if all(fate.says_nothing for fate in fates.values()):
             return ()
+        alike = {
+            target: fate.of_all
+            for target, fate in fates.items()
+            if fate.of_all is not None
+        }
+        if len(alike) == len(self._groups):
+            return (self._answered_alike(alike),)
+        answers = {target: iter(fate.answers) for target, fate in fates.items()}
         targets = (line.partition(b"-")[0] for line in self._lines)
         said = (next(answers[target]) for target in targets if target in answers)
         return [answer for answer in said if answer is not None]
+
+    def _answered_alike(self, answers: Mapping[bytes, str]) -> str:
+        """Return the answers to all lines, where each target has but one, as one."""
+        if len(answers) == 1:
+            (answer,) = answers.values()
+            return f"{answer}\n" * (self.count - 1) + answer
+        targets = [line.partition(b"-")[0] for line in self._lines]
+        return "\n".join(map(answers.__getitem__, targets))
 
 
 class Fate:
     """What becomes of a chunk's messages to one receiver; see `chatd.hub.run.Fate`."""
 
-    __slots__ = ("_chunk", "_left", "_receiver", "answers", "is_silent")
+    __slots__ = (
+        "_answers",
+        "_chunk",
+        "_count",
+        "_left",
+        "_receiver",
+        "is_silent",
+        "of_all",
+    )
 
     def __init__(self, chunk: Chunk, receiver: Receiver, count: int) -> None:
-        self.answers: list[str | None] = [None] * count
-        """What is said of each message, once that is known."""
+        self.of_all: str | None = None
+        """What is said of each message, if that is the same."""
+        self._answers: list[str | None] | None = None
         # What counts is whether the user was there when the lines were taken.
         self.is_silent = receiver.online
         self._chunk = chunk
         self._receiver = receiver
+        self._count = count
         self._left = count
+
+    @property
+    def answers(self) -> list[str | None]:
+        """What is said of each message, once that is known."""
+        if self._answers is None:
+            self._answers = [self.of_all] * self._count
+        return self._answers
 
     def stored(self) -> None:
         """Answer for a user who was offline."""
@@ -197,9 +230,14 @@ class Fate:
         """Answer for a user who was offline."""
         self._answer_all(self.delivered_line)
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether there is no answer to any of the messages."""
+        return self.of_all is None and not any(self._answers or ())
+
     def receipts(self) -> Sequence[Receipt]:
         """Return what is to be told of each message, instead of this."""
-        return [OneReceipt(self, number) for number in range(len(self.answers))]
+        return [OneReceipt(self, number) for number in range(self._count)]
 
     @property
     def stored_line(self) -> str | None:
@@ -225,8 +263,7 @@ class Fate:
         self.resolve(number, self._chunk.refusal_line(refusal))
 
     def _answer_all(self, line: str | None) -> None:
-        if line is not None:
-            self.answers = [line] * len(self.answers)
+        self.of_all = line
         self._chunk.known()
 
 

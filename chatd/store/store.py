@@ -28,6 +28,7 @@ from chatd.store.records import (
     StoreFailure,
     User,
 )
+from chatd.store.room import Room
 from chatd.wire.block import Row
 
 P = ParamSpec("P")
@@ -60,8 +61,8 @@ class Store:
         min_free: int,
     ) -> None:
         self._opened = opened
-        self._max_bytes = max_bytes
-        self._min_free = min_free
+        # Of the writer's thread.
+        self._room = Room(opened.path, max_bytes, min_free)
         self.last_position = opened.last_position
         self.users = opened.users
         self.id_secret = opened.id_secret
@@ -241,9 +242,7 @@ class Store:
         connection = cast(sqlite3.Connection, pooled)
         lack: str | None = None
         if batch.messages or batch.arrivals:
-            lack = transactions.lack_of_room(
-                connection, self._opened.path, self._max_bytes, self._min_free
-            )
+            lack = self._room.lack(connection, batch)
         if lack is None:
             try:
                 outcome = transactions.write(connection, batch)

@@ -4,9 +4,7 @@ All functions run in whatever thread holds the connection, and raise `sqlite3.Er
 """
 
 import contextlib
-import shutil
 import sqlite3
-from pathlib import Path
 
 from chatd.store import queues
 from chatd.store.records import (
@@ -200,18 +198,6 @@ def overwrite_log(connection: sqlite3.Connection) -> None:
         connection.commit()
     if connection.in_transaction:
         connection.rollback()
-
-
-def lack_of_room(
-    connection: sqlite3.Connection, path: Path, max_bytes: int, min_free: int
-) -> str | None:
-    """Return why nothing more should be stored, in words, or None."""
-    if shutil.disk_usage(path.parent).free < min_free:
-        return "disk full"
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    (unused,) = connection.execute("PRAGMA freelist_count").fetchone()
-    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-    return "database full" if (pages - unused) * page_size >= max_bytes else None
 
 
 def _arrive(

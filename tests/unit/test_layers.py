@@ -36,6 +36,7 @@ LAYERS: Final = {
         "chatd.store.statements",
         "chatd.store.queues",
         "chatd.store.transactions",
+        "chatd.store.room",
         "chatd.store.migrations",
         "chatd.store.administration",
         "chatd.store.legacy",
