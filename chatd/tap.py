@@ -189,6 +189,7 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         if self["max-line"] > self["max-json-line"]:
             raise usage.UsageError("--max-line: longer than --max-json-line allows")
         self._ignore_stale_pidfile()
+        self._write_log_faster()
 
     def _ignore_stale_pidfile(self) -> None:
         # A foreground daemon is watched by whoever started it. The file that twistd
@@ -201,6 +202,17 @@ class Options(usage.Options, strcred.AuthOptionMixin):
             and twistd.get("pidfile") == "twistd.pid"
         ):
             twistd["pidfile"] = ""
+
+    def _write_log_faster(self) -> None:
+        # Only where twistd itself would write to the standard output.
+        twistd = getattr(self, "parent", None)
+        if (
+            twistd is not None
+            and twistd.get("nodaemon")
+            and twistd.get("logfile") in (None, "", "-")
+            and not (twistd.get("syslog") or twistd.get("logger"))
+        ):
+            twistd["logger"] = "chatd.logtext.standard_output"
 
     @property
     def policy(self) -> Policy:

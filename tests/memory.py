@@ -29,7 +29,7 @@ from chatd.passwords import Hasher
 from chatd.server.connection import Connection
 from chatd.server.factory import ChatFactory
 from chatd.store import migrations, transactions
-from chatd.store.records import Amount, Batch, Outcome, StoreFailure, User
+from chatd.store.records import Amount, Batch, Outcome, Seen, StoreFailure, User
 from chatd.store.store import FORGET_AT_ONCE
 from chatd.wire.message import Message
 
@@ -99,6 +99,9 @@ class MemoryStore:
             "SELECT COALESCE(MAX(position), 0) FROM stored_ids"
         ).fetchone()
         self.last_position = max(last, known)
+        self.seen_last = transactions.names_seen_last(
+            connection, transactions.LISTED_SEEN_LAST
+        )
         self._commits: list[_Slow[Any]] = []
         self._reads: list[_Slow[Any]] = []
 
@@ -201,7 +204,7 @@ class MemoryStore:
                 self.connection, after, before, until, FORGET_AT_ONCE
             )
 
-    def names_seen_last(self, most: int) -> Deferred[list[tuple[str, str]]]:
+    def names_seen_last(self, most: int) -> Deferred[list[Seen]]:
         return self._read(transactions.names_seen_last, most)
 
     def names_by_prefix(

@@ -27,6 +27,11 @@ class Patience:
         if self._call is not None:
             self.begin()
 
+    def close(self) -> None:
+        """Wait never again."""
+        self.end()
+        self._on_lost = _ignore
+
     def end(self) -> None:
         """Wait no longer."""
         if self._call is not None and self._call.active():
@@ -37,3 +42,7 @@ class Patience:
         self._call = None
         self.lost = True
         self._on_lost()
+
+
+def _ignore() -> None:
+    """Nobody waits for it any more."""

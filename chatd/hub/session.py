@@ -281,6 +281,12 @@ class Session:
         else:
             self._interruptions.stop_clock()
 
+    @property
+    def has_all_settled(self) -> bool:
+        """Whether each message sent is on disk, delivered or refused."""
+        self._runs.accept()
+        return not self._pending_messages
+
     def all_settled(self) -> Deferred[None]:
         """Fire when each message sent is on disk, delivered or refused.
 

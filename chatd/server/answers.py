@@ -46,6 +46,11 @@ class Answers:
         self._given = 0
         self._waiting: deque[tuple[int, Deferred[None]]] = deque()
 
+    @property
+    def given(self) -> bool:
+        """Whether every answer asked for so far is written."""
+        return not self._slots
+
     def slot(self) -> Slot:
         """Keep a place for an answer after all those asked for so far."""
         slot = Slot(self)
@@ -59,6 +64,10 @@ class Answers:
             self.slot().resolve(*lines)
         else:
             self._write(list(lines))
+
+    def close(self) -> None:
+        """Write nothing any more, whatever becomes known."""
+        self._write = self._on_held = _ignore
 
     def all_given(self) -> Deferred[None]:
         """Fire when every answer asked for so far is written."""
@@ -86,3 +95,7 @@ class Answers:
             self._write(ready)
         while self._waiting and self._waiting[0][0] <= self._given:
             self._waiting.popleft()[1].callback(None)
+
+
+def _ignore(_: object) -> None:
+    """Nobody is there."""

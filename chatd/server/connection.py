@@ -15,7 +15,6 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
-    IDelayedCall,
     IHalfCloseableProtocol,
     IReactorTime,
     ISSLTransport,
@@ -29,6 +28,7 @@ from chatd.accounts import Origin
 from chatd.hub.gate import Gate
 from chatd.hub.hub import Hub
 from chatd.limits import Limits
+from chatd.server.deadlines import Deadlines
 from chatd.server.form import Ended, Form
 from chatd.server.gauges import under_tls
 from chatd.server.lines import LinearLineReceiver
@@ -51,6 +51,7 @@ class Owner(Protocol):
     clock: IReactorTime
     ticker: Ticker
     traffic: Traffic
+    logins: Deadlines
 
     def joined(self, connection: "Connection") -> Form:
         """Count a connection in, and return its first form."""
@@ -91,7 +92,6 @@ class Connection(LinearLineReceiver):
         self._holds: set[str] = set()
         self._rushing = False
         self._processed: list[Deferred[None]] = []
-        self._login_deadline: IDelayedCall | None = None
         self._refusals = RefusalLog()
         limits = owner.limits
         self.MAX_LENGTH = limits.line
@@ -112,9 +112,7 @@ class Connection(LinearLineReceiver):
         )
         self._linger = Linger(self.transport, self.outlet, self.owner.clock)
         tune(under_tls(self.transport))
-        self._login_deadline = self.owner.clock.callLater(
-            self.owner.limits.login_time, self._login_too_late
-        )
+        self.owner.logins.begin(self)
         self.form = self.owner.joined(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -135,6 +133,8 @@ class Connection(LinearLineReceiver):
         if sequences:
             self._pace.sequences(sequences)
         super().dataReceived(self.telnet.feed(data))
+        if self.paused and self.something_waits:
+            self.pauseProducing()
         replies = self.telnet.take_replies()
         if replies:
             self.outlet.write(replies)
@@ -208,7 +208,7 @@ class Connection(LinearLineReceiver):
         self.logged_in()
         if self.closed:
             self.outlet.lost()
-            self.owner.left(self)
+            self._gone()
         else:
             self.form.disconnected()
             # Lines that waited until the answers were read are taken now.
@@ -226,11 +226,11 @@ class Connection(LinearLineReceiver):
         """Go on in another form."""
         self.form = form
         self.takes_chunks = form.takes_chunks
+        self.outlet.watched = True
 
     def logged_in(self) -> None:
-        """Take note that the login came in time."""
-        if self._login_deadline is not None and self._login_deadline.active():
-            self._login_deadline.cancel()
+        """Take note that the login came in time, or that none is awaited."""
+        self.owner.logins.end(self)
 
     def write(self, data: bytes) -> None:
         """Write, if anybody is there."""
@@ -260,9 +260,12 @@ class Connection(LinearLineReceiver):
         if self.closed or (self._rushing and reason != "line"):
             return
         if not self._holds:
-            self.pauseProducing()
+            self.paused = True
             self.form.held()
         self._holds.add(reason)
+        # A line does not wait long: reading goes on until something waits behind it.
+        if reason != "line" or self.something_waits:
+            self.pauseProducing()
 
     def release(self, reason: str) -> None:
         """Drop a reason; lines are taken again after the last."""
@@ -316,10 +319,11 @@ class Connection(LinearLineReceiver):
             return
         self._conclude()
         if self.alive:
-            self.transport.resumeProducing()
-            _ = self.outlet.drained().addCallback(lambda _: self._half_close())
+            if not self._peer_ended:
+                self.transport.resumeProducing()
+            self.outlet.call_when_drained(self._half_close)
         else:
-            self.owner.left(self)
+            self._gone()
 
     def _conclude(self) -> None:
         self.closed = True
@@ -328,11 +332,18 @@ class Connection(LinearLineReceiver):
         self._holds.clear()
         self.paused = False
         form, self.form = self.form, Ended()
+        self.outlet.watched = False
         form.close()
         self._tell_processed()
 
+    def _gone(self) -> None:
+        self._pace.end()
+        self.owner.left(self)
+
     def _half_close(self) -> None:
         if not self.alive:
+            return
+        if self._peer_ended and self.outlet.close():
             return
         half_close = getattr(self.transport, "loseWriteConnection", None)
         if self._peer_ended or half_close is None:
@@ -341,7 +352,8 @@ class Connection(LinearLineReceiver):
             half_close()
         self._linger.begin()
 
-    def _login_too_late(self) -> None:
+    def too_late(self) -> None:
+        """End: nobody has logged in."""
         self.dismiss(Refusal("login-timeout", limit=self.owner.limits.login_time))
 
     def _end_input(self) -> None:
@@ -371,7 +383,7 @@ class Connection(LinearLineReceiver):
             return  # by what was just told
         if not self.alive:
             self._conclude()
-            self.owner.left(self)
+            self._gone()
         elif self.input_ended:
             self.form.end()
 

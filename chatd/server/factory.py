@@ -16,6 +16,7 @@ from chatd.hub.gate import Gate
 from chatd.hub.hub import Hub
 from chatd.limits import Limits, Tally
 from chatd.server.connection import Connection
+from chatd.server.deadlines import Deadlines
 from chatd.server.form import Ended, Form
 from chatd.server.greeting import Greeting
 from chatd.server.outlet import Ticker, Traffic
@@ -48,6 +49,7 @@ class ChatFactory(Factory):
         self.clock = clock
         self.ticker = Ticker(clock)
         self.traffic = Traffic()
+        self.logins = Deadlines(clock, limits.login_time)
         self._connections: dict[Connection, None] = {}
         self._refused: dict[Connection, None] = {}
         self._newcomers: dict[Newcomer, None] = {}
@@ -73,6 +75,9 @@ class ChatFactory(Factory):
         Loopback and Unix sockets are exempt from what is counted by address, and are
         private though nothing encrypts them.
         """
+        if isinstance(peer, TCP4Address) and ":" not in peer.host:
+            here = peer.host.startswith("127.")
+            return Origin(peer.host, peer.port, here, here)
         if isinstance(peer, TCP4Address | TCP6Address):
             address = without_mapping(ip_address(peer.host))
             here = address.is_loopback

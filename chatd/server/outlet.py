@@ -11,9 +11,11 @@ answers, and is never cut off.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, cast
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IDelayedCall,
     IPullProducer,
@@ -21,6 +23,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.tcp import Connection as TCPConnection
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chatd.server.gauges import gauge_for, under_tls
@@ -140,9 +143,11 @@ class Outlet:
         self._kept: list[bytes] = []
         # None under TLS, where what is written is not what is sent.
         self._own = transport if isinstance(transport, TCPConnection) else None
-        self._drained: list[Deferred[None]] = []
+        self._drained: list[Callable[[], object]] = []
         self._lost = False
         self.written = 0
+        self.watched = False
+        """Whether something follows at once from what is acknowledged."""
 
     @property
     def unsent(self) -> int:
@@ -195,8 +200,11 @@ class Outlet:
             self._pass_on(data[sent:])
         else:
             self._tell_drained()
-            # What is near has acknowledged it already.
-            self.look()
+            if self.watched:
+                # What is near has acknowledged it already.
+                self.look()
+            elif not self._lost:
+                self._ticker.add(self)
 
     def _pass_on(self, data: bytes) -> None:
         self._gauge.write(self._transport, data)
@@ -214,8 +222,15 @@ class Outlet:
         if self._lost or not self.unsent:
             return succeed(None)
         done: Deferred[None] = Deferred()
-        self._drained.append(done)
+        self._drained.append(partial(done.callback, None))
         return done
+
+    def call_when_drained(self, call: Callable[[], object]) -> None:
+        """Call back when all has left that was written, or the connection is lost."""
+        if self._lost or not self.unsent:
+            call()
+        else:
+            self._drained.append(call)
 
     def resumeProducing(self) -> None:
         """Take note that the transport has written everything (`IPullProducer`)."""
@@ -260,6 +275,17 @@ class Outlet:
             )
             self._transport.abortConnection()
 
+    def close(self) -> bool:
+        """Close at once if all was sent and the peer has ended; return whether.
+
+        The transport by itself would first wait until it could write.
+        """
+        own = self._own
+        if own is None or self.unsent or self._awaiting_drain or not own.connected:
+            return False
+        own.connectionLost(Failure(ConnectionDone()))
+        return True
+
     def lost(self) -> None:
         """Let go of everything: the connection is lost."""
         self._lost = True
@@ -268,6 +294,9 @@ class Outlet:
         self._socket = None
         self._ticker.remove(self)
         self._tell_drained()
+        # What refers to each other is left to Python's search for cycles, which stops
+        # all others meanwhile.
+        self._on_progress = _ignore
 
     def _hand_over(self) -> None:
         self._traffic.unsent -= self.unsent
@@ -276,7 +305,11 @@ class Outlet:
     def _tell_drained(self) -> None:
         drained, self._drained = self._drained, []
         for each in drained:
-            each.callback(None)
+            each()
+
+
+def _ignore(count: int) -> None:
+    """Nobody waits for it any more."""
 
 
 def _is_dead(info: TCPInfo, silence: float) -> bool:

@@ -7,25 +7,26 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import Deferred, TimeoutError, succeed
 from twisted.logger import Logger
 
 from chatd import background
 from chatd.hub.acceptance import Receipt
 from chatd.hub.gate import Gate
 from chatd.hub.hub import Hub, Unreadable
-from chatd.hub.realm import LoggedIn
 from chatd.hub.receiver import Receiver
 from chatd.hub.resends import Earlier
 from chatd.hub.session import NOTHING_STORED, Session
 from chatd.limits import Limits
 from chatd.server.answers import Answers
 from chatd.server.connection import Connection
-from chatd.server.entrance import Entrance
-from chatd.wire import text
+from chatd.server.entrance import Entrance, remark_on
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
 from chatd.wire.names import Name
+
+# Not looked up for each connection: there are two lines of each.
+_log = Logger()
 
 LISTED_AT_LOGIN: Final = 50
 LISTED_ON_REQUEST: Final = 200
@@ -45,7 +46,6 @@ class SpeakingForm:
     """
 
     takes_chunks = False
-    _log = Logger()
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -133,13 +133,16 @@ class SpeakingForm:
 
     def close(self) -> None:
         """Log out."""
-        if self.session is not None:
-            self._log.info(
+        session, self.session = self.session, None
+        if session is not None:
+            _log.info(
                 "{name} left from {origin}",
-                name=self.session.name,
+                name=session.name,
                 origin=self.connection.origin,
             )
-            self.session.close()
+            session.on_settled = session.on_expelled = None
+            session.close()
+        self.answers.close()
 
     # What the delivery calls (`Peer`).
 
@@ -193,7 +196,7 @@ class SpeakingForm:
         found = await self.gate.login(name, origin, peer, password)
         session = found.session
         try:
-            users = await self.hub.users(LISTED_AT_LOGIN)
+            users = self.hub.users()
             if self.connection.closed:
                 raise Refusal("login-timeout", limit=self._limits.login_time)
             if session.expelled is not None:
@@ -206,7 +209,7 @@ class SpeakingForm:
         session.on_expelled = self._expelled
         self.connection.become(self)
         self.connection.logged_in()
-        self._log.info(
+        _log.info(
             "{name} logged in from {origin}{how}",
             name=session.name,
             origin=origin,
@@ -214,18 +217,8 @@ class SpeakingForm:
         )
         online = self.hub.online(LISTED_AT_LOGIN, session.receiver.key)
         is_open = self.gate.may_be_protected(found)
-        remark = self._remark(found, is_open)
+        remark = remark_on(self.gate, found, origin)
         return Entrance(session, found.new, users, online, is_open, remark)
-
-    def _remark(self, found: LoggedIn, is_open: bool) -> str | None:
-        name = found.session.name
-        known = self.gate.password_set(found)
-        if known is not None:
-            return text.password_was_set(name, known.time, known.address)
-        if is_open:
-            private = self.gate.may_ask(self.connection.origin)
-            return text.open_name(name, private=private)
-        return None
 
     def _expelled(self, refusal: Refusal) -> None:
         """Close: an administrator has changed the account."""
@@ -305,16 +298,30 @@ class SpeakingForm:
 
     def leave(self, *, goodbye: bool = True) -> None:
         """Say goodbye once all that was sent is safe, and close."""
-        if not self._leaving:
-            self._leaving = True
-            background.start(self._leave(goodbye), self._log, "Leaving failed")
-
-    async def _leave(self, goodbye: bool) -> None:
-        if self.session is not None:
+        if self._leaving:
+            return
+        self._leaving = True
+        session, finished = self.session, succeed(None)
+        if session is not None:
             listening = not self.connection.input_ended
-            await self.session.finish(queued=True, listening=listening)
-            await self.session.all_settled()
+            finished = session.finish(queued=True, listening=listening)
+        settled = session is None or session.has_all_settled
+        if finished.called and settled and self.answers.given:
+            self._say_goodbye(goodbye)
+        else:
+            leaving = self._leave(session, finished, goodbye)
+            background.start(leaving, _log, "Leaving failed")
+
+    async def _leave(
+        self, session: Session | None, finished: Deferred[None], goodbye: bool
+    ) -> None:
+        await finished
+        if session is not None:
+            await session.all_settled()
         await self.answers.all_given()
+        self._say_goodbye(goodbye)
+
+    def _say_goodbye(self, goodbye: bool) -> None:
         if not self.connection.closed:
             if goodbye:
                 self.answers.say(self.goodbye_line())
@@ -360,7 +367,7 @@ class SpeakingForm:
         self._unread_answers += self.write_lines(lines)
         if first:
             self._judge_what_is_known()
-            _ = self.drained().addCallback(lambda _: self._answers_read())
+            self.connection.outlet.call_when_drained(self._answers_read)
         self._hold_answers(0)
 
     def _hold_answers(self, held: int) -> None:

@@ -27,7 +27,13 @@ from chatd.store.migrations import (
     migrate,
     version_of,
 )
-from chatd.store.transactions import count_users, last_account_change
+from chatd.store.records import Seen
+from chatd.store.transactions import (
+    LISTED_SEEN_LAST,
+    count_users,
+    last_account_change,
+    names_seen_last,
+)
 from chatd.wire.display import neutralise
 
 NEEDED_SQLITE: Final = (3, 37)  # the first with STRICT tables
@@ -127,7 +133,8 @@ class OpenedDatabase:
 
     `users` is how many there are, `last_position` the highest of a message that is
     stored, or was and is still known by its id, or 0; `last_change` is the number of
-    the last change by an administrator. `notes` are lines for the log, on what was done
+    the last change by an administrator. `seen_last` are those who were seen last, the
+    latest first. `notes` are lines for the log, on what was done
     to the database.
     """
 
@@ -136,6 +143,7 @@ class OpenedDatabase:
     users: int
     last_position: int
     last_change: int
+    seen_last: list[Seen]
     notes: list[str]
 
 
@@ -209,13 +217,16 @@ def _open(path: Path, lock: Lock, migrations: Sequence[Migration]) -> OpenedData
         purge_removed(connection)
         users = count_users(connection)
         last_change = last_account_change(connection)
+        seen_last = names_seen_last(connection, LISTED_SEEN_LAST)
         (last_position,) = connection.execute(
             "SELECT MAX("
             " (SELECT COALESCE(MAX(position), 0) FROM offline_messages),"
             " (SELECT COALESCE(MAX(position), 0) FROM stored_ids))"
         ).fetchone()
     notes = [neutralise(note) for note in notes]
-    return OpenedDatabase(path, lock, users, last_position, last_change, notes)
+    return OpenedDatabase(
+        path, lock, users, last_position, last_change, seen_last, notes
+    )
 
 
 def _create_if_missing(path: Path) -> None:

@@ -20,6 +20,7 @@ from chatd.store.records import (
     Batch,
     Outcome,
     Removed,
+    Seen,
     User,
 )
 from chatd.wire.message import Message
@@ -27,6 +28,9 @@ from chatd.wire.message import Message
 PAGE_MESSAGES = 250
 """Few, since nobody else has a turn while they are written."""
 
+
+LISTED_SEEN_LAST = 50
+"""How many of those who were seen last are listed."""
 
 _STATEMENTS: Final = {
     file.name.removesuffix(".sql"): file.read_text(encoding="utf-8")
@@ -62,6 +66,13 @@ def find_user(connection: sqlite3.Connection, key: str) -> User | None:
         where,
         bool(disabled),
     )
+
+
+def find_users(
+    connection: sqlite3.Connection, keys: Iterable[str]
+) -> list[User | None]:
+    """Return the user of each key, with the figures of its queue."""
+    return [find_user(connection, key) for key in keys]
 
 
 def find_share(connection: sqlite3.Connection, target: int, sender: str) -> Amount:
@@ -131,9 +142,9 @@ def forget_stored_ids(
     return rows[-1][0] if len(rows) == most else None
 
 
-def names_seen_last(connection: sqlite3.Connection, most: int) -> list[tuple[str, str]]:
-    """Return name and key of those who logged in or left last, the latest first."""
-    return connection.execute(sql("names_seen_last"), (most,)).fetchall()
+def names_seen_last(connection: sqlite3.Connection, most: int) -> list[Seen]:
+    """Return those who logged in or left last, the latest first."""
+    return [Seen(*row) for row in connection.execute(sql("names_seen_last"), (most,))]
 
 
 def names_by_prefix(
@@ -209,9 +220,7 @@ def write(
     """
     connection.execute("BEGIN IMMEDIATE")
     arrived = [_arrive(connection, each, lack) for each in batch.arrivals]
-    connection.executemany(
-        sql("depart"), [(time, user) for user, time in batch.departures.items()]
-    )
+    _note_seen(connection, batch)
     removed = {
         target: _remove(connection, target, upto)
         for target, upto in batch.removals.items()
@@ -280,6 +289,22 @@ def _arrive(
         connection.execute(sql("arrive_new"), values)
     user = find_user(connection, arrival.key)
     return None if user is None else (user, new)
+
+
+def _note_seen(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Note when users came and left; who did both costs no more than who did one."""
+    left = batch.departures
+    connection.executemany(
+        sql("visit"),
+        [
+            (each.address, each.port, max(each.time, left.get(user, 0)), user, each.key)
+            for user, each in batch.visits.items()
+        ],
+    )
+    connection.executemany(
+        sql("depart"),
+        [(time, user) for user, time in left.items() if user not in batch.visits],
+    )
 
 
 def _remove(

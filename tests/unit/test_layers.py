@@ -53,9 +53,11 @@ LAYERS: Final = {
     "hub": [
         "chatd.hub",
         "chatd.hub.recent",
+        "chatd.hub.book",
         "chatd.hub.accepted",
         "chatd.hub.watches",
         "chatd.hub.receiver",
+        "chatd.hub.online",
         "chatd.hub.acceptance",
         "chatd.hub.resends",
         "chatd.hub.interruptions",
@@ -77,6 +79,7 @@ LAYERS: Final = {
         "chatd.server.lines",
         "chatd.server.answers",
         "chatd.server.form",
+        "chatd.server.deadlines",
         "chatd.server.gauges",
         "chatd.server.tls",
         "chatd.server.outlet",
@@ -99,6 +102,7 @@ LAYERS: Final = {
         "chatd.certificates",
         "chatd.listening",
         "chatd.service",
+        "chatd.logtext",
         "chatd.tap",
     ],
     "client": [
