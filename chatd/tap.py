@@ -15,9 +15,7 @@ from twisted.python import usage
 from chatd.clock import run_evenly
 from chatd.credentials import Policy
 from chatd.limits import GIB, KIB, MIB, Limits
-from chatd.listening import DEFAULT_PORT, endpoints, is_proxied
-from chatd.server.proxied import LOOPBACK
-from chatd.service import ChatService
+from chatd.ports import DEFAULT_PORT, do_without_openssl, is_proxied, speak_no_tls
 
 _UNITS: Final = {"": 1, "K": KIB, "M": MIB, "G": GIB}
 _PERIODS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -232,7 +230,14 @@ class Options(usage.Options, strcred.AuthOptionMixin):
 
 def makeService(options: Options) -> IService:
     """Return the daemon as a service. Raises `SystemExit` in words."""
+    if speak_no_tls(options["port"]) and not options.get("credCheckers"):
+        do_without_openssl()
+    # Not at the top: they import OpenSSL, if it is not to be done without.
     from twisted.internet import reactor
+
+    from chatd.listening import endpoints
+    from chatd.server.proxied import LOOPBACK
+    from chatd.service import ChatService
 
     run_evenly(reactor)
     try:

@@ -99,6 +99,7 @@ LAYERS: Final = {
         "chatd.server.proxied",
     ],
     "outside": [
+        "chatd.ports",
         "chatd.certificates",
         "chatd.listening",
         "chatd.service",
