@@ -18,6 +18,7 @@ from chatd.hub.receiver import Receiver
 from chatd.hub.resends import Earlier
 from chatd.hub.session import NOTHING_STORED, Session
 from chatd.limits import Limits
+from chatd.notes import Notes
 from chatd.server.answers import Answers
 from chatd.server.connection import Connection
 from chatd.server.entrance import Entrance, remark_on
@@ -25,8 +26,8 @@ from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
 from chatd.wire.names import Name
 
-# Not looked up for each connection: there are two lines of each.
 _log = Logger()
+_notes = Notes("chatd.server.speaking")
 
 LISTED_AT_LOGIN: Final = 50
 LISTED_ON_REQUEST: Final = 200
@@ -53,6 +54,7 @@ class SpeakingForm:
         self.session: Session | None = None
         self._unread_answers = 0
         self._held = False
+        self._crowded = False
         self._waiting_for_room = False
         self._leaving = False
 
@@ -135,7 +137,7 @@ class SpeakingForm:
         """Log out."""
         session, self.session = self.session, None
         if session is not None:
-            _log.info(
+            _notes.info(
                 "{name} left from {origin}",
                 name=session.name,
                 origin=self.connection.origin,
@@ -206,10 +208,10 @@ class SpeakingForm:
             raise
         self.session = session
         session.on_settled = self._resume_after_commit
-        session.on_expelled = self._expelled
+        session.on_expelled = self.connection.dismiss
         self.connection.become(self)
         self.connection.logged_in()
-        _log.info(
+        _notes.info(
             "{name} logged in from {origin}{how}",
             name=session.name,
             origin=origin,
@@ -219,10 +221,6 @@ class SpeakingForm:
         is_open = self.gate.may_be_protected(found)
         remark = remark_on(self.gate, found, origin)
         return Entrance(session, found.new, users, online, is_open, remark)
-
-    def _expelled(self, refusal: Refusal) -> None:
-        """Close: an administrator has changed the account."""
-        self.connection.dismiss(refusal)
 
     async def start_session(self, session: Session) -> None:
         """Begin to deliver, and return when the first queued messages are written.
@@ -375,12 +373,15 @@ class SpeakingForm:
         crowded = self.connection.outlet.crowded
         limit = CROWDED_ANSWERS if crowded else self._limits.unread_answers
         if self._unread_answers + held > limit:
+            self._crowded = True
             self.connection.hold("answers")
 
     def _answers_read(self) -> None:
         self._unread_answers = 0
         self._judge_what_is_known()
-        self.connection.release("answers")
+        if self._crowded:
+            self._crowded = False
+            self.connection.release("answers")
 
     def _judge_what_is_known(self) -> None:
         if self.session is not None:

@@ -48,10 +48,33 @@ def sql(name: str) -> str:
 def find_user(connection: sqlite3.Connection, key: str) -> User | None:
     """Return the user of that key, with the figures of its queue."""
     row = connection.execute(sql("find_user"), (key,)).fetchone()
-    if row is None:
-        return None
-    id, key, name, messages, size, first, last, *seen, disabled = row
-    address, password, since, where = seen
+    return None if row is None else _user(*row)
+
+
+def find_users(
+    connection: sqlite3.Connection, keys: Sequence[str]
+) -> list[User | None]:
+    """Return the user of each key, as `find_user` does, in one statement."""
+    places = ",".join("?" * len(keys))
+    rows = connection.execute(sql("find_users").replace("?", places), keys)
+    found = {row[1]: _user(*row) for row in rows}
+    return [found.get(key) for key in keys]
+
+
+def _user(
+    id: int,
+    key: str,
+    name: str,
+    messages: int,
+    size: int,
+    first: int | None,
+    last: int | None,
+    address: str | None,
+    password: str | None,
+    since: int | None,
+    where: str | None,
+    disabled: int,
+) -> User:
     return User(
         id,
         key,
@@ -66,13 +89,6 @@ def find_user(connection: sqlite3.Connection, key: str) -> User | None:
         where,
         bool(disabled),
     )
-
-
-def find_users(
-    connection: sqlite3.Connection, keys: Iterable[str]
-) -> list[User | None]:
-    """Return the user of each key, with the figures of its queue."""
-    return [find_user(connection, key) for key in keys]
 
 
 def find_share(connection: sqlite3.Connection, target: int, sender: str) -> Amount:

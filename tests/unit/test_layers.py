@@ -42,6 +42,7 @@ LAYERS: Final = {
     "between": [
         "chatd.limits",
         "chatd.background",
+        "chatd.notes",
         "chatd.backlog",
         "chatd.entry",
         "chatd.journal",
@@ -333,7 +334,12 @@ def test_nobody_imports_the_global_reactor_but_who_puts_all_together() -> None:
             and any(each.name == "reactor" for each in node.names)
             for node in ast.walk(module.tree)
         )
-    ] == ["chatd.client.main", "chatd.client.screen", "chatd.tap"]
+    ] == [
+        "chatd.client.main",
+        "chatd.client.screen",
+        "chatd.logtext",
+        "chatd.tap",
+    ]
 
 
 def test_what_can_do_without_twisted_does() -> None:

@@ -2,20 +2,23 @@
 
 import io
 import sys
+from threading import Thread
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 from twisted.logger import (
-    FileLogObserver,
     LogEvent,
     Logger,
     LogLevel,
     formatEventAsClassicLogText,
+    globalLogPublisher,
 )
 from twisted.python.failure import Failure
 
 from chatd.accounts import Origin
-from chatd.logtext import LogText, standard_output
+from chatd.logtext import LogFile, LogText, standard_output
+from chatd.notes import Notes
 from chatd.tap import Options
 
 
@@ -64,14 +67,68 @@ def test_a_line_is_the_one_that_twisted_writes(told: LogEvent) -> None:
         assert text.line(told) == formatEventAsClassicLogText(told)
 
 
+class Turns(Clock):
+    """A reactor that runs, or does not."""
+
+    def __init__(self, *, running: bool) -> None:
+        super().__init__()
+        self.running = running
+
+
+def test_the_lines_of_a_turn_are_written_together_at_its_end() -> None:
+    reactor, written = Turns(running=True), io.StringIO()
+    log = LogFile(written, reactor)
+    log(event("one"))
+    log(event("two"))
+    assert written.getvalue() == ""
+    reactor.advance(0)
+    assert [line[-4:] for line in written.getvalue().splitlines()] == [" one", " two"]
+    assert reactor.getDelayedCalls() == []
+
+
+def test_before_and_after_the_reactor_runs_each_line_is_written_at_once() -> None:
+    reactor, written = Turns(running=True), io.StringIO()
+    log = LogFile(written, reactor)
+    log(event("one"))
+    reactor.running = False
+    log(event("two"))
+    assert [line[-4:] for line in written.getvalue().splitlines()] == [" one", " two"]
+    reactor.advance(0)
+    assert written.getvalue().count("\n") == 2
+
+
+def test_a_line_of_another_thread_is_written_at_once() -> None:
+    reactor, written = Turns(running=True), io.StringIO()
+    log = LogFile(written, reactor)
+    thread = Thread(target=log, args=(event("one"),))
+    thread.start()
+    thread.join()
+    assert written.getvalue().endswith(" one\n")
+    assert reactor.getDelayedCalls() == []
+
+
 def test_lines_go_to_what_is_the_standard_output_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     written = io.StringIO()
     monkeypatch.setattr(sys, "stdout", written)
-    standard_output()(event("{name} came", name="alice"))
+    log = standard_output()
+    log._reactor = Turns(running=False)
+    log(event("{name} came", name="alice"))
     assert written.getvalue().endswith(" [chatd.test#warn] alice came\n")
-    assert isinstance(standard_output(), FileLogObserver)
+
+
+def test_a_note_is_the_event_that_a_logger_makes() -> None:
+    events: list[LogEvent] = []
+    globalLogPublisher.addObserver(events.append)
+    try:
+        Notes("chatd.test").info("{name} came", name="alice")
+        Logger("chatd.test").info("{name} came", name="alice")
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    for each in events:
+        del each["log_logger"], each["log_time"]
+    assert events[0] == events[1]
 
 
 @pytest.mark.parametrize(
