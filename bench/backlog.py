@@ -15,13 +15,14 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
 from chatd.store import transactions
 from chatd.store.records import Batch
+from chatd.wire.block import Block, Part, Row
 from chatd.wire.message import Message
 from harness.daemon import Daemon
 from harness.figures import machine
@@ -40,7 +41,7 @@ PAUSE: Final = 0.004
 Seconds = defaultdict[str, list[float]]
 
 
-def fill(database: Path, messages: int) -> None:
+def fill(database: Path, messages: int, together: int) -> None:
     """Bring messages for bob into a database, without a daemon."""
     now = int(time.time() * 1000)
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
@@ -49,12 +50,20 @@ def fill(database: Path, messages: int) -> None:
             raise RuntimeError("bob is unknown")
         for first in range(1, messages + 1, AT_ONCE):
             numbers = range(first, min(first + AT_ONCE, messages + 1))
-            batch = [
-                (user.id, Message(each, "", "filler", "bob", text_of(each), now, 64))
-                for each in numbers
-            ]
-            transactions.write(connection, Batch([], {}, {}, batch, []))
+            rows = [(user.id, row) for row in rows_of(numbers, now, together)]
+            transactions.write(connection, Batch(messages=rows))
             connection.commit()
+
+
+def rows_of(numbers: Sequence[int], now: int, together: int) -> Iterator[Row]:
+    """Return messages, so many of them at a time kept together."""
+    for at in range(0, len(numbers), together):
+        some = numbers[at : at + together]
+        texts = "\n".join(map(text_of, some)).encode()
+        if together > 1:
+            yield Block(some[0], "bob", now, [Part("filler", len(some), texts)])
+        else:
+            yield Message(some[0], "", "filler", "bob", texts.decode(), now, 64)
 
 
 def text_of(number: int) -> str:
@@ -137,6 +146,12 @@ def main() -> None:
     parser.add_argument(
         "--messages", type=int, default=1_000_000, help="how long the queue is"
     )
+    parser.add_argument(
+        "--together",
+        type=int,
+        default=100,
+        help="how many of them came at once, and are kept together",
+    )
     parser.add_argument("--quick", action="store_true", help="only see that it works")
     options = parser.parse_args()
     if options.quick:
@@ -153,7 +168,7 @@ def main() -> None:
                 link = Link(daemon.port)
                 link.log_in(name)
                 link.leave()
-        fill(database, options.messages)
+        fill(database, options.messages, options.together)
         with ExitStack() as running:
             daemon = running.enter_context(Daemon(database))
             others = Others(daemon.port, running)

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from chatd.store.records import StoredId
 from chatd.wire.answers import Refusal
-from chatd.wire.message import Message
+from chatd.wire.block import Row
 
 
 class Entry(Protocol):
@@ -30,8 +30,8 @@ class Entry(Protocol):
         """The receiver's name, as shown."""
 
     @property
-    def messages(self) -> Sequence[Message]:
-        """The messages, in order."""
+    def row(self) -> Row:
+        """What is written: the message, or the messages together."""
 
     @property
     def shown(self) -> bool:

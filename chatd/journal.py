@@ -32,6 +32,7 @@ from chatd.store.records import (
     StoreFailure,
     User,
 )
+from chatd.turn import Turn
 from chatd.wire.answers import Refusal
 
 HOLD_SECONDS = 0.1
@@ -67,9 +68,12 @@ class Journal:
 
     _log = Logger()
 
-    def __init__(self, store: Writer, clock: IReactorTime) -> None:
+    def __init__(
+        self, store: Writer, clock: IReactorTime, turn: Turn | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._turn = turn or Turn(clock)
         self._under_way = False
         self._entries_under_way: Sequence[Entry] = ()
         self._scheduled = False
@@ -217,7 +221,7 @@ class Journal:
         # At the end of the turn: what else this turn accepts goes along.
         if not self._under_way and not self._scheduled:
             self._scheduled = True
-            self._clock.callLater(0, self._begin)
+            self._turn.at_end(self._begin)
 
     def _begin(self) -> None:
         self._scheduled = False
@@ -241,11 +245,7 @@ class Journal:
             visits=visits,
             departures=departures,
             removals={user: upto for user, (upto, _) in removals.items()},
-            messages=[
-                (entry.target, message)
-                for entry in entries
-                for message in entry.messages
-            ],
+            messages=[(entry.target, entry.row) for entry in entries],
             ids=[entry.stored_id for entry in entries if entry.stored_id is not None],
         )
         self._under_way = True

@@ -68,6 +68,16 @@ class Limits:
     recent_bytes: int = MIB  # of one queue, on disk and in memory
     all_recent_bytes: int = 64 * MIB  # of all queues
 
+    @property
+    def sender_messages(self) -> float:
+        """How many messages of a queue may be one sender's."""
+        return self.queue_messages * self.queue_share / 100
+
+    @property
+    def sender_bytes(self) -> float:
+        """How many bytes of a queue may be one sender's."""
+        return self.queue_bytes * self.queue_share / 100
+
     @classmethod
     def options(cls) -> list[tuple[str, str, int, str]]:
         """Return each field that has an option: field, option, default, meaning."""
@@ -91,21 +101,26 @@ class Bucket:
 
     def at_once(self, now: float) -> int:
         """Return for how many there are tokens; one can always be taken."""
-        self.take(now, 0)
-        return max(1, int(self._tokens))
-
-    def take(self, now: float, count: int = 1) -> float:
-        """Take tokens, and return how many seconds to wait before the next.
-
-        They are always given: who waits as told keeps to the rate.
-        """
         tokens = self._tokens
         if now > self._at:
             tokens += (now - self._at) * self._rate
             if tokens > self._burst:
                 tokens = self._burst
         self._at = now  # a clock that was set back adds nothing
-        self._tokens = tokens = tokens - count
+        self._tokens = tokens
+        return int(tokens) if tokens >= 1 else 1
+
+    def take(self, now: float, count: int = 1) -> float:
+        """Take tokens, and return how many seconds to wait before the next.
+
+        They are always given: who waits as told keeps to the rate.
+        """
+        self.at_once(now)
+        return self.spend(count)
+
+    def spend(self, count: int) -> float:
+        """Take tokens as `take` does, at the time for which it was asked last."""
+        self._tokens = tokens = self._tokens - count
         return 0.0 if tokens >= 1 else (1 - tokens) / self._rate
 
 

@@ -144,9 +144,17 @@ class ChatService(Service):
         self._store = Store(
             opened, reactor, max_bytes=limits.database, min_free=limits.free_disk
         )
-        self._journal = Journal(self._store, reactor)
+        self._journal = Journal(self._store, reactor, self._factory.turn)
         accounts = Accounts(self._store, self._journal, limits, reactor, wall_clock)
-        hub = Hub(self._store, self._journal, accounts, limits, reactor, wall_clock)
+        hub = Hub(
+            self._store,
+            self._journal,
+            accounts,
+            limits,
+            reactor,
+            wall_clock,
+            self._factory.turn,
+        )
         self._factory.hub = hub
         self._factory.gate = Gate(
             hub,

@@ -26,12 +26,13 @@ from chatd.hub.hub import Hub
 from chatd.journal import HOLD_SECONDS, Journal
 from chatd.limits import Limits
 from chatd.passwords import Hasher
+from chatd.server import outlet
 from chatd.server.connection import Connection
 from chatd.server.factory import ChatFactory
-from chatd.store import migrations, transactions
+from chatd.store import migrations, queues, transactions
 from chatd.store.records import Amount, Batch, Outcome, Seen, StoreFailure, User
 from chatd.store.store import FORGET_AT_ONCE
-from chatd.wire.message import Message
+from chatd.wire.block import Row
 
 T = TypeVar("T")
 
@@ -92,13 +93,8 @@ class MemoryStore:
         self.unreadable = False
         self.commits: list[Batch] = []
         (self.users,) = connection.execute("SELECT COUNT(*) FROM users").fetchone()
-        (last,) = connection.execute(
-            "SELECT COALESCE(MAX(position), 0) FROM offline_messages"
-        ).fetchone()
-        (known,) = connection.execute(
-            "SELECT COALESCE(MAX(position), 0) FROM stored_ids"
-        ).fetchone()
-        self.last_position = max(last, known)
+        self.last_position = transactions.last_position(connection)
+        self.id_secret = transactions.find_id_secret(connection)
         self.seen_last = transactions.names_seen_last(
             connection, transactions.LISTED_SEEN_LAST
         )
@@ -171,9 +167,15 @@ class MemoryStore:
         return self._in_order(carry_out)
 
     def page(
-        self, target: int, name: str, after: int, max_bytes: int
-    ) -> Deferred[list[Message]]:
-        return self._read(transactions.page, target, name, after, max_bytes)
+        self,
+        target: int,
+        name: str,
+        after: int,
+        max_bytes: int,
+        *,
+        as_lines: bool = False,
+    ) -> Deferred[list[Row]]:
+        return self._read(queues.page, target, name, after, max_bytes, as_lines)
 
     def find_stored_ids(
         self, sender: int, id: str
@@ -217,12 +219,31 @@ class MemoryStore:
 
     def queued(self, name: str) -> list[str]:
         """Return the texts in a user's queue on disk, in order."""
-        rows = self.connection.execute(
-            "SELECT message FROM offline_messages JOIN users ON users.id = target"
-            " WHERE key = ? ORDER BY position",
+        return [text for *_, text in self.rows(name)]
+
+    def rows(self, name: str | None = None) -> list[tuple[int, int, str, str]]:
+        """Return position, receiver, sender and text of all that is queued, in order.
+
+        That of one user, if one is named.
+        """
+        found = self.connection.execute(
+            "SELECT position, target, sender, message FROM offline_messages"
+            " JOIN users ON users.id = target WHERE key = COALESCE(?, key)",
+            (name,),
+        ).fetchall()
+        runs = self.connection.execute(
+            "SELECT first, last, target, senders, messages FROM offline_runs"
+            " JOIN users ON users.id = target WHERE key = COALESCE(?, key)",
             (name,),
         )
-        return [row[0] for row in rows]
+        for first, last, target, senders, texts in runs:
+            shares = [line.split(" ") for line in senders.split("\n")]
+            names = [sender for sender, count, _ in shares for _ in range(int(count))]
+            each = texts.decode().split("\n")
+            positions = range(first, last + 1)
+            rows = zip(positions, names, each, strict=True)
+            found += [(at, target, sender, text) for at, sender, text in rows]
+        return sorted(found)
 
 
 class MemoryTransport(StringTransport):
@@ -285,14 +306,42 @@ class MemoryTransport(StringTransport):
             self.protocol.connectionLost(Failure(ConnectionDone()))
 
 
+class NearTransport(MemoryTransport):
+    """One whose socket can be written to past it, and whose peer acknowledges at once.
+
+    That is, while the peer reads.
+    """
+
+    connected = True
+
+    @property
+    def socket(self) -> "NearTransport":
+        return self
+
+    def send(self, data: bytes) -> int:
+        if self.closed or self.write_closed:
+            raise BrokenPipeError
+        if not self.reading or self.value():
+            raise BlockingIOError
+        self.received += data
+        return len(data)
+
+
+outlet.BARE = (*outlet.BARE, NearTransport)
+
+
 class Client:
     """One connection to a `MemoryServer`, as its user sees it."""
 
     def __init__(
-        self, server: "MemoryServer", factory: Factory, peer: IAddress
+        self,
+        server: "MemoryServer",
+        factory: Factory,
+        peer: IAddress,
+        kind: type[MemoryTransport] = MemoryTransport,
     ) -> None:
         self._server = server
-        self.transport = MemoryTransport(server.clock, peer)
+        self.transport = kind(server.clock, peer)
         self.transport.protocol = factory.buildProtocol(peer)
         self._seen = 0
         self.protocol.makeConnection(self.transport)
@@ -359,7 +408,8 @@ class MemoryServer:
         self.jump = 0
         self.limits = limits or Limits()
         self.store = store or MemoryStore()
-        self.journal = Journal(self.store, self.clock)
+        self.factory = ChatFactory(self.limits, self.clock)
+        self.journal = Journal(self.store, self.clock, self.factory.turn)
         accounts = Accounts(
             self.store, self.journal, self.limits, self.clock, self.date
         )
@@ -370,8 +420,8 @@ class MemoryServer:
             self.limits,
             self.clock,
             self.date,
+            self.factory.turn,
         )
-        self.factory = ChatFactory(self.limits, self.clock)
         self.factory.hub = self.hub
         self.factory.gate = Gate(
             self.hub,
@@ -398,17 +448,15 @@ class MemoryServer:
             found = self.store.connection.execute(query)
             return {tuple(row[:-2]): (row[-2], row[-1]) for row in found}
 
-        queues = rows(
-            "SELECT users.id, COUNT(position), COALESCE(SUM(size), 0)"
-            " FROM users LEFT JOIN offline_messages ON users.id = target"
-            " GROUP BY users.id"
-        )
         kept = rows("SELECT id, queued_messages, queued_bytes FROM users")
+        queues = dict.fromkeys(kept, (0, 0))
+        shares: dict[Any, tuple[int, int]] = {}
+        for _, target, sender, text in self.store.rows():
+            size = len(text.encode())
+            for figures, key in (queues, (target,)), (shares, (target, sender)):
+                messages, sizes = figures.get(key, (0, 0))
+                figures[key] = (messages + 1, sizes + size)
         assert kept == queues
-        shares = rows(
-            "SELECT target, sender, COUNT(*), SUM(size) FROM offline_messages"
-            " GROUP BY target, sender"
-        )
         assert shares == rows(
             "SELECT target, sender, messages, bytes FROM queue_shares"
         )
@@ -446,18 +494,24 @@ class MemoryServer:
         """Let the time pass for which messages are held."""
         self.wait(2 * HOLD_SECONDS)
 
-    def connect(self, host: str = "127.0.0.1") -> Client:
+    def connect(
+        self,
+        host: str = "127.0.0.1",
+        kind: type[MemoryTransport] = MemoryTransport,
+    ) -> Client:
         """Return a new connection; it has been sent the prompt."""
         peer = IPv4Address("TCP", host, next(self._ports))
-        return Client(self, self.factory, peer)
+        return Client(self, self.factory, peer, kind)
 
     def connect_to(self, factory: Factory, peer: IAddress) -> Client:
         """Return a new connection to another port than the usual one."""
         return Client(self, factory, peer)
 
-    def log_in(self, name: str) -> Client:
+    def log_in(
+        self, name: str, kind: type[MemoryTransport] = MemoryTransport
+    ) -> Client:
         """Return a connection that is logged in, its greeting read."""
-        client = self.connect()
+        client = self.connect(kind=kind)
         client.send(name)
         client.received()
         return client

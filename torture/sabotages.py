@@ -54,9 +54,9 @@ SABOTAGES: Final = (
         (
             Change(
                 "chatd/hub/delivery.py",
-                "        self._position = messages[-1].position\n",
-                "        self._position = messages[-1].position\n"
-                "        self._receiver.confirm(self._position)\n",
+                "        self._position = position\n        if position",
+                "        self._position = position\n"
+                "        self._receiver.confirm(self._position)\n        if position",
             ),
         ),
     ),
@@ -66,7 +66,8 @@ SABOTAGES: Final = (
         (
             Change(
                 "chatd/server/gauges.py",
-                "        return min(info.acknowledged - self._base, self._written)",
+                "        return acknowledged if acknowledged < self._written else"
+                " self._written",
                 "        return self._written",
             ),
         ),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from chatd.store.opening import open_database
-from chatd.store.transactions import sql
+from chatd.store.statements import sql
 
 YEAR: Final = 365 * 24 * 3600 * 1000
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"

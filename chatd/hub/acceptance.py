@@ -102,9 +102,9 @@ class Acceptance:
         return self.message.position
 
     @property
-    def messages(self) -> Sequence[Message]:
-        """The message."""
-        return (self.message,)
+    def row(self) -> Message:
+        """The message, which is written by itself."""
+        return self.message
 
     @property
     def target_name(self) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from chatd.wire.block import Block
 from chatd.wire.message import Message
 
 
@@ -28,7 +29,7 @@ class Accepted(Protocol):
         """The position of the last message."""
 
     def position_before(self, size: int) -> int:
-        """Return the position of the last message before the last bytes of `lines`."""
+        """Return the position of the last message before so many bytes of its lines."""
 
     def separate(self) -> Sequence["AcceptedMessage"]:
         """Take it apart: return each message by itself."""
@@ -44,17 +45,21 @@ class AcceptedMessage(Accepted, Protocol):
 
 
 class AcceptedRun(Accepted, Protocol):
-    """Messages that were accepted together, `size` bytes of text in all."""
+    """Messages that were accepted together, `size` bytes of text in all.
+
+    `delivered` is set when a connection has them.
+    """
 
     count: int
     size: int
+    delivered: bool
 
     @property
-    def messages(self) -> Sequence[Message]:
-        """The messages, in order."""
+    def row(self) -> Block:
+        """The messages, as they are written to disk."""
 
     def measure(self) -> None:
         """Find out the `size`: it is 0 until then."""
 
-    def lines(self) -> bytes:
-        """Return the lines that show the messages to a person."""
+    def compose(self) -> bytes:
+        """Return the lines that show the messages to a person; find out the `size`."""

@@ -16,21 +16,23 @@ or is known to have reached another connection.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from chatd import background
 from chatd.hub.accepted import AcceptedMessage, AcceptedRun
-from chatd.hub.patience import Patience
+from chatd.hub.pages import PAGE_BYTES, Pages, write_messages, write_rows
+from chatd.hub.patience import UNTRIED, Patience, Untried
 from chatd.hub.peer import Peer
 from chatd.hub.receiver import Receiver
 from chatd.hub.state import State
 from chatd.hub.unconfirmed import Unconfirmed
 from chatd.hub.window import CROWDED_BYTES, Window
 from chatd.store.records import StoreFailure
+from chatd.wire.block import Row
 from chatd.wire.message import Message
 
 STALL_SECONDS = 10.0
@@ -39,17 +41,7 @@ RETRY_SECONDS = 1.0
 ACKNOWLEDGE_SECONDS = 1.0
 """How long a program that leaves may take for each of its last acknowledgements."""
 
-PAGE_BYTES = 256 * 1024
 MISSED = "Some messages went only to another connection of yours."
-
-
-class Pages(Protocol):
-    """What a delivery needs of the store."""
-
-    def page(
-        self, target: int, target_name: str, after: int, max_bytes: int
-    ) -> Deferred[list[Message]]:
-        """Return the next messages of a queue, in order; empty if there are none."""
 
 
 class Delivery:
@@ -60,6 +52,17 @@ class Delivery:
     """
 
     _log = Logger()
+    _queued_upto = 0
+    _position = 0
+    _acknowledged = 0
+    _begun: Deferred[None] | None = None
+    _news: Deferred[None] | None = None
+    _done: Sequence[Deferred[None]] = ()
+    _stall: Patience | Untried = UNTRIED
+    _patience: Patience | Untried = UNTRIED
+    _finishing = False
+    _told_missed = False
+    _overtaken = 0
 
     def __init__(
         self,
@@ -74,19 +77,8 @@ class Delivery:
         self._peer = peer
         self._pages = pages
         self._clock = clock
-        self._queued_upto = 0
-        self._position = 0
         self._unconfirmed = Unconfirmed()
         self._window = Window(peer, self._unconfirmed, max_outstanding)
-        self._acknowledged = 0
-        self._stall: IDelayedCall | None = None
-        self._begun: Deferred[None] | None = None
-        self._news: Deferred[None] | None = None
-        self._finishing = False
-        self._patience = Patience(clock, ACKNOWLEDGE_SECONDS, self._tell_done)
-        self._told_missed = False
-        self._overtaken = 0
-        self._done: list[Deferred[None]] = []
 
     @property
     def live(self) -> bool:
@@ -142,38 +134,56 @@ class Delivery:
         """End; what the peer is not known to have stays in the queue."""
         self._confirm_part()
         state, self.state = self.state, State.CLOSED
-        self._stop_watching()
+        self._stall.end()
         if state not in (State.NEW, State.CLOSED):
             self._receiver.left(self)
         self._tell_begun()
         self._tell_news()
         self._tell_done()
-        self._patience.close()
+        self._patience = UNTRIED
 
     def has_room_for(self, run: AcceptedRun) -> bool:
         """Whether a whole run can be written as lines."""
         return not self._peer.acknowledges and self._window.takes(run.count, run.size)
 
+    @property
+    def near(self) -> bool:
+        """Whether it may have what is accepted now before anything else is done."""
+        return self.writing and not self._unconfirmed.messages and self._peer.near
+
+    def deliver_at_once(self, run: AcceptedRun, lines: bytes) -> bool:
+        """Write a run to a `near` peer; return whether it has it already."""
+        mark, arrived = self._peer.send_now(lines)
+        if arrived:
+            self._position = run.last
+            self._acknowledged = mark
+        else:
+            self._unconfirmed.add(mark, run.last, run.size, run.count)
+            self._written_upto(run.last)
+        return arrived
+
     def write_run(self, run: AcceptedRun, lines: bytes) -> None:
         """Write a run that was just accepted, for which there is room."""
         mark = self._peer.write_now(lines)
         self._unconfirmed.add(mark, run.last, run.size, run.count)
-        self._position = run.last
-        self._receiver.shown = max(self._receiver.shown, self._position)
-        self._patience.go_on()
+        self._written_upto(run.last)
 
     def _confirm_part(self) -> None:
-        """Count what the peer has of a run that it has not all of."""
+        """Count what the peer has of messages that it has not all of."""
         first = self._unconfirmed.first
-        if first is not None and self.draining and not self._peer.acknowledges:
-            mark, position = first
-            self._receiver.confirm_part(position, mark - self._acknowledged)
+        if first is None or not self.draining or self._peer.acknowledges:
+            return
+        mark, last = first
+        missing = mark - self._acknowledged
+        position = self._unconfirmed.position_before(missing)
+        if position is not None:
+            self._receiver.confirm(position)
+        else:
+            self._receiver.confirm_part(last, missing)
 
     def offer(self, entry: AcceptedMessage) -> None:
         """Write a message that was just accepted, if this delivery is live."""
-        if not self.writing:
-            return
-        if not self._write_unsettled([entry]):
+        if self.writing and not self._write_unsettled([entry]):
             self._catch_up()
 
     def acknowledged(self, mark: int) -> None:
@@ -182,7 +192,7 @@ class Delivery:
         position = self._unconfirmed.confirm(mark)
         self._patience.go_on()
         if position:
-            self._receiver.confirm(position)
+            self._receiver.confirm(position, self)
             self._tell_news()
             self._tell_done()
 
@@ -198,7 +208,7 @@ class Delivery:
         if self.state is State.WAITING:
             if self._receiver.delivered >= self._queued_upto:
                 self._position = self._queued_upto
-                self._stop_watching()
+                self._stall.end()
                 self._catch_up()
             elif self._finishing:
                 # The other gets on, however slowly: what waits is in good hands.
@@ -227,12 +237,13 @@ class Delivery:
         """
         self._finishing = True
         if self._peer.acknowledges:
+            self._patience.end()
+            self._patience = Patience(self._clock, ACKNOWLEDGE_SECONDS, self._tell_done)
             self._patience.lost = not listening
-            self._patience.begin()
         if not queued:
             self._queued_upto = self._position
         done: Deferred[None] = Deferred()
-        self._done.append(done)
+        self._done = [*self._done, done]
         self._tell_done()
         return done
 
@@ -247,26 +258,24 @@ class Delivery:
             news.callback(None)
 
     def _tell_done(self) -> None:
+        if not self._done:
+            return
         open_ = self.state is not State.CLOSED
         awaited = len(self._unconfirmed) > 0 and not self._patience.lost
         if open_ and (awaited or self._position < self._queued_upto):
             return
-        done, self._done = self._done, []
+        done, self._done = self._done, ()
         self._patience.end()
         for each in done:
             each.callback(None)
 
     def _write(self, messages: Sequence[Message]) -> None:
-        queued = [each for each in messages if each.position <= self._queued_upto]
-        marks: list[int] = []
-        if queued:
-            marks += self._peer.deliver(queued, queued=True)
-        if len(queued) < len(messages):
-            marks += self._peer.deliver(messages[len(queued) :], queued=False)
-        for message, mark in zip(messages, marks, strict=True):
-            self._unconfirmed.add(mark, message.position, message.weight)
-        self._position = messages[-1].position
-        self._receiver.shown = max(self._receiver.shown, self._position)
+        write_messages(self._peer, self._unconfirmed, messages, self._queued_upto)
+        self._written_upto(messages[-1].position)
+
+    def _written_upto(self, position: int) -> None:
+        self._position = position
+        self._receiver.shown = max(self._receiver.shown, position)
         self._patience.go_on()
 
     def _before(self, entries: Sequence[AcceptedMessage], count: int) -> int:
@@ -294,7 +303,7 @@ class Delivery:
         )
 
     async def _write_pages(self) -> None:
-        receiver = self._receiver
+        receiver, as_lines = self._receiver, not self._peer.acknowledges
         while True:
             if self._begun is None:
                 await self._peer.drained()
@@ -306,22 +315,23 @@ class Delivery:
             committed = receiver.committed
             self._overtaken = 0
             most = CROWDED_BYTES if self._peer.crowded else PAGE_BYTES
-            page = receiver.recent_page(self._position, most)
+            page = receiver.recent_page(self._position, most, as_lines=as_lines)
             in_memory = page is not None
             if page is None:
-                page = await self._read_page(most)
+                page = await self._read_page(most, as_lines)
             if page is None:
                 self._tell_begun()
-                await _pause(self._clock, RETRY_SECONDS)
+                await deferLater(self._clock, RETRY_SECONDS)
                 continue
             if self.state is not State.CATCHING_UP:
                 return
             # What was there when the read began may have reached another connection,
             # and left the queue, before it was read.
             if page:
-                if 0 < self._overtaken < page[0].position:
+                if 0 < self._overtaken < page[0].first:
                     self._skip_to(self._overtaken)
-                self._write(page)
+                write_rows(self._peer, self._unconfirmed, page, self._queued_upto)
+                self._written_upto(page[-1].last)
             elif self._position < committed:
                 self._skip_to(committed)
             self._tell_begun()
@@ -336,15 +346,15 @@ class Delivery:
             elif not in_memory:
                 continue
             # Others have their turn; and more may be stored in this one.
-            await _pause(self._clock, 0)
+            await deferLater(self._clock, 0)
 
-    async def _read_page(self, most: int) -> list[Message] | None:
+    async def _read_page(self, most: int, as_lines: bool) -> list[Row] | None:
         """Return the next messages in the store; None if it fails."""
         receiver = self._receiver
         receiver.keep_recent(self._position)
         try:
             return await self._pages.page(
-                receiver.id, receiver.name, self._position, most
+                receiver.id, receiver.name, self._position, most, as_lines=as_lines
             )
         except StoreFailure:
             self._log.failure("The queue of {name} cannot be read", name=receiver.name)
@@ -378,22 +388,11 @@ class Delivery:
         self._position = position
 
     def _watch_for_stall(self) -> None:
-        self._stop_watching()
-        self._stall = self._clock.callLater(STALL_SECONDS, self._take_over)
-
-    def _stop_watching(self) -> None:
-        if self._stall is not None and self._stall.active():
-            self._stall.cancel()
-        self._stall = None
+        self._stall.end()
+        self._stall = Patience(self._clock, STALL_SECONDS, self._take_over)
 
     def _take_over(self) -> None:
-        self._stop_watching()
+        self._stall.end()
         self._position = self._receiver.delivered
         self._receiver.took_over(self)
         self._catch_up()
-
-
-async def _pause(clock: IReactorTime, seconds: float) -> None:
-    done: Deferred[None] = Deferred()
-    clock.callLater(seconds, done.callback, None)
-    await done

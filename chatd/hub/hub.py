@@ -12,19 +12,22 @@ from chatd.clock import WallClock
 from chatd.hub.book import Book
 from chatd.hub.delivery import Delivery
 from chatd.hub.online import NameList, Online
+from chatd.hub.pending import Pending
 from chatd.hub.realm import LoggedIn, Mind, Moment
 from chatd.hub.receiver import Receiver
 from chatd.hub.recent import Room
 from chatd.hub.resends import Earlier, Resends
 from chatd.hub.run import Runs
-from chatd.hub.session import Pending, Session
+from chatd.hub.session import Session, Surroundings
 from chatd.hub.watches import WatchRoom
 from chatd.journal import Journal
 from chatd.limits import Limits
 from chatd.store.records import AccountChange, Seen, StoreFailure, User
 from chatd.store.store import Store
 from chatd.store.transactions import LISTED_SEEN_LAST
+from chatd.turn import Turn
 from chatd.wire.answers import Refusal
+from chatd.wire.message import DerivedIds
 from chatd.wire.names import BadName, Name, parse_name
 
 IDLE_RECEIVERS = 10_000
@@ -56,6 +59,7 @@ class Hub:
         limits: Limits,
         clock: IReactorTime,
         now: WallClock,
+        turn: Turn,
     ) -> None:
         self._store = store
         self._journal = journal
@@ -69,18 +73,30 @@ class Hub:
         # one meanwhile: it may have got messages that the read did not see.
         self._forgotten = 0
         self._online = Online()
-        self._sessions: dict[int, dict[Session, None]] = {}
+        self._sessions: dict[int, tuple[Session, ...]] = {}
         # How many changes of accounts were heard of, and which was a user's last.
         self._changes = 0
         self._changed: dict[int, int] = {}
         self.pending = Pending(limits.all_pending_bytes)
         # Those in memory, by what is written in a line to send to them.
         self._routes: dict[bytes, Receiver] = {}
-        self.runs = Runs(journal, store.allot, clock, now)
+        self.runs = Runs(journal, store.allot, turn, now)
         self.recent_room = Room(limits.all_recent_bytes)
         self._watch_room = WatchRoom()
         self._resends = Resends()
         self._book = Book(store.seen_last, LISTED_SEEN_LAST)
+        self.ids = DerivedIds(store.id_secret)
+        self._surroundings = Surroundings(
+            journal,
+            store.allot,
+            self.runs,
+            clock,
+            now,
+            limits,
+            self.pending,
+            self._resends,
+            presence=self,
+        )
 
     def moment(self) -> Moment:
         """Return what is known now: to be asked before a user is looked up.
@@ -155,21 +171,9 @@ class Hub:
                 self._clock,
                 self._limits.unacknowledged,
             )
-        session = Session(
-            receiver,
-            delivery,
-            found_at.since,
-            journal=self._journal,
-            allot=self._store.allot,
-            runs=self.runs,
-            clock=self._clock,
-            now=self._now,
-            limits=self._limits,
-            pending=self.pending,
-            resends=self._resends,
-            presence=self,
-        )
-        self._sessions.setdefault(receiver.id, {})[session] = None
+        session = Session(receiver, delivery, found_at.since, self._surroundings)
+        sessions = self._sessions.get(receiver.id, ())
+        self._sessions[receiver.id] = (*sessions, session)
         self._saw(receiver)
         return LoggedIn(session, new, user)
 
@@ -185,10 +189,9 @@ class Hub:
         """Take note that a session is closed."""
         receiver = session.receiver
         receiver.connections -= 1
-        sessions = self._sessions[receiver.id]
-        del sessions[session]
-        if not sessions:
-            del self._sessions[receiver.id]
+        sessions = self._sessions.pop(receiver.id)
+        if others := tuple(each for each in sessions if each is not session):
+            self._sessions[receiver.id] = others
         self._accounts.depart(receiver.id)
         if self._receivers.get(receiver.key) is receiver:
             self._saw(receiver)
@@ -214,7 +217,7 @@ class Hub:
             self._changes += 1
             self._changed[change.user] = self._changes
             now = self._now()
-            for session in list(self._sessions.get(change.user, ())):
+            for session in self._sessions.get(change.user, ()):
                 # One of a time to come is from before the clock was set back.
                 if session.since <= change.time or session.since > now:
                     session.expel(Refusal("account-closed"))
@@ -226,7 +229,7 @@ class Hub:
                 self._routes.clear()
         # Even if there was none: it may have been read, and be on its way.
         self._forgotten += 1
-        for session in list(self._sessions.get(user, ())):
+        for session in self._sessions.get(user, ()):
             session.expel(Refusal("account-closed"))
 
     def route(self, target: bytes) -> Receiver | None:

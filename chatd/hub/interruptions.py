@@ -39,21 +39,17 @@ class Interruptions:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._failed: dict[str, _Interruption] = {}
+        self.targets: dict[str, _Interruption] = {}
         self._stopped: float | None = None
-
-    def __bool__(self) -> bool:
-        """Whether there is any such target."""
-        return bool(self._failed)
 
     def came(self, target: Target, message_id: str) -> None:
         """Take note of a message, whatever is known of it.
 
         The one that failed first, sent again, ends the interruption.
         """
-        interruption = self._failed.get(target.key)
+        interruption = self.targets.get(target.key)
         if interruption is not None and interruption.first == message_id:
-            del self._failed[target.key]
+            del self.targets[target.key]
 
     def check(self, target: Receiver, *, all_answered: bool) -> None:
         """See that a message would be in order. Raises `Refusal`: out-of-order.
@@ -62,13 +58,13 @@ class Interruptions:
         time in which the clock stood: who does not know yet that a message failed has
         not given up.
         """
-        interruption = self._failed.get(target.key)
+        interruption = self.targets.get(target.key)
         if interruption is None:
             return
         now = self._clock.seconds()
         quiet = (now if self._stopped is None else self._stopped) - interruption.refused
         if all_answered and quiet >= FORGET_SECONDS:
-            del self._failed[target.key]
+            del self.targets[target.key]
             return
         interruption.refused = now
         raise Refusal("out-of-order", name=target.name)
@@ -79,35 +75,32 @@ class Interruptions:
         One that is refused as it comes may fail before those that were accepted
         earlier: `position` tells which of them is the first.
         """
-        interruption = self._failed.get(target.key)
+        interruption = self.targets.get(target.key)
         now = self._clock.seconds()
         if interruption is None or position < interruption.position:
-            self._failed[target.key] = _Interruption(message_id, position, now)
+            self.targets[target.key] = _Interruption(message_id, position, now)
         else:
             interruption.refused = now
 
     def answered(self) -> None:
         """Take note that the sender is told of all that failed only now."""
         now = self._clock.seconds()
-        for interruption in self._failed.values():
+        for interruption in self.targets.values():
             interruption.refused = now
 
-    def stop_clock(self) -> None:
-        """Count no time towards a sender's giving up, until `start_clock`."""
-        if self._stopped is None:
+    def sender_is_told(self, told: bool) -> None:
+        """Count time towards its giving up only while it is told of everything."""
+        if not told and self._stopped is None:
             self._stopped = self._clock.seconds()
-
-    def start_clock(self) -> None:
-        """Count time again."""
-        if self._stopped is None:
+        if not told or self._stopped is None:
             return
         now = self._clock.seconds()
         stood, self._stopped = now - self._stopped, None
-        for interruption in self._failed.values():
+        for interruption in self.targets.values():
             interruption.refused = min(interruption.refused + stood, now)
 
     def forgive(self) -> None:
         """Take messages again that come without ids: those under way were refused."""
-        for key, interruption in list(self._failed.items()):
+        for key, interruption in list(self.targets.items()):
             if interruption.first is None:
-                del self._failed[key]
+                del self.targets[key]

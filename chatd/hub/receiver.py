@@ -6,18 +6,23 @@ accepted and is neither on disk nor delivered, and the deliveries, one for each
 connection that receives.
 """
 
-from bisect import insort
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, Protocol
 
 from chatd.backlog import Backlog
 from chatd.hub.accepted import Accepted, AcceptedMessage, AcceptedRun
 from chatd.hub.recent import Recent, Room
-from chatd.hub.watches import WatchRoom
+from chatd.hub.watches import Watches, WatchRoom
 from chatd.limits import Limits
 from chatd.store.records import Amount, Removed, User
+from chatd.wire.block import Row
 from chatd.wire.message import Message
+
+AT_ONCE: Final = 64 * 1024
+"""How many bytes of text are tried to be delivered before anything else is done.
+
+More does not fit into what a system keeps for a connection.
+"""
 
 
 class Removals(Protocol):
@@ -44,14 +49,6 @@ class Informed(Protocol):
         """Take note that a connection has it."""
 
 
-class _Watch(NamedTuple):
-    """Who waits until the message at a position is delivered, and who sent that."""
-
-    position: int
-    sender: str
-    delivered: Callable[[], None]
-
-
 class Connection(Protocol):
     """What a receiver needs of the delivery to one of its connections."""
 
@@ -72,6 +69,13 @@ class Connection(Protocol):
 
     def has_room_for(self, run: AcceptedRun) -> bool:
         """Whether a whole run can be written as lines."""
+
+    @property
+    def near(self) -> bool:
+        """Whether it may have what is accepted now before anything else is done."""
+
+    def deliver_at_once(self, run: AcceptedRun, lines: bytes) -> bool:
+        """Write a run to a `near` peer; return whether it has it already."""
 
     def write_run(self, run: AcceptedRun, lines: bytes) -> None:
         """Write a run that was just accepted, for which there is room."""
@@ -116,7 +120,7 @@ class Receiver:
         self.delivered = user.first_position - 1 if user.queued_messages else now
         self.committed = max(user.last_position, self.delivered)
         self.shown = self.delivered
-        self.deliveries: list[Connection] = []
+        self.deliveries: Sequence[Connection] = ()
         self.connections = 0
         """Connections under this name, those that only send included."""
         self.lookers = 0
@@ -129,8 +133,8 @@ class Receiver:
         # The position up to which messages are being taken from the queue, or 0.
         self._removing = 0
         self._unsettled: dict[int, Accepted] = {}
-        self._watches: deque[_Watch] = deque()
         self._watch_room = watch_room
+        self._watches: Watches | None = None
 
     @property
     def online(self) -> bool:
@@ -174,9 +178,23 @@ class Receiver:
 
         Returns false, and takes only their places, if one cannot be written all.
         """
-        run.measure()
+        lines = b""
+        if self.deliveries:
+            lines = run.compose()
+            if run.size <= AT_ONCE and self._may_deliver_at_once:
+                run.shown = True
+                self.shown = run.last
+                if self.deliveries[0].deliver_at_once(run, lines):
+                    self.delivered = run.last
+                    run.delivered = True
+                    return True
+        else:
+            run.measure()
         self._pending += run.count
         self.backlog.reserve_unshared(run.count, run.size)
+        if run.shown:
+            self._unsettled[run.first] = run
+            return True
         writing = [each for each in self.deliveries if each.writing]
         for delivery in writing:
             if not delivery.has_room_for(run):
@@ -184,10 +202,20 @@ class Receiver:
         self._unsettled[run.first] = run
         if writing:
             run.shown = True
-            lines = run.lines()
             for delivery in writing:
                 delivery.write_run(run, lines)
         return True
+
+    @property
+    def _may_deliver_at_once(self) -> bool:
+        """Whether nothing that was accepted before is anywhere on its way."""
+        return (
+            len(self.deliveries) == 1
+            and not self._unsettled
+            and not self._watches
+            and not self.backlog.stored
+            and self.deliveries[0].near
+        )
 
     def separated(self, run: AcceptedRun, parts: Sequence[AcceptedMessage]) -> None:
         """Keep the parts of a run in its stead."""
@@ -230,9 +258,8 @@ class Receiver:
         self._pending -= run.count
         self.backlog.stored += run.count
         self.committed = run.last
-        for message in run.messages if self._recent is not None else ():
-            if self._recent is not None and not self._recent.add(message):
-                self._forget_recent()
+        if self._recent is not None and not self._recent.add(run.row):
+            self._forget_recent()
         for delivery in self.deliveries:
             delivery.more_stored()
 
@@ -256,12 +283,16 @@ class Receiver:
             after = max(after, self.committed)
             self._recent = Recent(after, self._recent_bytes, self._room)
 
-    def recent_page(self, after: int, max_bytes: int) -> list[Message] | None:
+    def recent_page(
+        self, after: int, max_bytes: int, *, as_lines: bool
+    ) -> list[Row] | None:
         """Return the next messages behind a position, None if only the store has them.
 
         In order, and empty if there are none.
         """
-        return None if self._recent is None else self._recent.page(after, max_bytes)
+        if self._recent is None:
+            return None
+        return self._recent.page(after, max_bytes, as_lines=as_lines)
 
     def caught_up(self) -> None:
         """Take note that a delivery needs nothing more of what is in the queue."""
@@ -273,40 +304,35 @@ class Receiver:
             self._recent.clear()
             self._recent = None
 
-    def confirm(self, position: int) -> None:
+    def confirm(self, position: int, by: Connection | None = None) -> None:
         """Take note that a connection has every message up to a position.
 
-        They leave the queue, and the other connections need not have them.
+        They leave the queue, and the other connections need not have them: each but the
+        one that it is known `by` is told.
         """
         if position <= self.delivered:
             return
         self.delivered = position
         on_disk = self.backlog.stored > 0
-        for entry in self._unsettled_upto(position):
-            # What a sender is told may let lines be taken that waited, and one of them
-            # acknowledge more: the rest of these among it.
-            if self._unsettled.pop(entry.first, None) is not None:
-                on_disk |= entry.confirm()
+        # One by one: what a sender is told may let lines be taken that waited, and one
+        # of them acknowledge more: the rest of these among it.
+        while self._unsettled:
+            entry = next(iter(self._unsettled.values()))
+            if entry.last > position:
+                if entry.first > position:
+                    break
+                entry.separate()
+                continue
+            del self._unsettled[entry.first]
+            on_disk |= entry.confirm()
         if on_disk:
             self._removing = position
             self._removals.remove(self.id, position, self._removed)
-        while self._watches and self._watches[0].position <= position:
-            watch = self._watches.popleft()
-            self._watch_room.remove(watch.sender)
-            watch.delivered()
-        for delivery in list(self.deliveries):
-            delivery.another_confirmed()
-
-    def _unsettled_upto(self, position: int) -> list[Accepted]:
-        found: list[Accepted] = []
-        for entry in self._unsettled.values():
-            if entry.first > position:
-                break
-            if entry.last > position:
-                entry.separate()
-                return self._unsettled_upto(position)
-            found.append(entry)
-        return found
+        if self._watches is not None:
+            self._watches.tell(position)
+        if self.deliveries != (by,):
+            for delivery in [each for each in self.deliveries if each is not by]:
+                delivery.another_confirmed()
 
     def confirm_part(self, last: int, missing: int) -> None:
         """Take note that a connection has a run but for the last bytes of its lines.
@@ -335,34 +361,30 @@ class Receiver:
         may_be_delivered = receipt.wants_delivery and self.online and room
         receipt.stored(may_be_delivered=may_be_delivered)
         if may_be_delivered:
-            self._watch(_Watch(position, sender, receipt.delivered))
-
-    def _watch(self, watch: _Watch) -> None:
-        self._watch_room.add(watch.sender)
-        if self._watches and watch.position < self._watches[-1].position:
-            insort(self._watches, watch, key=lambda each: each.position)
-        else:
-            self._watches.append(watch)
+            if self._watches is None:
+                self._watches = Watches(self._watch_room)
+            self._watches.add(position, sender, receipt.delivered)
 
     def joined(self, delivery: Connection) -> None:
         """Add a connection that receives."""
-        self.deliveries.append(delivery)
+        self.deliveries = (*self.deliveries, delivery)
 
     def took_over(self, delivery: Connection) -> None:
         """Take note that a connection drains the queue in another's place."""
-        for other in list(self.deliveries):
+        for other in self.deliveries:
             if other is not delivery:
                 other.another_took_over()
 
     def left(self, delivery: Connection) -> None:
         """Take a connection away; another may have to go on where it stopped."""
-        self.deliveries.remove(delivery)
+        self.deliveries = tuple(
+            each for each in self.deliveries if each is not delivery
+        )
         self.caught_up()
-        if not self.deliveries:
-            for watch in self._watches:
-                self._watch_room.remove(watch.sender)
+        if not self.deliveries and self._watches is not None:
             self._watches.clear()
-        for other in list(self.deliveries):
+            self._watches = None
+        for other in self.deliveries:
             other.another_left()
 
     def _removed(self, upto: int, removed: Sequence[Removed]) -> None:

@@ -7,15 +7,16 @@ who has come to that moment gets the rest from memory, and is live soon after.
 """
 
 from bisect import bisect_right
+from itertools import islice
 from operator import attrgetter
 from typing import Final
 
-from chatd.wire.message import Message
+from chatd.wire.block import Block, Row, page_of
 
 AT_ONCE: Final = 250
 """How many messages are written in one turn: few, since nobody else has it."""
 
-_position = attrgetter("position")
+_last = attrgetter("last")
 
 
 class Room:
@@ -36,35 +37,37 @@ class Recent:
         self._most = most
         self._room = room
         self._bytes = 0
-        self._messages: list[Message] = []
+        self._rows: list[Row] = []
 
-    def add(self, message: Message) -> bool:
-        """Keep a message that was stored behind all others, if there is room."""
-        if message.position <= self._after:
+    def add(self, row: Row) -> bool:
+        """Keep what was stored behind all others, if there is room."""
+        if row.last <= self._after:
             return True
-        weight = message.weight
+        if isinstance(row, Block):
+            row = row.after(self._after)
+        weight = row.weight
         if self._bytes + weight > self._most or weight > self._room.left:
             return False
         self._bytes += weight
         self._room.left -= weight
-        self._messages.append(message)
+        self._rows.append(row)
         return True
 
-    def page(self, after: int, max_bytes: int) -> list[Message] | None:
-        """Return the next messages behind a position, None if it does not have them."""
+    def page(
+        self, after: int, max_bytes: int, *, as_lines: bool = False
+    ) -> list[Row] | None:
+        """Return the next messages behind a position, None if it does not have them.
+
+        There are more of those that are kept together if they become lines.
+        """
         if after < self._after:
             return None
-        first = bisect_right(self._messages, after, key=_position)
-        page = []
-        for message in self._messages[first : first + AT_ONCE]:
-            page.append(message)
-            max_bytes -= message.weight
-            if max_bytes <= 0:
-                break
-        return page
+        first = bisect_right(self._rows, after, key=_last)
+        rows = islice(self._rows, first, None)
+        return page_of(rows, after, max_bytes, AT_ONCE, as_lines=as_lines)
 
     def clear(self) -> None:
         """Give the room back; of no use from then on."""
         self._room.left += self._bytes
         self._bytes = 0
-        self._messages.clear()
+        self._rows.clear()

@@ -18,26 +18,26 @@ those from the beginning. So nothing that can happen to messages is told twice.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias
 
-from twisted.internet.interfaces import IReactorTime
-
 from chatd.clock import WallClock
 from chatd.hub.acceptance import Acceptance, Receipt
 from chatd.hub.receiver import Receiver
 from chatd.hub.session import Session
 from chatd.journal import Journal
 from chatd.store.records import StoredId
+from chatd.turn import Turn
 from chatd.wire.answers import Refusal
-from chatd.wire.message import Message, new_id
+from chatd.wire.block import Block, Part
 
 
 class Chunk(Protocol):
     """Lines of one connection that were taken at once; the sender's form has them.
 
-    `size` is what its session has counted in for it, in bytes, and `left` how many
-    pieces of it are not settled.
+    `count` and `size` are what its session has counted in for it, in messages and
+    bytes, and `left` how many pieces of it are not settled.
     """
 
     session: Session
+    count: int
     size: int
     left: int
 
@@ -99,46 +99,28 @@ class Run:
     It is the journal's `Entry` and the receiver's `Accepted`, for all its messages.
     """
 
-    __slots__ = (
-        "_fates",
-        "_messages",
-        "chunk",
-        "count",
-        "delivered",
-        "first",
-        "parts",
-        "pieces",
-        "receiver",
-        "room",
-        "shared",
-        "shown",
-        "size",
-        "target",
-        "time",
-        "under_way",
-    )
-
+    # For what most runs never need to have another value.
     stored_id: StoredId | None = None
-    parts: Sequence[Acceptance] | None
+    parts: Sequence[Acceptance] | None = None
     """The acceptances that stand for it, once it was taken apart."""
+    shared = False
+    shown = False
+    under_way = False
+    delivered = False
+    count = 0
+    size = 0
+    first = 0
+    last = 0
+    time = 0
+    chunk: Chunk | None = None
+    _fates: Sequence[Fate] = ()
+    _block: Block | None = None
 
     def __init__(self, receiver: Receiver, room: int) -> None:
         self.receiver = receiver
         self.room = room
         self.target = receiver.id
         self.pieces: list[Piece] = []
-        self.chunk: Chunk | None = None
-        self.count = 0
-        self.size = 0
-        self.first = 0
-        self.time = 0
-        self.shared = False
-        self.shown = False
-        self.under_way = False
-        self.delivered = False
-        self.parts = None
-        self._fates: Sequence[Fate] = ()
-        self._messages: Sequence[Message] | None = None
 
     def expect(self) -> None:
         """Have the senders hold back their later answers: it is shown to nobody yet."""
@@ -146,10 +128,11 @@ class Run:
             chunk.expect(self.receiver, texts) for chunk, texts in self.pieces
         ]
 
-    @property
-    def last(self) -> int:
-        """The position of the last message."""
-        return self.first + self.count - 1
+    def place(self, first: int, time: int) -> None:
+        """Give it its positions, from the first on, and its time."""
+        self.first = first
+        self.last = first + self.count - 1
+        self.time = time
 
     @property
     def target_name(self) -> str:
@@ -157,39 +140,32 @@ class Run:
         return self.receiver.name
 
     @property
-    def messages(self) -> Sequence[Message]:
-        """The messages, made when they are asked for first."""
-        if self._messages is None:
-            self._messages = self._make_messages()
-        return self._messages
+    def row(self) -> Block:
+        """The messages, as they are written to disk; made when that is asked first."""
+        if self._block is None:
+            parts = [
+                Part(chunk.session.name, len(texts), b"\n".join(texts))
+                for chunk, texts in self.pieces
+            ]
+            self._block = Block(self.first, self.receiver.name, self.time, parts)
+        return self._block
 
-    def _make_messages(self) -> Sequence[Message]:
-        target, time, position = self.receiver.name, self.time, self.first
-        messages: list[Message] = []
-        for chunk, texts in self.pieces:
-            sender = chunk.session.name
-            for text in texts:
-                messages.append(
-                    Message(
-                        position,
-                        new_id(),
-                        sender,
-                        target,
-                        text.decode(),
-                        time,
-                        len(text),
-                    )
-                )
-                position += 1
-        return messages
-
-    def lines(self) -> bytes:
-        """Return the lines that show the messages to a person."""
+    def compose(self) -> bytes:
+        """Return the lines that show the messages to a person; find out the `size`."""
         parts: list[bytes] = []
+        around = 0
         for chunk, texts in self.pieces:
-            prefix = chunk.session.prefix
-            parts += (prefix, (b"\n" + prefix).join(texts), b"\n")
-        return b"".join(parts)
+            session = chunk.session
+            prefix = session.prefix
+            if len(texts) == 1:
+                parts += (prefix, texts[0], b"\n")
+                around += len(prefix) + 1
+            else:
+                parts += (prefix, session.next_prefix.join(texts), b"\n")
+                around += (len(prefix) + 1) * len(texts)
+        lines = b"".join(parts)
+        self.size = len(lines) - around
+        return lines
 
     def measure(self) -> None:
         """Find out the `size`: it is 0 until then."""
@@ -201,7 +177,7 @@ class Run:
             yield chunk.session.name, len(texts), sum(map(len, texts))
 
     def position_before(self, size: int) -> int:
-        """Return the position of the last message before the last bytes of `lines`.
+        """Return the position of the last message before the last bytes of its lines.
 
         That before the first, if not even that one is whole.
         """
@@ -224,7 +200,7 @@ class Run:
 
     def _separate(self) -> Sequence[Acceptance]:
         parts: list[Acceptance] = []
-        messages = iter(self.messages)
+        messages = iter(self.row.messages())
         receipts = iter([each for fate in self._fates for each in fate.receipts()])
         for chunk, texts in self.pieces:
             for _ in texts:
@@ -235,8 +211,11 @@ class Run:
                 part.under_way = self.under_way
                 parts.append(part)
             # From now on its session counts them out one by one.
+            chunk.count -= len(texts)
             chunk.size -= sum(map(len, texts))
-            _settle_piece(chunk, 0)
+            chunk.left -= 1
+            if not chunk.left:
+                chunk.session.settled_chunk(chunk.count, chunk.size)
         return parts
 
     def is_from(self, session: object) -> bool:
@@ -257,7 +236,7 @@ class Run:
             self.receiver.unstored_run(self)
         for fate in self._fates:
             fate.delivered()
-        self._count_out()
+        self.count_out()
         return self.under_way
 
     def settle(self, refusal: Refusal | None) -> None:
@@ -272,17 +251,14 @@ class Run:
             return
         for fate in self._fates:
             fate.stored()
-        self._count_out()
+        self.count_out()
 
-    def _count_out(self) -> None:
-        for chunk, texts in self.pieces:
-            _settle_piece(chunk, len(texts))
-
-
-def _settle_piece(chunk: Chunk, messages: int) -> None:
-    # The bytes are counted out with the last of them.
-    chunk.left -= 1
-    chunk.session.settled_piece(messages, 0 if chunk.left else chunk.size)
+    def count_out(self) -> None:
+        """Tell the senders' sessions that it is on disk or delivered."""
+        for chunk, _ in self.pieces:
+            chunk.left -= 1
+            if not chunk.left:
+                chunk.session.settled_chunk(chunk.count, chunk.size)
 
 
 class Runs:
@@ -292,15 +268,18 @@ class Runs:
         self,
         journal: Journal,
         allot: Callable[[int], int],
-        clock: IReactorTime,
+        turn: Turn,
         now: WallClock,
     ) -> None:
         self._journal = journal
         self._allot = allot
-        self._clock = clock
+        self._turn = turn
         self._now = now
+        # Also by what was written in a line to send to them, in this turn.
         self._runs: dict[Receiver, Run] = {}
+        self._by_target: dict[bytes, Run] = {}
         self._sessions: set[Session] = set()
+        self._accepted: list[Run] = []
 
     def add(
         self, chunk: Chunk, groups: Mapping[bytes, list[bytes]], routes: Routes
@@ -314,22 +293,23 @@ class Runs:
         if session in self._sessions:
             # The answers to its chunks have an order.
             self.accept()
-        runs, sender = self._runs, session.name
-        if not runs:
-            self._clock.callLater(0, self.accept)
+        if not self._runs:
+            self._turn.at_end(self._end_turn)
+        by_target = self._by_target
         for target, texts in groups.items():
-            receiver = routes(target)
-            if receiver is None or b"" in texts:
-                self._withdraw(chunk)
-                return target
-            run = runs.get(receiver)
+            run = by_target.get(target)
             if run is None:
-                run = runs[receiver] = Run(receiver, receiver.backlog.unshared_room())
+                receiver = routes(target)
+                if receiver is None:
+                    self._withdraw(chunk)
+                    return target
+                run = by_target[target] = self._run_for(receiver)
             count = run.count + len(texts)
             if (
                 count > run.room
                 or run.chunk is chunk
-                or not receiver.backlog.knows(sender)
+                or b"" in texts
+                or not run.receiver.backlog.knows(session.name)
             ):
                 self._withdraw(chunk)
                 return target
@@ -339,37 +319,65 @@ class Runs:
         self._sessions.add(session)
         return None
 
+    def _run_for(self, receiver: Receiver) -> Run:
+        run = self._runs.get(receiver)
+        if run is None:
+            run = self._runs[receiver] = Run(receiver, receiver.backlog.unshared_room())
+        return run
+
     def _withdraw(self, chunk: Chunk) -> None:
-        for receiver, run in list(self._runs.items()):
+        for run in self._runs.values():
             if run.chunk is chunk:
                 run.count -= len(run.pieces.pop()[1])
                 run.chunk = run.pieces[-1][0] if run.pieces else None
-            if not run.pieces:
-                del self._runs[receiver]
 
     def accept(self) -> None:
         """Accept everything: write what can be shown, the rest goes to the disk.
 
-        Called before anything else of a sender is taken, and at the end of the turn.
+        Called before anything else of a sender is taken.
         """
-        if not self._runs:
-            return
+        if self._runs:
+            self._accept()
+        if self._accepted:
+            self._hand_over()
+
+    def _end_turn(self) -> None:
+        if self._runs:
+            self._accept()
+            # When it is sent: what is acknowledged at once need not be held.
+            self._turn.at_end(self._hand_over)
+
+    def _accept(self) -> None:
         runs, self._runs = self._runs, {}
+        self._by_target.clear()
         self._sessions.clear()
         time = self._now()
-        divided, unseen = [], []
+        divided, unseen, arrived = [], [], []
         for receiver, run in runs.items():
-            run.first = self._allot(run.count)
-            run.time = time
+            if not run.pieces:
+                continue
+            run.place(self._allot(run.count), time)
             if not receiver.accept_run(run):
                 divided.append(run)
+            if run.delivered:
+                arrived.append(run)
+                continue
             if not run.shown:
                 unseen.append(run)
+            self._accepted.append(run)
         for run in unseen:
             run.expect()
         for run in divided:
             for part in run.separate():
                 run.receiver.accept(part)
                 part.tell_if_shown()
-        for run in runs.values():
-            self._journal.take(run)
+        # Last: who is told may send more, and everything else comes before that.
+        for run in arrived:
+            run.count_out()
+
+    def _hand_over(self) -> None:
+        """Give the journal what is not delivered by now, in the order of acceptance."""
+        accepted, self._accepted = self._accepted, []
+        for run in accepted:
+            if not run.delivered:
+                self._journal.take(run)

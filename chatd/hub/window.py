@@ -16,6 +16,8 @@ MAX_UNCONFIRMED = 10_000
 class Window:
     """What one peer may be behind: `most` bytes, and a number of messages."""
 
+    __slots__ = ("_most", "_peer", "_unconfirmed")
+
     def __init__(self, peer: Peer, unconfirmed: Unconfirmed, most: int) -> None:
         self._peer = peer
         self._unconfirmed = unconfirmed
@@ -32,7 +34,14 @@ class Window:
 
     def takes(self, messages: int, size: int) -> bool:
         """Whether so many messages, of so many bytes in all, can be written now."""
-        return messages <= self._places and size <= self._room
+        unconfirmed, peer = self._unconfirmed, self._peer
+        room = CROWDED_BYTES if peer.crowded else self._most
+        behind = peer.outstanding
+        if behind < unconfirmed.weight:
+            behind = unconfirmed.weight
+        return (
+            behind + size <= room and unconfirmed.messages + messages <= MAX_UNCONFIRMED
+        )
 
     def fitting(self, entries: Sequence[AcceptedMessage]) -> int:
         """Return how many of the messages can be written now, from the first on."""

@@ -30,6 +30,8 @@ from chatd.wire.display import plain_bytes
 ENABLED = os.environ.get("CHATD_FASTER_PATH") != "off"
 """Whether it is used at all: the whole test suite passes without it, too."""
 
+_CARRIAGE_RETURN: Final = 13
+
 MOST_LINES: Final = 1_000
 """How many lines are taken before others have their turn."""
 
@@ -43,8 +45,7 @@ def take(form: SpeakingForm, data: bytes, most: int) -> int:
     session = form.session
     if session is None or session.interrupted:
         return 0
-    most = min(most, MOST_LINES, session.places(len(data)))
-    lines = _plain_lines(form, data, most)
+    lines = _plain_lines(form, data, min(most, MOST_LINES, session.places(len(data))))
     while lines:
         groups: dict[bytes, list[bytes]] = {}
         for line in lines:
@@ -55,7 +56,8 @@ def take(form: SpeakingForm, data: bytes, most: int) -> int:
                 groups[target] = [words]
         size = _size_of(data, len(lines))
         chunk = Chunk(form, session, lines, groups, size)
-        odd = form.hub.runs.add(chunk, groups, form.hub.route)
+        hub = form.hub
+        odd = hub.runs.add(chunk, groups, hub.route)
         if odd is None:
             session.take(len(lines), size)
             form.pause_for_commits(session)
@@ -74,7 +76,7 @@ def _plain_lines(form: SpeakingForm, data: bytes, most: int) -> list[bytes]:
 
     They are without their ends.
     """
-    if b"\r" in data:
+    if _CARRIAGE_RETURN in data:
         # Only as the end of a line can it be understood.
         data = data.replace(b"\r\n", b"\n")
     plain = plain_bytes(data)
@@ -82,7 +84,8 @@ def _plain_lines(form: SpeakingForm, data: bytes, most: int) -> list[bytes]:
     lines.pop()
     if plain < len(data):
         del lines[data.count(b"\n", 0, plain) :]
-    del lines[most:]
+    if len(lines) > most:
+        del lines[most:]
     limits = form.connection.owner.limits
     limit = min(limits.message, limits.line)
     if len(data) > limit and max(map(len, lines), default=0) > limit:
@@ -112,6 +115,7 @@ class Chunk:
         "_lines",
         "_slot",
         "_unknown",
+        "count",
         "left",
         "session",
         "size",
@@ -126,6 +130,7 @@ class Chunk:
         size: int,
     ) -> None:
         self.session = session
+        self.count = len(lines)
         self.size = size
         self.left = len(groups)
         self._form = form
@@ -155,31 +160,64 @@ class Chunk:
         return self._form.refusal_line(refusal)
 
     def _answers(self) -> Sequence[str]:
-        answers = {
-            target: iter(self._fates[id(texts)].answers)
+        fates = {
+            target: self._fates[id(texts)]
             for target, texts in self._groups.items()
             if id(texts) in self._fates
         }
-        if not any(any(fate.answers) for fate in self._fates.values()):
+        if all(fate.says_nothing for fate in fates.values()):
             return ()
+        alike = {
+            target: fate.of_all
+            for target, fate in fates.items()
+            if fate.of_all is not None
+        }
+        if len(alike) == len(self._groups):
+            return (self._answered_alike(alike),)
+        answers = {target: iter(fate.answers) for target, fate in fates.items()}
         targets = (line.partition(b"-")[0] for line in self._lines)
         said = (next(answers[target]) for target in targets if target in answers)
         return [answer for answer in said if answer is not None]
+
+    def _answered_alike(self, answers: Mapping[bytes, str]) -> str:
+        """Return the answers to all lines, where each target has but one, as one."""
+        if len(answers) == 1:
+            (answer,) = answers.values()
+            return f"{answer}\n" * (self.count - 1) + answer
+        targets = [line.partition(b"-")[0] for line in self._lines]
+        return "\n".join(map(answers.__getitem__, targets))
 
 
 class Fate:
     """What becomes of a chunk's messages to one receiver; see `chatd.hub.run.Fate`."""
 
-    __slots__ = ("_chunk", "_left", "_receiver", "answers", "is_silent")
+    __slots__ = (
+        "_answers",
+        "_chunk",
+        "_count",
+        "_left",
+        "_receiver",
+        "is_silent",
+        "of_all",
+    )
 
     def __init__(self, chunk: Chunk, receiver: Receiver, count: int) -> None:
-        self.answers: list[str | None] = [None] * count
-        """What is said of each message, once that is known."""
+        self.of_all: str | None = None
+        """What is said of each message, if that is the same."""
+        self._answers: list[str | None] | None = None
         # What counts is whether the user was there when the lines were taken.
         self.is_silent = receiver.online
         self._chunk = chunk
         self._receiver = receiver
+        self._count = count
         self._left = count
+
+    @property
+    def answers(self) -> list[str | None]:
+        """What is said of each message, once that is known."""
+        if self._answers is None:
+            self._answers = [self.of_all] * self._count
+        return self._answers
 
     def stored(self) -> None:
         """Answer for a user who was offline."""
@@ -189,9 +227,14 @@ class Fate:
         """Answer for a user who was offline."""
         self._answer_all(self.delivered_line)
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether there is no answer to any of the messages."""
+        return self.of_all is None and not any(self._answers or ())
+
     def receipts(self) -> Sequence[Receipt]:
         """Return what is to be told of each message, instead of this."""
-        return [OneReceipt(self, number) for number in range(len(self.answers))]
+        return [OneReceipt(self, number) for number in range(self._count)]
 
     @property
     def stored_line(self) -> str | None:
@@ -217,8 +260,7 @@ class Fate:
         self.resolve(number, self._chunk.refusal_line(refusal))
 
     def _answer_all(self, line: str | None) -> None:
-        if line is not None:
-            self.answers = [line] * len(self.answers)
+        self.of_all = line
         self._chunk.known()
 
 

@@ -20,6 +20,7 @@ from chatd.server.deadlines import Deadlines
 from chatd.server.form import Ended, Form
 from chatd.server.greeting import Greeting
 from chatd.server.outlet import Ticker, Traffic
+from chatd.turn import Turn
 from chatd.wire.answers import Refusal
 
 REFUSED_AT_ONCE: Final = 100
@@ -47,7 +48,8 @@ class ChatFactory(Factory):
     def __init__(self, limits: Limits, clock: IReactorTime) -> None:
         self.limits = limits
         self.clock = clock
-        self.ticker = Ticker(clock)
+        self.turn = Turn(clock)
+        self.ticker = Ticker(clock, self.turn)
         self.traffic = Traffic()
         self.logins = Deadlines(clock, limits.login_time)
         self._connections: dict[Connection, None] = {}

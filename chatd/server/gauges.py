@@ -19,7 +19,13 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, ISystemHandle
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from zope.interface import implementer
 
-from chatd.server.tcp import Transport, family_of, tcp_info, tcp_socket
+from chatd.server.tcp import (
+    Transport,
+    bytes_acknowledged,
+    family_of,
+    tcp_info,
+    tcp_socket,
+)
 
 _SIOCOUTQ: Final = 0x5411
 _UNIX: Final = int(socket.AF_UNIX)
@@ -60,6 +66,8 @@ class HandedGauge:
 class TCPGauge:
     """Asks Linux about a TCP connection on which nothing was sent yet."""
 
+    __slots__ = ("_base", "_connection", "_written")
+
     def __init__(self, connection: socket.socket, base: int) -> None:
         self._connection = connection
         self._base = base
@@ -76,11 +84,12 @@ class TCPGauge:
 
     def acknowledged(self, handed: int) -> int | None:
         """Return what the peer's TCP has acknowledged."""
-        info = tcp_info(self._connection)
-        if info is None:
+        acknowledged = bytes_acknowledged(self._connection)
+        if acknowledged is None:
             return None
         # The count has the connection's FIN in it, once that is acknowledged.
-        return min(info.acknowledged - self._base, self._written)
+        acknowledged -= self._base
+        return acknowledged if acknowledged < self._written else self._written
 
 
 class UnixGauge:

@@ -63,11 +63,11 @@ class ObjectForm(SpeakingForm):
 
     def deliver(self, messages: Sequence[Message], *, queued: bool) -> Sequence[int]:
         """Write messages, counted from 1; a mark is the message's number."""
-        first = self._sequence + 1
+        first, id_of = self._sequence + 1, self.hub.ids.of
         self._sequence += len(messages)
         self.write_lines(
             [
-                objects.message(sequence, message, queued=queued)
+                objects.message(sequence, message, id_of(message), queued=queued)
                 for sequence, message in enumerate(messages, first)
             ]
         )

@@ -10,7 +10,8 @@ at all is dead, however long the system would go on trying. One that only takes 
 answers, and is never cut off.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, cast
 
@@ -28,6 +29,7 @@ from zope.interface import implementer
 
 from chatd.server.gauges import gauge_for, under_tls
 from chatd.server.tcp import TCPInfo, Transport, tcp_info, tcp_socket
+from chatd.turn import Turn
 
 TICK_SECONDS: Final = 0.02
 """How often acknowledgements are looked for while any are awaited.
@@ -45,8 +47,15 @@ UNANSWERED_PROBES: Final = 3
 The system asks at growing intervals, in the end every two minutes.
 """
 
+SELDOM: Final = 32
+"""How many writes pass until it is tried again whether a slow peer has become near."""
+
 MAX_UNSENT: Final = 256 * 1024 * 1024
 """Bytes that slow peers may hold in all before each may have only little."""
+
+
+BARE: tuple[type, ...] = (TCPConnection,)
+"""Transports with nothing but a socket behind them: it can be written to past them."""
 
 
 class Traffic:
@@ -65,13 +74,11 @@ class Traffic:
 class Ticker:
     """Calls those who await something, `TICK_SECONDS` apart, and rests else."""
 
-    _log = Logger()
-
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, turn: Turn) -> None:
         self.clock = clock
+        self._turn = turn
         self._waiting: dict[Outlet, None] = {}
         self._call: IDelayedCall | None = None
-        self._written: list[Outlet] = []
 
     def add(self, outlet: "Outlet") -> None:
         """Let an outlet look for acknowledgements at the next tick."""
@@ -88,17 +95,7 @@ class Ticker:
 
     def flush_later(self, outlet: "Outlet") -> None:
         """Let an outlet send what it has at the end of the reactor's turn."""
-        if not self._written:
-            self.clock.callLater(0, self._flush)
-        self._written.append(outlet)
-
-    def _flush(self) -> None:
-        written, self._written = self._written, []
-        for outlet in written:
-            try:
-                outlet.flush()
-            except Exception:  # what fails for one must not keep another from sending
-                self._log.failure("What follows from sending failed")
+        self._turn.at_end(outlet.flush)
 
     def _tick(self) -> None:
         self._call = None
@@ -114,6 +111,29 @@ class Outlet:
     `on_progress` is called with the number of bytes known to be acknowledged, whenever
     that has grown. `silence` is after how many seconds a peer's machine is dead.
     """
+
+    __slots__ = (
+        "_acknowledged",
+        "_awaited_since",
+        "_awaiting_drain",
+        "_drained",
+        "_gauge",
+        "_handed",
+        "_kept",
+        "_lost",
+        "_own",
+        "_producing",
+        "_registered",
+        "_silence",
+        "_socket",
+        "_ticker",
+        "_traffic",
+        "_transport",
+        "_unhurried",
+        "on_progress",
+        "watched",
+        "written",
+    )
 
     _log = Logger()
 
@@ -131,7 +151,7 @@ class Outlet:
         self._producing = cast(Transport, under_tls(transport))
         self._ticker = ticker
         self._traffic = traffic
-        self._on_progress = on_progress
+        self.on_progress = on_progress
         self._socket = tcp_socket(self._producing)
         self._silence = silence
         self._awaited_since = 0.0
@@ -140,11 +160,15 @@ class Outlet:
         self._awaiting_drain = False
         self._registered = False
         # What was written in this turn, while the transport has nothing else to send.
-        self._kept: list[bytes] = []
+        self._kept: list[bytes] | None = None
         # None under TLS, where what is written is not what is sent.
-        self._own = transport if isinstance(transport, TCPConnection) else None
-        self._drained: list[Callable[[], object]] = []
+        self._own = (
+            cast(TCPConnection, transport) if isinstance(transport, BARE) else None
+        )
+        self._drained: Sequence[Callable[[], object]] = ()
         self._lost = False
+        # After how many more writes it is looked at once again.
+        self._unhurried = 0
         self.written = 0
         self.watched = False
         """Whether something follows at once from what is acknowledged."""
@@ -168,16 +192,19 @@ class Outlet:
         """Write; after the connection is lost this does nothing."""
         if self._lost or not data:
             return
-        if not self.outstanding:
+        if self.written == self._acknowledged:
             self._awaited_since = self._ticker.clock.seconds()
-        self.written += len(data)
-        self._traffic.unsent += len(data)
+        size = len(data)
+        self.written += size
+        self._traffic.unsent += size
         if self._own is None or self._awaiting_drain:
             self._pass_on(data)
             return
-        if not self._kept:
+        if self._kept is None:
             self._ticker.flush_later(self)
-        self._kept.append(data)
+            self._kept = [data]
+        else:
+            self._kept.append(data)
 
     def flush(self) -> None:
         """Send what was written in this turn, at once: that saves two turns.
@@ -185,26 +212,76 @@ class Outlet:
         What the kernel does not take is left to the transport. So is an error: there it
         comes again, and ends the connection as ever.
         """
-        kept, self._kept = self._kept, []
-        if self._lost or not kept or self._own is None:
+        kept, self._kept = self._kept, None
+        if self._lost or kept is None or self._own is None:
             return
         data = kept[0] if len(kept) == 1 else b"".join(kept)
         sent = 0
         if self._own.connected and not self._own.disconnecting:
-            taken = self._own.writeSomeData(data)
-            sent = taken if isinstance(taken, int) and taken > 0 else 0
+            with contextlib.suppress(OSError):
+                sent = self._own.socket.send(data)
             self._gauge.wrote(sent)
             self._handed += sent
             self._traffic.unsent -= sent
         if sent < len(data):
             self._pass_on(data[sent:])
-        else:
+            return
+        if self._drained:
             self._tell_drained()
-            if self.watched:
-                # What is near has acknowledged it already.
-                self.look()
-            elif not self._lost:
-                self._ticker.add(self)
+        if self.watched:
+            self._look_at_once()
+        elif not self._lost:
+            self._ticker.add(self)
+
+    @property
+    def near(self) -> bool:
+        """Whether what was sent so far was acknowledged at once."""
+        own = self._own
+        return (
+            own is not None
+            and self._unhurried <= 0
+            and self.written == self._acknowledged
+            and bool(own.connected)
+            and not own.disconnecting
+        )
+
+    def send_now(self, data: bytes) -> bool:
+        """Send what may be sent without waiting for the turn's end, as `near` says.
+
+        Returns whether the peer's machine has it already, and all before it: then there
+        is no progress to be told of. If not, it is on its way like what `write` takes.
+        """
+        sent, size = 0, len(data)
+        self.written += size
+        if self._own is not None:
+            with contextlib.suppress(OSError):
+                sent = self._own.socket.send(data)
+        self._gauge.wrote(sent)
+        self._handed += sent
+        if sent == size:
+            if self._gauge.acknowledged(self._handed) == self.written:
+                self._acknowledged = self.written
+                return True
+            self._unhurried = SELDOM
+            self._awaited_since = self._ticker.clock.seconds()
+            self._ticker.add(self)
+        else:
+            self._awaited_since = self._ticker.clock.seconds()
+            self._traffic.unsent += size - sent
+            self._pass_on(data[sent:])
+        return False
+
+    def _look_at_once(self) -> None:
+        """Look, if what is sent is acknowledged as fast as it can be asked for.
+
+        That is what peers on this machine do, unless they only listen.
+        """
+        self._unhurried -= 1
+        if self._unhurried > 0:
+            self._ticker.add(self)
+            return
+        self.look()
+        self._unhurried = SELDOM if self._acknowledged < self.written else 0
 
     def _pass_on(self, data: bytes) -> None:
         self._gauge.write(self._transport, data)
@@ -222,7 +299,7 @@ class Outlet:
         if self._lost or not self.unsent:
             return succeed(None)
         done: Deferred[None] = Deferred()
-        self._drained.append(partial(done.callback, None))
+        self._drained = [*self._drained, partial(done.callback, None)]
         return done
 
     def call_when_drained(self, call: Callable[[], object]) -> None:
@@ -230,7 +307,7 @@ class Outlet:
         if self._lost or not self.unsent:
             call()
         else:
-            self._drained.append(call)
+            self._drained = [*self._drained, call]
 
     def resumeProducing(self) -> None:
         """Take note that the transport has written everything (`IPullProducer`)."""
@@ -258,7 +335,7 @@ class Outlet:
         if acknowledged > self._acknowledged:
             self._acknowledged = acknowledged
             self._awaited_since = self._ticker.clock.seconds()
-            self._on_progress(acknowledged)
+            self.on_progress(acknowledged)
         elif acknowledged < self.written:
             self._look_for_life()
 
@@ -289,21 +366,21 @@ class Outlet:
     def lost(self) -> None:
         """Let go of everything: the connection is lost."""
         self._lost = True
-        self._kept.clear()
+        self._kept = None
         self._hand_over()
         self._socket = None
         self._ticker.remove(self)
         self._tell_drained()
         # What refers to each other is left to Python's search for cycles, which stops
         # all others meanwhile.
-        self._on_progress = _ignore
+        self.on_progress = _ignore
 
     def _hand_over(self) -> None:
         self._traffic.unsent -= self.unsent
         self._handed = self.written
 
     def _tell_drained(self) -> None:
-        drained, self._drained = self._drained, []
+        drained, self._drained = self._drained, ()
         for each in drained:
             each()
 

@@ -27,6 +27,8 @@ class Held(Protocol):
 class Pace:
     """Holds a connection that is ahead of its rate, or has had its turn."""
 
+    __slots__ = ("_bucket", "_clock", "_held", "_taken")
+
     def __init__(self, held: Held, limits: Limits, clock: IReactorTime) -> None:
         self._held: Held | None = held
         self._clock = clock
@@ -45,8 +47,8 @@ class Pace:
         return self._bucket.at_once(self._clock.seconds())
 
     def lines(self, count: int) -> None:
-        """Count lines that were taken at once; the next may have to wait."""
-        delay = self._bucket.take(self._clock.seconds(), count)
+        """Count lines that were taken after `lines_at_once`; the next may wait."""
+        delay = self._bucket.spend(count)
         if delay:
             self._wait("rate", delay)
         self._take_turn(count / LIGHTER)

@@ -4,10 +4,11 @@ A form is also the `Peer` of its session's delivery.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from twisted.internet.defer import Deferred, TimeoutError, succeed
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
 from chatd import background
@@ -19,10 +20,11 @@ from chatd.hub.resends import Earlier
 from chatd.hub.session import NOTHING_STORED, Session
 from chatd.limits import Limits
 from chatd.notes import Notes
-from chatd.server.answers import Answers
+from chatd.server.answers import Answers, encoded
 from chatd.server.connection import Connection
 from chatd.server.entrance import Entrance, remark_on
 from chatd.wire.answers import Refusal
+from chatd.wire.block import Block
 from chatd.wire.message import Message
 from chatd.wire.names import Name
 
@@ -81,6 +83,10 @@ class SpeakingForm:
 
         Returns the mark of each, by which the peer will acknowledge it.
         """
+        raise NotImplementedError
+
+    def deliver_block(self, block: Block, *, queued: bool) -> tuple[int, "array[int]"]:
+        """Write messages that are kept together, as lines."""
         raise NotImplementedError
 
     def write_now(self, lines: bytes) -> int:
@@ -142,7 +148,7 @@ class SpeakingForm:
                 name=session.name,
                 origin=self.connection.origin,
             )
-            session.on_settled = session.on_expelled = None
+            session.owner = None
             session.close()
         self.answers.close()
 
@@ -161,9 +167,33 @@ class SpeakingForm:
         """Whether all connections together hold too much that was not read."""
         return self.connection.outlet.crowded
 
+    @property
+    def near(self) -> bool:
+        """Whether its machine acknowledges at once, and no program has to."""
+        return not self.acknowledges and self.connection.outlet.near
+
+    def send_now(self, lines: bytes) -> tuple[int, bool]:
+        """Write lines; return how much was written, and whether its machine has all."""
+        outlet = self.connection.outlet
+        return outlet.written + len(lines), outlet.send_now(lines)
+
     def drained(self) -> Deferred[None]:
         """Fire when what was written has left this process, or the connection."""
         return self.connection.outlet.drained()
+
+    # What the session calls (`Owner`).
+
+    def settled(self) -> None:
+        """Take further lines, if few enough messages are not settled yet."""
+        if self.session is not None and not self.session.must_pause:
+            self.session.paused = False
+            self.connection.release("commits")
+        if self.connection.at_rest:
+            self.idle()
+
+    def expelled(self, refusal: Refusal) -> None:
+        """Close: an administrator has changed the account."""
+        self.connection.dismiss(refusal)
 
     # What subclasses use.
 
@@ -194,8 +224,7 @@ class SpeakingForm:
         Raises `Refusal`.
         """
         origin = self.connection.origin
-        peer = self if receive else None
-        found = await self.gate.login(name, origin, peer, password)
+        found = await self.gate.login(name, origin, self if receive else None, password)
         session = found.session
         try:
             users = self.hub.users()
@@ -207,8 +236,7 @@ class SpeakingForm:
             session.close()
             raise
         self.session = session
-        session.on_settled = self._resume_after_commit
-        session.on_expelled = self.connection.dismiss
+        session.owner = self
         self.connection.become(self)
         self.connection.logged_in()
         _notes.info(
@@ -296,30 +324,17 @@ class SpeakingForm:
 
     def leave(self, *, goodbye: bool = True) -> None:
         """Say goodbye once all that was sent is safe, and close."""
-        if self._leaving:
-            return
-        self._leaving = True
-        session, finished = self.session, succeed(None)
+        if not self._leaving:
+            self._leaving = True
+            background.start(self._leave(goodbye), _log, "Leaving failed")
+
+    async def _leave(self, goodbye: bool) -> None:
+        session = self.session
         if session is not None:
             listening = not self.connection.input_ended
-            finished = session.finish(queued=True, listening=listening)
-        settled = session is None or session.has_all_settled
-        if finished.called and settled and self.answers.given:
-            self._say_goodbye(goodbye)
-        else:
-            leaving = self._leave(session, finished, goodbye)
-            background.start(leaving, _log, "Leaving failed")
-
-    async def _leave(
-        self, session: Session | None, finished: Deferred[None], goodbye: bool
-    ) -> None:
-        await finished
-        if session is not None:
+            await session.finish(queued=True, listening=listening)
             await session.all_settled()
         await self.answers.all_given()
-        self._say_goodbye(goodbye)
-
-    def _say_goodbye(self, goodbye: bool) -> None:
         if not self.connection.closed:
             if goodbye:
                 self.answers.say(self.goodbye_line())
@@ -336,25 +351,15 @@ class SpeakingForm:
                 await written.addTimeout(STOP_SECONDS, self.connection.owner.clock)
         self.answers.say(self.refusal_line(Refusal("shutting-down")))
 
-    # Back pressure.
-
     def pause_for_commits(self, session: Session) -> None:
         """Take no further lines while too much of what was sent is not settled."""
         if session.must_pause:
             session.paused = True
             self.connection.hold("commits")
-        pending = self.hub.pending
-        if pending.full and not self._waiting_for_room:
+        if session.all_pending.full and not self._waiting_for_room:
             self._waiting_for_room = True
             self.connection.hold("commits of all")
-            pending.call_when_room(self._resume_with_room)
-
-    def _resume_after_commit(self) -> None:
-        if self.session is not None and not self.session.must_pause:
-            self.session.paused = False
-            self.connection.release("commits")
-        if self.connection.at_rest:
-            self.idle()
+            session.all_pending.call_when_room(self._resume_with_room)
 
     def _resume_with_room(self) -> None:
         self._waiting_for_room = False
@@ -393,8 +398,3 @@ class SpeakingForm:
         data = encoded(lines)
         self.connection.write(data)
         return len(data)
-
-
-def encoded(lines: Iterable[str]) -> bytes:
-    """Return lines as they go over the wire."""
-    return ("\n".join(lines) + "\n").encode("utf-8", "replace")

@@ -30,6 +30,8 @@ _TCP_FAMILIES: Final = (int(socket.AF_INET), int(socket.AF_INET6))
 # struct tcp_info of linux/tcp.h: tcpi_retransmits and tcpi_probes, both u8 at 2 and 3;
 # tcpi_last_ack_recv, u32 at 56; tcpi_bytes_acked, u64 at 120.
 _TCP_INFO: Final = struct.Struct("=2xBB52xI60xQ")
+_ACKNOWLEDGED: Final = struct.Struct("=Q")
+_ACKNOWLEDGED_AT: Final = 120
 
 
 class TCPInfo(NamedTuple):
@@ -62,6 +64,18 @@ def tcp_info(connection: socket.socket) -> TCPInfo | None:
         return None
     retransmitted, probes, silence, acknowledged = _TCP_INFO.unpack(info)
     return TCPInfo(retransmitted, probes, silence / 1000, acknowledged)
+
+
+def bytes_acknowledged(connection: socket.socket) -> int | None:
+    """Return `TCPInfo.acknowledged` alone, of a connection that has told it before."""
+    try:
+        info = connection.getsockopt(
+            socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size
+        )
+    except OSError:
+        return None
+    acknowledged: int = _ACKNOWLEDGED.unpack_from(info, _ACKNOWLEDGED_AT)[0]
+    return acknowledged
 
 
 class Transport(Protocol):

@@ -1,5 +1,6 @@
 """The text form: a person at nc or telnet, or a script."""
 
+from array import array
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
@@ -9,15 +10,16 @@ from twisted.internet.interfaces import IDelayedCall
 from chatd.hub.receiver import Receiver
 from chatd.hub.session import Session
 from chatd.server import bulk
-from chatd.server.answers import Slot
+from chatd.server.answers import Slot, encoded
 from chatd.server.commands import COMMANDS
 from chatd.server.connection import Connection
 from chatd.server.dialog import Cancelled, Dialog
-from chatd.server.speaking import SpeakingForm, encoded
+from chatd.server.speaking import SpeakingForm
 from chatd.wire import text
 from chatd.wire.answers import Refusal
+from chatd.wire.block import Block
 from chatd.wire.display import neutralise
-from chatd.wire.message import Message, new_id
+from chatd.wire.message import Message
 from chatd.wire.names import Name
 
 CONFIRM_SECONDS: Final = 0.2
@@ -67,12 +69,12 @@ class TextForm(SpeakingForm):
                 raise Refusal("unknown-command", command=request.name[:32])
             return command.run(self, request.argument)
         if isinstance(request, text.Send):
-            return self.send(request.targets, request.text, new_id(), self._receipt)
+            return self.send(request.targets, request.text, "", self._receipt)
         return None
 
     def take_chunk(self, chunk: bytes, most: int) -> int:
         """Take plain messages at once; return how many bytes they are."""
-        if self.confirm or self.leaving:
+        if self.confirm or self._leaving:
             return 0
         if self._dialog is not None and self._dialog.awaits_answer:
             return 0
@@ -138,10 +140,16 @@ class TextForm(SpeakingForm):
         self.connection.write(b"".join(pieces))
         return marks
 
+    def deliver_block(self, block: Block, *, queued: bool) -> tuple[int, "array[int]"]:
+        """Write messages that are kept together; the mark is the bytes so far."""
+        lines, lengths = text.block_lines(block, queued=queued)
+        return self.write_now(lines), lengths
+
     def write_now(self, lines: bytes) -> int:
         """Write lines that show messages; the mark is the bytes so far."""
-        self.connection.write(lines)
-        return self.connection.outlet.written
+        outlet = self.connection.outlet
+        outlet.write(lines)
+        return outlet.written
 
     def notice(self, text: str) -> None:
         """Write the line as it is."""

@@ -13,7 +13,8 @@ from typing import TypeAlias
 
 from chatd.store.migrations import statements, transaction
 from chatd.store.records import ChangeKind
-from chatd.store.transactions import find_user, sql
+from chatd.store.statements import sql
+from chatd.store.transactions import find_user
 
 Now: TypeAlias = Callable[[], int]
 
@@ -113,13 +114,19 @@ def remove_user(connection: sqlite3.Connection, key: str, now: Now) -> int:
     Raises `NoSuchUser`.
     """
     with transaction(connection):
-        user = _find(connection, key)
-        dropped = connection.execute(sql("drop_messages"), (user,)).rowcount
-        connection.execute(sql("drop_shares"), (user,))
-        connection.execute(sql("free_name"), (user,))
-        connection.execute(sql("note_removed"), (user,))
-        _note(connection, user, now(), "removed")
-    return dropped
+        user = find_user(connection, key)
+        if user is None:
+            raise NoSuchUser
+        for statement in (
+            "drop_messages",
+            "drop_runs",
+            "drop_shares",
+            "free_name",
+            "note_removed",
+        ):
+            connection.execute(sql(statement), (user.id,))
+        _note(connection, user.id, now(), "removed")
+    return user.queued_messages
 
 
 def purge_removed(connection: sqlite3.Connection) -> None:

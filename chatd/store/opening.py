@@ -31,7 +31,9 @@ from chatd.store.records import Seen
 from chatd.store.transactions import (
     LISTED_SEEN_LAST,
     count_users,
+    find_id_secret,
     last_account_change,
+    last_position,
     names_seen_last,
 )
 from chatd.wire.display import neutralise
@@ -134,8 +136,8 @@ class OpenedDatabase:
     `users` is how many there are, `last_position` the highest of a message that is
     stored, or was and is still known by its id, or 0; `last_change` is the number of
     the last change by an administrator. `seen_last` are those who were seen last, the
-    latest first. `notes` are lines for the log, on what was done
-    to the database.
+    latest first, `id_secret` is what ids are derived with. `notes` are lines for the
+    log, on what was done to the database.
     """
 
     path: Path
@@ -144,6 +146,7 @@ class OpenedDatabase:
     last_position: int
     last_change: int
     seen_last: list[Seen]
+    id_secret: bytes
     notes: list[str]
 
 
@@ -218,14 +221,11 @@ def _open(path: Path, lock: Lock, migrations: Sequence[Migration]) -> OpenedData
         users = count_users(connection)
         last_change = last_account_change(connection)
         seen_last = names_seen_last(connection, LISTED_SEEN_LAST)
-        (last_position,) = connection.execute(
-            "SELECT MAX("
-            " (SELECT COALESCE(MAX(position), 0) FROM offline_messages),"
-            " (SELECT COALESCE(MAX(position), 0) FROM stored_ids))"
-        ).fetchone()
+        id_secret = find_id_secret(connection)
+        position = last_position(connection)
     notes = [neutralise(note) for note in notes]
     return OpenedDatabase(
-        path, lock, users, last_position, last_change, seen_last, notes
+        path, lock, users, position, last_change, seen_last, id_secret, notes
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from chatd.wire.message import Message
+from chatd.wire.block import Row
 
 ChangeKind = Literal["added", "changed", "removed"]
 
@@ -124,18 +124,18 @@ class StoredId:
 class Batch:
     """What one transaction writes.
 
-    `messages` are pairs of the receiver's user id and the message; those of one
-    receiver are in the order of their positions. `ids` are those of messages that
-    may be sent again. `removals` says for a user id up to which position its messages
-    go; `visits` which known users have logged in; `departures` when a user was last
-    seen.
+    `messages` are pairs of the receiver's user id and the message, or several that are
+    kept together; those of one receiver are in the order of their positions. `ids` are
+    those of messages that may be sent again. `removals` says for a user id up to which
+    position its messages go; `visits` which known users have logged in; `departures`
+    when a user was last seen.
     """
 
     arrivals: list[Arrival] = field(default_factory=list)
     visits: dict[int, Arrival] = field(default_factory=dict)
     departures: dict[int, int] = field(default_factory=dict)
     removals: dict[int, int] = field(default_factory=dict)
-    messages: Sequence[tuple[int, Message]] = ()
+    messages: Sequence[tuple[int, Row]] = ()
     ids: Sequence[StoredId] = ()
 
 

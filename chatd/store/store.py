@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatd.store import transactions
+from chatd.store import queues, transactions
 from chatd.store.opening import OpenedDatabase, configure, configure_reader
 from chatd.store.records import (
     AccountChange,
@@ -28,7 +28,8 @@ from chatd.store.records import (
     StoreFailure,
     User,
 )
-from chatd.wire.message import Message
+from chatd.store.room import Room
+from chatd.wire.block import Row
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -60,12 +61,13 @@ class Store:
         min_free: int,
     ) -> None:
         self._opened = opened
-        self._max_bytes = max_bytes
-        self._min_free = min_free
+        # Of the writer's thread.
+        self._room = Room(opened.path, max_bytes, min_free)
         self.last_position = opened.last_position
         self.users = opened.users
         self.seen_last = opened.seen_last
         """Who was seen last when the database was opened, the latest first."""
+        self.id_secret = opened.id_secret
         self._clock = reactor
         self._sought: list[tuple[str, Deferred[User | None]]] = []
         self._data_version: int | None = None
@@ -135,10 +137,21 @@ class Store:
         return self._ask(self._writer, transactions.find_share, target, sender)
 
     def page(
-        self, target: int, target_name: str, after: int, max_bytes: int
-    ) -> Deferred[list[Message]]:
-        """Return the next messages of a queue, in order; empty if there are none."""
-        return self._read(transactions.page, target, target_name, after, max_bytes)
+        self,
+        target: int,
+        target_name: str,
+        after: int,
+        max_bytes: int,
+        *,
+        as_lines: bool = False,
+    ) -> Deferred[list[Row]]:
+        """Return the next messages of a queue, in order; empty if there are none.
+
+        There are more of those that are kept together if they become lines.
+        """
+        return self._read(
+            queues.page, target, target_name, after, max_bytes, as_lines=as_lines
+        )
 
     def find_stored_ids(
         self, sender: int, id: str
@@ -255,9 +268,7 @@ class Store:
         connection = cast(sqlite3.Connection, pooled)
         lack: str | None = None
         if batch.messages or batch.arrivals:
-            lack = transactions.lack_of_room(
-                connection, self._opened.path, self._max_bytes, self._min_free
-            )
+            lack = self._room.lack(connection, batch)
         if lack is None:
             try:
                 outcome = transactions.write(connection, batch)

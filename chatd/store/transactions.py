@@ -1,54 +1,33 @@
-"""Every SQL statement of the store, as functions of a connection; no Twisted here.
+"""What the store is asked for, and told, as functions of a connection; no Twisted here.
 
-The statements lie in queries/*.sql, one a file. All functions run in whatever thread
-holds the connection, and raise `sqlite3.Error`.
+All functions run in whatever thread holds the connection, and raise `sqlite3.Error`.
 """
 
 import contextlib
-import shutil
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from importlib import resources
-from pathlib import Path
-from typing import Final
+from collections.abc import Sequence
+from typing import Any
 
+from chatd.store import queues
 from chatd.store.records import (
     AccountChange,
     Amount,
     Arrival,
     Batch,
     Outcome,
-    Removed,
     Seen,
     User,
 )
-from chatd.wire.message import Message
-
-PAGE_MESSAGES = 250
-"""Few, since nobody else has a turn while they are written."""
-
+from chatd.store.statements import sql
 
 LISTED_SEEN_LAST = 50
 """How many of those who were seen last are listed."""
-
-_STATEMENTS: Final = {
-    file.name.removesuffix(".sql"): file.read_text(encoding="utf-8")
-    for file in (resources.files(__package__) / "queries").iterdir()
-    if file.name.endswith(".sql")
-}
-"""All of them now: an upgrade replaces the files under a daemon that runs."""
-
-
-def sql(name: str) -> str:
-    """Return the statement in queries/`name`.sql."""
-    return _STATEMENTS[name]
 
 
 def find_user(connection: sqlite3.Connection, key: str) -> User | None:
     """Return the user of that key, with the figures of its queue."""
     row = connection.execute(sql("find_user"), (key,)).fetchone()
-    return None if row is None else _user(*row)
+    return None if row is None else _user(row)
 
 
 def find_users(
@@ -57,32 +36,22 @@ def find_users(
     """Return the user of each key, as `find_user` does, in one statement."""
     places = ",".join("?" * len(keys))
     rows = connection.execute(sql("find_users").replace("?", places), keys)
-    found = {row[1]: _user(*row) for row in rows}
+    found = {row[1]: _user(row) for row in rows}
     return [found.get(key) for key in keys]
 
 
-def _user(
-    id: int,
-    key: str,
-    name: str,
-    messages: int,
-    size: int,
-    first: int | None,
-    last: int | None,
-    address: str | None,
-    password: str | None,
-    since: int | None,
-    where: str | None,
-    disabled: int,
-) -> User:
+def _user(row: Sequence[Any]) -> User:
+    id, key, name, messages, size, *positions = row[:9]
+    first, last, first_of_run, last_of_run = positions
+    address, password, since, where, disabled = row[9:]
     return User(
         id,
         key,
         name,
         messages,
         size,
-        first or 0,
-        last or 0,
+        min(filter(None, (first, first_of_run)), default=0),
+        max(last or 0, last_of_run or 0),
         address,
         password,
         since,
@@ -95,31 +64,6 @@ def find_share(connection: sqlite3.Connection, target: int, sender: str) -> Amou
     """Return how much of a receiver's queue is the sender's."""
     row = connection.execute(sql("find_share"), (target, sender)).fetchone()
     return Amount(*row) if row else Amount()
-
-
-def page(
-    connection: sqlite3.Connection,
-    target: int,
-    target_name: str,
-    after: int,
-    max_bytes: int,
-) -> list[Message]:
-    """Return the next messages of a queue, in order; empty if there are none.
-
-    A page ends after `PAGE_MESSAGES`, or with the message that brings its weight
-    to `max_bytes`, whichever comes first.
-    """
-    cursor = connection.execute(sql("page"), (target, after, PAGE_MESSAGES))
-    messages: list[Message] = []
-    room = max_bytes
-    for position, id, sender, text, time, size in cursor:
-        message = Message(position, id or "", sender, target_name, text, time, size)
-        messages.append(message)
-        room -= message.weight
-        if room <= 0:
-            break
-    cursor.close()
-    return messages
 
 
 def find_stored_ids(
@@ -220,6 +164,18 @@ def account_changes(connection: sqlite3.Connection, after: int) -> list[AccountC
     return [AccountChange(*row) for row in rows]
 
 
+def find_id_secret(connection: sqlite3.Connection) -> bytes:
+    """Return what the ids of messages that were sent without one are derived with."""
+    (secret,) = connection.execute(sql("find_id_secret")).fetchone()
+    return bytes(secret)
+
+
+def last_position(connection: sqlite3.Connection) -> int:
+    """Return the highest position of what is stored, or was and is known, or 0."""
+    (position,) = connection.execute(sql("last_position")).fetchone()
+    return int(position)
+
+
 def last_account_change(connection: sqlite3.Connection) -> int:
     """Return the number of the last change, 0 if there is none."""
     (number,) = connection.execute(sql("last_account_change")).fetchone()
@@ -238,11 +194,11 @@ def write(
     arrived = [_arrive(connection, each, lack) for each in batch.arrivals]
     _note_seen(connection, batch)
     removed = {
-        target: _remove(connection, target, upto)
+        target: queues.remove(connection, target, upto)
         for target, upto in batch.removals.items()
     }
     if lack is None:
-        _append(connection, batch.messages)
+        queues.append(connection, batch.messages)
         connection.executemany(
             sql("append_stored_id"),
             [
@@ -271,18 +227,6 @@ def overwrite_log(connection: sqlite3.Connection) -> None:
         connection.commit()
     if connection.in_transaction:
         connection.rollback()
-
-
-def lack_of_room(
-    connection: sqlite3.Connection, path: Path, max_bytes: int, min_free: int
-) -> str | None:
-    """Return why nothing more should be stored, in words, or None."""
-    if shutil.disk_usage(path.parent).free < min_free:
-        return "disk full"
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    (unused,) = connection.execute("PRAGMA freelist_count").fetchone()
-    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-    return "database full" if (pages - unused) * page_size >= max_bytes else None
 
 
 def _arrive(
@@ -321,61 +265,3 @@ def _note_seen(connection: sqlite3.Connection, batch: Batch) -> None:
         sql("depart"),
         [(time, user) for user, time in left.items() if user not in batch.visits],
     )
-
-
-def _remove(
-    connection: sqlite3.Connection, target: int, upto: int
-) -> Sequence[Removed]:
-    rows = connection.execute(sql("delivered_by_sender"), (target, upto)).fetchall()
-    removed = [Removed(*row) for row in rows]
-    if removed:
-        connection.execute(sql("remove"), (target, upto))
-        _change_queue(connection, target, removed, -1)
-        connection.executemany(
-            sql("drop_empty_shares"), [(target, each.sender) for each in removed]
-        )
-    return removed
-
-
-def _append(
-    connection: sqlite3.Connection, messages: Sequence[tuple[int, Message]]
-) -> None:
-    connection.executemany(
-        sql("append"),
-        [
-            (
-                each.position,
-                each.id,
-                each.sender,
-                target,
-                each.text,
-                each.time,
-                each.size,
-            )
-            for target, each in messages
-        ],
-    )
-    added: defaultdict[int, defaultdict[str, Amount]]
-    added = defaultdict(lambda: defaultdict(Amount))
-    for target, each in messages:
-        added[target][each.sender].add(1, each.size)
-    for target, shares in added.items():
-        changes = [
-            Removed(sender, share.messages, share.bytes)
-            for sender, share in shares.items()
-        ]
-        _change_queue(connection, target, changes, 1)
-
-
-def _change_queue(
-    connection: sqlite3.Connection, target: int, changes: Iterable[Removed], sign: int
-) -> None:
-    """Bring the kept figures of a queue in step with its rows."""
-    rows = [
-        (sign * each.messages, sign * each.size, target, each.sender)
-        for each in changes
-    ]
-    messages = sum(row[0] for row in rows)
-    size = sum(row[1] for row in rows)
-    connection.execute(sql("change_queue"), (messages, size, target))
-    connection.executemany(sql("change_share"), rows)

@@ -24,13 +24,17 @@ _UNSAFE_BYTES: Final = re.compile(
     rb"|\xc2[\x80-\x9f]|\xd8\x9c"
     rb"|\xe2(?:\x80[\x8e\x8f\xa8-\xae]|\x81[\xa6-\xa9])"
 )
-_ASCII_UNSAFE: Final = bytes({*range(32), 127} - set(b"\t\n"))
+# What is safe stays as it is; then the result is the very same object.
+_ASCII_MARKED: Final = bytes(
+    ord("?") if byte == 127 or (byte < 32 and byte not in b"\t\n") else byte
+    for byte in range(256)
+)
 
 
 def plain_bytes(data: bytes) -> int:
     """Return how many bytes of lines are UTF-8 that can be shown as it is."""
     if data.isascii():
-        if len(data.translate(None, _ASCII_UNSAFE)) == len(data):
+        if data.translate(_ASCII_MARKED) is data:
             return len(data)
         valid = len(data)
     else:

@@ -154,12 +154,17 @@ def welcome(
     )
 
 
-def message(sequence: int, message: Message, *, queued: bool) -> str:
-    """Return a message; `sequence` counts those of this connection from 1."""
+def message(
+    sequence: int, message: Message, message_id: str | None = None, *, queued: bool
+) -> str:
+    """Return a message; `sequence` counts those of this connection from 1.
+
+    `message_id` is its id, if it was sent without one.
+    """
     return _line(
         type="message",
         seq=sequence,
-        id=message.id,
+        id=message.id if message_id is None else message_id,
         **{"from": message.sender},
         to=message.target,
         text=message.text,

@@ -4,12 +4,14 @@ Everything here is one line without its end. After login exactly the lines that 
 ``^[^ ]+: `` are messages; no other line made here does, which programs rely on.
 """
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from chatd.wire.answers import Refusal
+from chatd.wire.block import Block
 from chatd.wire.display import neutralise
 from chatd.wire.message import Message
 from chatd.wire.names import BadName, Name, parse_name
@@ -90,6 +92,22 @@ def message_lines(message: Message, *, queued: bool) -> list[str]:
         f"{message.sender}: {neutralise(part)}{end}"
         for part in message.text.split("\n")
     ]
+
+
+def block_lines(block: Block, *, queued: bool) -> tuple[bytes, "array[int]"]:
+    """Return the lines that show messages kept together, as bytes, and their lengths.
+
+    They are what `message_lines` are of each.
+    """
+    end = (f" ({stamp(block.time)})\n" if queued else "\n").encode()
+    pieces: list[bytes] = []
+    lengths = array("I")
+    for sender, _, texts in block.parts:
+        begin = f"{sender}: ".encode()
+        more = len(begin) + len(end)
+        pieces += (begin, texts.replace(b"\n", end + begin), end)
+        lengths.extend([len(text) + more for text in texts.split(b"\n")])
+    return b"".join(pieces), lengths
 
 
 def stamp(milliseconds: int) -> str:

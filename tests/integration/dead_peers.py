@@ -14,6 +14,7 @@ from twisted.internet.task import deferLater
 
 from chatd.server.outlet import Outlet, Ticker, Traffic
 from chatd.server.tcp import tcp_info
+from chatd.turn import Turn
 
 REACTOR: Any = reactor
 
@@ -28,7 +29,7 @@ class Side(Protocol):
     def connectionMade(self) -> None:
         self.outlet = Outlet(
             self.transport,
-            Ticker(REACTOR),
+            Ticker(REACTOR, Turn(REACTOR)),
             Traffic(),
             lambda acknowledged: None,
             self.silence,

@@ -29,6 +29,7 @@ from chatd.listening import endpoints
 from chatd.server import gauges
 from chatd.server.outlet import TICK_SECONDS, Outlet, Ticker, Traffic
 from chatd.server.tcp import tcp_info
+from chatd.turn import Turn
 
 SECONDS = 20
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's TCP_INFO")
@@ -55,7 +56,7 @@ class Side(Protocol):
     def connectionMade(self) -> None:
         from twisted.internet import reactor
 
-        self.ticker = Ticker(reactor)  # type: ignore[arg-type]
+        self.ticker = Ticker(reactor, Turn(reactor))  # type: ignore[arg-type]
         transport: Any = self.transport
         self.outlet = Outlet(transport, self.ticker, self.traffic, self._report)
         self._accepted.callback(self)

@@ -361,12 +361,12 @@ async def test_a_closed_database_is_one_file_and_free_for_another(
 REPLACED = """
 import shutil
 from pathlib import Path
-from chatd.store import transactions
+from chatd.store import statements
 
-assert Path.cwd() in Path(transactions.__file__).parents
+assert Path.cwd() in Path(statements.__file__).parents
 names = [file.stem for file in Path("chatd/store/queries").iterdir()]
 shutil.rmtree("chatd")
-assert len(names) > 30 and all(map(transactions.sql, names))
+assert len(names) > 30 and all(map(statements.sql, names))
 """
 
 

@@ -6,6 +6,7 @@ reads, and what waits for whom, must not differ.
 
 import json
 import re
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from chatd.hub.accepted import AcceptedRun
 from chatd.hub.delivery import Delivery
 from chatd.wire import text
 from chatd.wire.answers import ANSWERS
+from chatd.wire.block import Block
 from chatd.wire.message import Message
 
 pytestmark = [
@@ -220,12 +222,18 @@ class Shown:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self._message_lines = text.message_lines
+        self._block_lines = text.block_lines
         self._write_run = Delivery.write_run
 
     def __call__(self, message: Message, *, queued: bool) -> list[str]:
         lines = self._message_lines(message, queued=queued)
         self.lines += lines
         return lines
+
+    def of_block(self, block: Block, *, queued: bool) -> tuple[bytes, "array[int]"]:
+        lines, lengths = self._block_lines(block, queued=queued)
+        self.lines += lines.decode().split("\n")[:-1]
+        return lines, lengths
 
     def of_run(self, delivery: Delivery, run: AcceptedRun, lines: bytes) -> None:
         self.lines += lines.decode().split("\n")[:-1]
@@ -286,6 +294,7 @@ def send(stream: bytes, cut: Packets, *, end: bool) -> Understood:
     with (
         no_logged_failure(),
         patch.object(text, "message_lines", shown),
+        patch.object(text, "block_lines", shown.of_block),
         patch.object(Delivery, "write_run", lambda *args: shown.of_run(*args)),
     ):
         for packet, pause in cut.of(stream):
@@ -312,15 +321,13 @@ def send(stream: bytes, cut: Packets, *, end: bool) -> Understood:
         else:
             understood.answers.append(line)
     understood.delivered.sort()
-    for key, sender_name, body in server.store.connection.execute(
-        "SELECT key, sender, message FROM offline_messages"
-        " JOIN users ON users.id = target ORDER BY position"
-    ):
-        understood.queues.setdefault(key, []).append((sender_name, body))
-    understood.users = [
-        row[0]
-        for row in server.store.connection.execute("SELECT name FROM users ORDER BY id")
-    ]
+    users = server.store.connection.execute("SELECT id, key, name FROM users")
+    understood.users, keys = [], {}
+    for user, key, user_name in sorted(users):
+        keys[user] = key
+        understood.users.append(user_name)
+    for _, target, sender_name, body in server.store.rows():
+        understood.queues.setdefault(keys[target], []).append((sender_name, body))
     assert ANSWERS["internal"].text not in mine
     assert not CONTROL.search(mine + read(bob))
     looking_so = [

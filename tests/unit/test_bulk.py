@@ -11,7 +11,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import Client, MemoryServer
+from memory import Client, MemoryServer, MemoryTransport, NearTransport
 
 from chatd.limits import Limits
 from chatd.server import bulk
@@ -89,6 +89,7 @@ REFUSED = re.compile(
 class House:
     """A daemon, those who send, and those who are there, or not, to receive."""
 
+    kind: type[MemoryTransport]
     server: MemoryServer = field(default_factory=lambda: MemoryServer(LIMITS))
     clients: dict[str, Client] = field(default_factory=dict)
 
@@ -96,7 +97,7 @@ class House:
         for name in RECEIVERS:
             self.server.log_in(name).vanish()
         for name in (*SENDERS, "live", "twice", "slow", "gone"):
-            self.clients[name] = self.server.log_in(name)
+            self.clients[name] = self.server.log_in(name, self.kind)
         self.clients["twice, too"] = self.server.log_in("twice")
         program = self.clients["json"] = self.server.connect()
         program.send("/json", '{"type":"login","user":"json"}')
@@ -152,9 +153,11 @@ class Result:
     queues: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
 
-def play(steps: Sequence[tuple[object, ...]], *, fast: bool) -> Result:
+def play(
+    steps: Sequence[tuple[object, ...]], kind: type[MemoryTransport], *, fast: bool
+) -> Result:
     with patch.object(TextForm, "takes_chunks", fast):
-        house = House()
+        house = House(kind)
         for step in steps:
             house.do(step)
         house.end()
@@ -171,12 +174,7 @@ def play(steps: Sequence[tuple[object, ...]], *, fast: bool) -> Result:
             else:
                 result.answers.setdefault(name, []).append(line)
     for name in RECEIVERS:
-        rows = house.server.store.connection.execute(
-            "SELECT sender, message FROM offline_messages JOIN users"
-            " ON users.id = target WHERE key = ? ORDER BY position",
-            (name,),
-        )
-        for sender, text in rows:
+        for *_, sender, text in house.server.store.rows(name):
             result.queues.setdefault((name, sender), []).append(text)
     house.server.check_figures()
     assert house.server.hub.pending._bytes == 0
@@ -184,8 +182,8 @@ def play(steps: Sequence[tuple[object, ...]], *, fast: bool) -> Result:
     return result
 
 
-@given(steps=steps)
+@given(steps=steps, kind=st.sampled_from([MemoryTransport, NearTransport]))
 def test_the_faster_path_makes_no_difference(
-    steps: Sequence[tuple[object, ...]],
+    steps: Sequence[tuple[object, ...]], kind: type[MemoryTransport]
 ) -> None:
-    assert play(steps, fast=True) == play(steps, fast=False)
+    assert play(steps, kind, fast=True) == play(steps, MemoryTransport, fast=False)

@@ -4,6 +4,7 @@ The hub, the journal and the SQL are real; a `Screen` stands in place of a conne
 so that a test can say when it has room, and what its other end has acknowledged.
 """
 
+from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,11 @@ from chatd.hub.recent import AT_ONCE
 from chatd.hub.session import Session
 from chatd.journal import HOLD_SECONDS
 from chatd.limits import MIB, Limits
+from chatd.store import transactions
+from chatd.store.records import Batch
 from chatd.wire.answers import Refusal
-from chatd.wire.message import Message, new_id
+from chatd.wire.block import Block, Part
+from chatd.wire.message import Message
 from chatd.wire.names import parse_name
 
 if TYPE_CHECKING:
@@ -69,6 +73,11 @@ class Screen:
             self.written += each.size
             self._ends.append(self.written)
         return self._ends[-len(messages) :]
+
+    def deliver_block(self, block: Block, *, queued: bool) -> tuple[int, "array[int]"]:
+        messages = block.messages()
+        sizes = array("I", [each.size for each in messages])
+        return self.deliver(messages, queued=queued)[-1], sizes
 
     def notice(self, text: str) -> None:
         self.notices.append(text)
@@ -176,7 +185,7 @@ class House:
         found.addCallback(receivers.extend)
         receipts = [Receipt() for _ in texts]
         for text, receipt in zip(texts, receipts, strict=True):
-            self._alice.send(receivers[0], text, new_id(), receipt)  # type: ignore[arg-type]
+            self._alice.send(receivers[0], text, "", receipt)  # type: ignore[arg-type]
         self.settle()
         if not held:
             self.end_hold()
@@ -547,6 +556,74 @@ def test_a_queue_that_cannot_be_read_is_tried_again(
     house.wait(RETRY_SECONDS)
     assert bob.take() == ["[a]"]
     assert len(logged_errors.flush()) == 2
+
+
+# What is kept together ---------------------------------------------------------------
+
+
+@pytest.fixture
+def waiting(house: House) -> House:
+    """Return a daemon that has started with messages for bob that are kept together."""
+    user = transactions.find_user(house.store.connection, "bob")
+    assert user is not None
+    block = Block(9, "bob", 0, [Part("ann", 3, b"a\nb\nc"), Part("cleo", 2, b"d\ne")])
+    transactions.write(house.store.connection, Batch(messages=[(user.id, block)]))
+    house.store.connection.commit()
+    house.server = house.server.killed()
+    house.store = house.server.store
+    return house
+
+
+def test_what_is_kept_together_leaves_the_queue_once_all_is_acknowledged(
+    waiting: House,
+) -> None:
+    bob = waiting.enter()
+    assert bob.take() == ["[a]", "[b]", "[c]", "[d]", "[e]"]
+    bob.acknowledge(4)
+    waiting.settle()
+    assert waiting.queue == ["a", "b", "c", "d", "e"]
+    bob.acknowledge()
+    waiting.settle()
+    assert waiting.queue == []
+    waiting.server.check_figures()
+
+
+@pytest.mark.parametrize("acknowledged", range(6))
+def test_who_leaves_in_the_middle_gets_only_the_rest_at_the_next_login(
+    waiting: House, acknowledged: int
+) -> None:
+    bob = waiting.enter()
+    if acknowledged:
+        bob.acknowledge(acknowledged)
+    waiting.leave(bob)
+    rest = ["a", "b", "c", "d", "e"][acknowledged:]
+    assert waiting.queue == rest
+    waiting.server.check_figures()
+    assert waiting.enter().take() == [f"[{text}]" for text in rest]
+
+
+def test_what_is_kept_together_is_told_apart_by_a_restart_in_its_middle(
+    waiting: House,
+) -> None:
+    bob = waiting.enter()
+    bob.acknowledge(2)
+    waiting.leave(bob)
+    waiting.server = waiting.server.killed()
+    waiting.store = waiting.server.store
+    assert waiting.enter().take() == ["[c]", "[d]", "[e]"]
+
+
+def test_a_program_acknowledges_each_message_of_those_kept_together(
+    waiting: House,
+) -> None:
+    bob = Screen()
+    bob.acknowledges = True
+    waiting.enter(bob)
+    assert bob.take() == ["[a]", "[b]", "[c]", "[d]", "[e]"]
+    bob.acknowledge(3)
+    waiting.settle()
+    assert waiting.queue == ["d", "e"]
+    waiting.server.check_figures()
 
 
 # Falling behind ---------------------------------------------------------------------

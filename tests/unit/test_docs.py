@@ -16,7 +16,7 @@ import pytest
 
 import chatd
 from chatd import accounts, certificates
-from chatd.hub import delivery, hub, recent, window
+from chatd.hub import delivery, hub, pages, recent, window
 from chatd.limits import GIB, KIB, MIB, Limits
 from chatd.ports import DEFAULT_PORT
 from chatd.server import (
@@ -30,7 +30,7 @@ from chatd.server import (
     textform,
 )
 from chatd.server.commands import COMMANDS
-from chatd.store import transactions
+from chatd.store import queues
 from chatd.tap import Options
 from chatd.wire import objects, telnet, text
 from chatd.wire.answers import ANSWERS, Refusal
@@ -291,8 +291,8 @@ ARCHITECTURE_FIGURES: Final[list[tuple[object, object, str]]] = [
     (window.MAX_UNCONFIRMED, 10_000, "not acknowledged 1 MiB or 10,000 messages"),
     (outlet.MAX_UNSENT, 256 * MIB, "256 MiB, then 16 KiB each"),
     (window.CROWDED_BYTES, 16 * KIB, "256 MiB, then 16 KiB each"),
-    (delivery.PAGE_BYTES, 256 * KIB, "256 KiB or 250 messages"),
-    (transactions.PAGE_MESSAGES, 250, "256 KiB or 250 messages"),
+    (pages.PAGE_BYTES, 256 * KIB, "256 KiB or 250 messages"),
+    (queues.PAGE_MESSAGES, 250, "256 KiB or 250 messages"),
     (recent.AT_ONCE, 250, "256 KiB or 250 messages"),
     (LIMITS.recent_bytes, MIB, "what is stored while one catches up | 1 MiB | 64 MiB"),
     (LIMITS.all_recent_bytes, 64 * MIB, "while one catches up | 1 MiB | 64 MiB"),

@@ -85,7 +85,7 @@ class Entry:
             position, f"id{position}", "alice", "bob", f"m{position}", 0, 2
         )
         self.target = target
-        self.messages = [self.message]
+        self.row = self.message
         self.count = 1
         self.parts = None
         self.target_name = "bob"

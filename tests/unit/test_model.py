@@ -29,12 +29,12 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from memory import Client, MemoryServer
+from memory import Client, MemoryServer, MemoryTransport, NearTransport
 from twisted.internet.defer import Deferred
 
 from chatd.hub import delivery, hub
 from chatd.limits import Limits
-from chatd.store import transactions
+from chatd.store import queues
 from chatd.store.records import StoreFailure
 
 if TYPE_CHECKING:
@@ -322,7 +322,8 @@ class Daemon(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._patches = [
-            patch.object(transactions, "PAGE_MESSAGES", 3),
+            patch.object(queues, "PAGE_MESSAGES", 3),
+            patch.object(queues, "ROW_BYTES", 8),
             patch.object(delivery, "PAGE_BYTES", 12),
             patch.object(hub, "IDLE_RECEIVERS", 2),
         ]
@@ -355,6 +356,7 @@ class Daemon(RuleBasedStateMachine):
         reading=st.sampled_from([True, True, False]),
         prompt=st.booleans(),
         confirm=st.booleans(),
+        near=st.booleans(),
     )
     def connect(
         self,
@@ -364,8 +366,10 @@ class Daemon(RuleBasedStateMachine):
         reading: bool,
         prompt: bool = True,
         confirm: bool = True,
+        near: bool = False,
     ) -> None:
-        client = self.server.connect()
+        kind = NearTransport if near else MemoryTransport
+        client = self.server.connect(kind=kind)
         confirm |= program
         connection = Connection(client, name, program, receive, prompt, confirm)
         self.open.append(connection)

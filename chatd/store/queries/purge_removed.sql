@@ -1,3 +1,4 @@
+DELETE FROM offline_runs WHERE target IN (SELECT id FROM removed_users);
 DELETE FROM offline_messages WHERE target IN (SELECT id FROM removed_users);
 DELETE FROM queue_shares WHERE target IN (SELECT id FROM removed_users);
 DELETE FROM stored_ids

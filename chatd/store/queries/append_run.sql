@@ -1,0 +1,2 @@
+INSERT INTO offline_runs (last, first, target, time, senders, messages)
+VALUES (?, ?, ?, ?, ?, ?)

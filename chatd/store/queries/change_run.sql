@@ -1,0 +1,3 @@
+UPDATE offline_runs
+SET first = ?, senders = ?, messages = ?
+WHERE last = ?

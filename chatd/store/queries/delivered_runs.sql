@@ -1,0 +1,3 @@
+SELECT senders
+FROM offline_runs
+WHERE target = ? AND last <= ?

@@ -1,0 +1,2 @@
+SELECT secret
+FROM id_secret

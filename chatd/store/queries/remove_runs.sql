@@ -1,0 +1,2 @@
+DELETE FROM offline_runs
+WHERE target = ? AND last <= ?
