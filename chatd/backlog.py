@@ -17,6 +17,8 @@ class Backlog:
     `stored` is how many messages are on disk and not yet delivered.
     """
 
+    __slots__ = ("_held", "_limits", "_name", "_shares", "_shares_known", "stored")
+
     def __init__(self, name: str, limits: Limits, held: Amount) -> None:
         self._name = name
         self._limits = limits
@@ -25,9 +27,6 @@ class Backlog:
         # An empty queue has no shares on disk: none need be looked up.
         self._shares_known = held.messages == 0
         self.stored = held.messages
-        part = limits.queue_share / 100
-        self._most_unshared = limits.queue_messages * part
-        self._most_bytes_unshared = limits.queue_bytes * part
 
     def knows(self, sender: str) -> bool:
         """Whether the sender's share is here; else `learn` it before `reserve`."""
@@ -43,9 +42,11 @@ class Backlog:
         That is, even if all that waits were its.
         """
         held = self._held
-        room = self._most_bytes_unshared - held.bytes
+        room = self._limits.sender_bytes - held.bytes
         longest = self._limits.message
-        return min(int(self._most_unshared) - held.messages, int(room) // longest)
+        return min(
+            int(self._limits.sender_messages) - held.messages, int(room) // longest
+        )
 
     def reserve_unshared(self, messages: int, size: int) -> None:
         """Keep places for which there is room; whose they are may be told later."""
@@ -56,8 +57,8 @@ class Backlog:
         """Whether it has to be known whose places are kept, before another one is."""
         held = self._held
         return (
-            held.messages >= self._most_unshared
-            or held.bytes + self._limits.line >= self._most_bytes_unshared
+            held.messages >= self._limits.sender_messages
+            or held.bytes + self._limits.line >= self._limits.sender_bytes
         )
 
     def release_unshared(self, messages: int, size: int) -> None:
@@ -76,12 +77,9 @@ class Backlog:
         """Keep a place for a message. Raises `Refusal`: queue-full."""
         limits = self._limits
         share = self._shares.get(sender) or Amount()
-        part = limits.queue_share / 100
         if not self._held.fits(
             size, limits.queue_messages, limits.queue_bytes
-        ) or not share.fits(
-            size, limits.queue_messages * part, limits.queue_bytes * part
-        ):
+        ) or not share.fits(size, limits.sender_messages, limits.sender_bytes):
             raise Refusal("queue-full", name=self._name)
         self._held.add(1, size)
         share.add(1, size)

@@ -68,6 +68,16 @@ class Limits:
     recent_bytes: int = MIB  # of one queue, on disk and in memory
     all_recent_bytes: int = 64 * MIB  # of all queues
 
+    @property
+    def sender_messages(self) -> float:
+        """How many messages of a queue may be one sender's."""
+        return self.queue_messages * self.queue_share / 100
+
+    @property
+    def sender_bytes(self) -> float:
+        """How many bytes of a queue may be one sender's."""
+        return self.queue_bytes * self.queue_share / 100
+
     @classmethod
     def options(cls) -> list[tuple[str, str, int, str]]:
         """Return each field that has an option: field, option, default, meaning."""

@@ -25,7 +25,7 @@ from twisted.logger import Logger
 from chatd import background
 from chatd.hub.accepted import AcceptedMessage, AcceptedRun
 from chatd.hub.pages import PAGE_BYTES, Pages, write_messages, write_rows
-from chatd.hub.patience import Patience
+from chatd.hub.patience import UNTRIED, Patience, Untried
 from chatd.hub.peer import Peer
 from chatd.hub.receiver import Receiver
 from chatd.hub.state import State
@@ -52,6 +52,17 @@ class Delivery:
     """
 
     _log = Logger()
+    _queued_upto = 0
+    _position = 0
+    _acknowledged = 0
+    _begun: Deferred[None] | None = None
+    _news: Deferred[None] | None = None
+    _done: Sequence[Deferred[None]] = ()
+    _stall: Patience | Untried = UNTRIED
+    _patience: Patience | Untried = UNTRIED
+    _finishing = False
+    _told_missed = False
+    _overtaken = 0
 
     def __init__(
         self,
@@ -66,19 +77,8 @@ class Delivery:
         self._peer = peer
         self._pages = pages
         self._clock = clock
-        self._queued_upto = 0
-        self._position = 0
         self._unconfirmed = Unconfirmed()
         self._window = Window(peer, self._unconfirmed, max_outstanding)
-        self._acknowledged = 0
-        self._stall = Patience(clock, STALL_SECONDS, self._take_over)
-        self._begun: Deferred[None] | None = None
-        self._news: Deferred[None] | None = None
-        self._finishing = False
-        self._patience = Patience(clock, ACKNOWLEDGE_SECONDS, self._tell_done)
-        self._told_missed = False
-        self._overtaken = 0
-        self._done: list[Deferred[None]] = []
 
     @property
     def live(self) -> bool:
@@ -122,7 +122,7 @@ class Delivery:
         if self.must_wait:
             self._queued_upto = receiver.under_way
             self.state = State.WAITING
-            self._stall.begin()
+            self._watch_for_stall()
         elif receiver.delivered < receiver.committed or not self._turn_live():
             self._catch_up()
         receiver.joined(self)
@@ -157,14 +157,13 @@ class Delivery:
             self._position = run.last
             self._acknowledged = mark
         else:
-            self._written(run, mark)
+            self._unconfirmed.add(mark, run.last, run.size, run.count)
+            self._written_upto(run.last)
         return arrived
 
     def write_run(self, run: AcceptedRun, lines: bytes) -> None:
         """Write a run that was just accepted, for which there is room."""
-        self._written(run, self._peer.write_now(lines))
-
-    def _written(self, run: AcceptedRun, mark: int) -> None:
+        mark = self._peer.write_now(lines)
         self._unconfirmed.add(mark, run.last, run.size, run.count)
         self._written_upto(run.last)
 
@@ -215,14 +214,14 @@ class Delivery:
                 self._queued_upto = self._position
                 self._tell_done()
             else:
-                self._stall.begin()
+                self._watch_for_stall()
         elif not self._overtaken and self._receiver.delivered > self._position:
             self._overtaken = self._receiver.delivered
 
     def another_took_over(self) -> None:
         """Give that one its time."""
         if self.state is State.WAITING:
-            self._stall.begin()
+            self._watch_for_stall()
 
     def another_left(self) -> None:
         """Take over if the connection that was draining the backlog has gone."""
@@ -237,12 +236,13 @@ class Delivery:
         """
         self._finishing = True
         if self._peer.acknowledges:
+            self._patience.end()
+            self._patience = Patience(self._clock, ACKNOWLEDGE_SECONDS, self._tell_done)
             self._patience.lost = not listening
-            self._patience.begin()
         if not queued:
             self._queued_upto = self._position
         done: Deferred[None] = Deferred()
-        self._done.append(done)
+        self._done = [*self._done, done]
         self._tell_done()
         return done
 
@@ -263,7 +263,7 @@ class Delivery:
         awaited = len(self._unconfirmed) > 0 and not self._patience.lost
         if open_ and (awaited or self._position < self._queued_upto):
             return
-        done, self._done = self._done, []
+        done, self._done = self._done, ()
         self._patience.end()
         for each in done:
             each.callback(None)
@@ -274,8 +274,7 @@ class Delivery:
 
     def _written_upto(self, position: int) -> None:
         self._position = position
-        if position > self._receiver.shown:
-            self._receiver.shown = position
+        self._receiver.shown = max(self._receiver.shown, position)
         self._patience.go_on()
 
     def _before(self, entries: Sequence[AcceptedMessage], count: int) -> int:
@@ -303,7 +302,7 @@ class Delivery:
         )
 
     async def _write_pages(self) -> None:
-        receiver = self._receiver
+        receiver, as_lines = self._receiver, not self._peer.acknowledges
         while True:
             if self._begun is None:
                 await self._peer.drained()
@@ -315,12 +314,10 @@ class Delivery:
             committed = receiver.committed
             self._overtaken = 0
             most = CROWDED_BYTES if self._peer.crowded else PAGE_BYTES
-            page = receiver.recent_page(
-                self._position, most, as_lines=not self._peer.acknowledges
-            )
+            page = receiver.recent_page(self._position, most, as_lines=as_lines)
             in_memory = page is not None
             if page is None:
-                page = await self._read_page(most)
+                page = await self._read_page(most, as_lines)
             if page is None:
                 self._tell_begun()
                 await deferLater(self._clock, RETRY_SECONDS)
@@ -350,17 +347,13 @@ class Delivery:
             # Others have their turn; and more may be stored in this one.
             await deferLater(self._clock, 0)
 
-    async def _read_page(self, most: int) -> list[Row] | None:
+    async def _read_page(self, most: int, as_lines: bool) -> list[Row] | None:
         """Return the next messages in the store; None if it fails."""
         receiver = self._receiver
         receiver.keep_recent(self._position)
         try:
             return await self._pages.page(
-                receiver.id,
-                receiver.name,
-                self._position,
-                most,
-                as_lines=not self._peer.acknowledges,
+                receiver.id, receiver.name, self._position, most, as_lines=as_lines
             )
         except StoreFailure:
             self._log.failure("The queue of {name} cannot be read", name=receiver.name)
@@ -392,6 +385,10 @@ class Delivery:
             self._told_missed = True
             self._peer.notice(MISSED)
         self._position = position
+
+    def _watch_for_stall(self) -> None:
+        self._stall.end()
+        self._stall = Patience(self._clock, STALL_SECONDS, self._take_over)
 
     def _take_over(self) -> None:
         self._stall.end()

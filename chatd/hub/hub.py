@@ -10,12 +10,13 @@ from twisted.logger import Logger
 from chatd.accounts import Accounts
 from chatd.clock import WallClock
 from chatd.hub.delivery import Delivery
+from chatd.hub.pending import Pending
 from chatd.hub.realm import LoggedIn, Mind
 from chatd.hub.receiver import Receiver
 from chatd.hub.recent import Room
 from chatd.hub.resends import Earlier, Resends
 from chatd.hub.run import Runs
-from chatd.hub.session import Pending, Session
+from chatd.hub.session import Session, Surroundings
 from chatd.hub.watches import WatchRoom
 from chatd.journal import Journal
 from chatd.limits import Limits
@@ -79,7 +80,7 @@ class Hub:
         # In the order of their last logins, and in that of the alphabet.
         self._online: dict[str, Receiver] = {}
         self._online_keys: list[str] = []
-        self._sessions: dict[int, dict[Session, None]] = {}
+        self._sessions: dict[int, tuple[Session, ...]] = {}
         # How many changes of accounts were heard of, and which was a user's last.
         self._changes = 0
         self._changed: dict[int, int] = {}
@@ -91,6 +92,17 @@ class Hub:
         self._watch_room = WatchRoom()
         self._resends = Resends()
         self.ids = DerivedIds(store.id_secret)
+        self._surroundings = Surroundings(
+            journal,
+            store.allot,
+            self.runs,
+            clock,
+            now,
+            limits,
+            self.pending,
+            self._resends,
+            presence=self,
+        )
 
     async def login(self, mind: Mind) -> LoggedIn:
         """Log a connection in.
@@ -137,21 +149,9 @@ class Hub:
                 self._clock,
                 self._limits.unacknowledged,
             )
-        session = Session(
-            receiver,
-            delivery,
-            since,
-            journal=self._journal,
-            allot=self._store.allot,
-            runs=self.runs,
-            clock=self._clock,
-            now=self._now,
-            limits=self._limits,
-            pending=self.pending,
-            resends=self._resends,
-            presence=self,
-        )
-        self._sessions.setdefault(receiver.id, {})[session] = None
+        session = Session(receiver, delivery, since, self._surroundings)
+        sessions = self._sessions.get(receiver.id, ())
+        self._sessions[receiver.id] = (*sessions, session)
         return LoggedIn(session, new, user)
 
     def came(self, receiver: Receiver) -> None:
@@ -169,10 +169,9 @@ class Hub:
         """Take note that a session is closed."""
         receiver = session.receiver
         receiver.connections -= 1
-        sessions = self._sessions[receiver.id]
-        del sessions[session]
-        if not sessions:
-            del self._sessions[receiver.id]
+        sessions = self._sessions.pop(receiver.id)
+        if others := tuple(each for each in sessions if each is not session):
+            self._sessions[receiver.id] = others
         self._accounts.depart(receiver.id)
 
     def account_changed(self, change: AccountChange) -> None:
@@ -187,7 +186,7 @@ class Hub:
             self._changes += 1
             self._changed[change.user] = self._changes
             now = self._now()
-            for session in list(self._sessions.get(change.user, ())):
+            for session in self._sessions.get(change.user, ()):
                 # One of a time to come is from before the clock was set back.
                 if session.since <= change.time or session.since > now:
                     session.expel(Refusal("account-closed"))
@@ -199,7 +198,7 @@ class Hub:
                 self._routes.clear()
         # Even if there was none: it may have been read, and be on its way.
         self._forgotten += 1
-        for session in list(self._sessions.get(user, ())):
+        for session in self._sessions.get(user, ()):
             session.expel(Refusal("account-closed"))
 
     def route(self, target: bytes) -> Receiver | None:

@@ -88,14 +88,11 @@ class Interruptions:
         for interruption in self.targets.values():
             interruption.refused = now
 
-    def stop_clock(self) -> None:
-        """Count no time towards a sender's giving up, until `start_clock`."""
-        if self._stopped is None:
+    def sender_is_told(self, told: bool) -> None:
+        """Count time towards its giving up only while it is told of everything."""
+        if not told and self._stopped is None:
             self._stopped = self._clock.seconds()
-
-    def start_clock(self) -> None:
-        """Count time again."""
-        if self._stopped is None:
+        if not told or self._stopped is None:
             return
         now = self._clock.seconds()
         stood, self._stopped = now - self._stopped, None

@@ -1,12 +1,13 @@
 """Patience: how long something is waited for that may never come."""
 
 from collections.abc import Callable
+from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
 class Patience:
-    """Calls `on_lost` once nothing has come for some seconds; not until it is begun."""
+    """Calls `on_lost` once nothing has come for some seconds."""
 
     __slots__ = ("_call", "_clock", "_on_lost", "_seconds", "lost")
 
@@ -18,16 +19,16 @@ class Patience:
         self._seconds = seconds
         self._on_lost = on_lost
         self._call: IDelayedCall | None = None
-
-    def begin(self) -> None:
-        """Wait."""
-        self.end()
-        self._call = self._clock.callLater(self._seconds, self._lose)
+        self._begin()
 
     def go_on(self) -> None:
         """Take note that something came: wait as long again, if waiting at all."""
         if self._call is not None:
-            self.begin()
+            self.end()
+            self._begin()
+
+    def _begin(self) -> None:
+        self._call = self._clock.callLater(self._seconds, self._lose)
 
     def end(self) -> None:
         """Wait no longer."""
@@ -39,3 +40,18 @@ class Patience:
         self._call = None
         self.lost = True
         self._on_lost()
+
+
+class Untried:
+    """What stands for patience that was never begun, and does nothing."""
+
+    lost = False
+
+    def go_on(self) -> None:
+        """Nothing is waited for."""
+
+    def end(self) -> None:
+        """Nothing is waited for."""
+
+
+UNTRIED: Final = Untried()

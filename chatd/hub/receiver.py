@@ -120,7 +120,7 @@ class Receiver:
         self.delivered = user.first_position - 1 if user.queued_messages else now
         self.committed = max(user.last_position, self.delivered)
         self.shown = self.delivered
-        self.deliveries: list[Connection] = []
+        self.deliveries: Sequence[Connection] = ()
         self.connections = 0
         """Connections under this name, those that only send included."""
         self.lookers = 0
@@ -133,7 +133,8 @@ class Receiver:
         # The position up to which messages are being taken from the queue, or 0.
         self._removing = 0
         self._unsettled: dict[int, Accepted] = {}
-        self._watches = Watches(watch_room)
+        self._watch_room = watch_room
+        self._watches: Watches | None = None
 
     @property
     def online(self) -> bool:
@@ -327,9 +328,9 @@ class Receiver:
         if on_disk:
             self._removing = position
             self._removals.remove(self.id, position, self._removed)
-        if self._watches:
+        if self._watches is not None:
             self._watches.tell(position)
-        if self.deliveries != [by]:
+        if self.deliveries != (by,):
             for delivery in [each for each in self.deliveries if each is not by]:
                 delivery.another_confirmed()
 
@@ -356,29 +357,34 @@ class Receiver:
         The latter never if the messages stay in the queue: those who wait for it are
         forgotten when the last connection goes. Nor if too many wait.
         """
-        room = self._watches.has_room(sender)
+        room = self._watch_room.has_room(sender)
         may_be_delivered = receipt.wants_delivery and self.online and room
         receipt.stored(may_be_delivered=may_be_delivered)
         if may_be_delivered:
+            if self._watches is None:
+                self._watches = Watches(self._watch_room)
             self._watches.add(position, sender, receipt.delivered)
 
     def joined(self, delivery: Connection) -> None:
         """Add a connection that receives."""
-        self.deliveries.append(delivery)
+        self.deliveries = (*self.deliveries, delivery)
 
     def took_over(self, delivery: Connection) -> None:
         """Take note that a connection drains the queue in another's place."""
-        for other in list(self.deliveries):
+        for other in self.deliveries:
             if other is not delivery:
                 other.another_took_over()
 
     def left(self, delivery: Connection) -> None:
         """Take a connection away; another may have to go on where it stopped."""
-        self.deliveries.remove(delivery)
+        self.deliveries = tuple(
+            each for each in self.deliveries if each is not delivery
+        )
         self.caught_up()
-        if not self.deliveries:
+        if not self.deliveries and self._watches is not None:
             self._watches.clear()
-        for other in list(self.deliveries):
+            self._watches = None
+        for other in self.deliveries:
             other.another_left()
 
     def _removed(self, upto: int, removed: Sequence[Removed]) -> None:

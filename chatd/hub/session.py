@@ -5,8 +5,8 @@ connection that sends faster than the disk can take is slowed by that count. If 
 connection receives, the session has a delivery.
 """
 
-from collections.abc import Callable, Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -16,6 +16,7 @@ from chatd.clock import WallClock
 from chatd.hub.acceptance import Acceptance, Receipt
 from chatd.hub.delivery import Delivery
 from chatd.hub.interruptions import Interruptions
+from chatd.hub.pending import Pending
 from chatd.hub.receiver import Receiver
 from chatd.hub.resends import Earlier, Resends, digest
 from chatd.journal import Journal
@@ -48,102 +49,80 @@ class Runs(Protocol):
         """Accept it."""
 
 
-class Pending:
-    """What was accepted and is not settled yet, of all sessions together."""
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all sessions of a hub have in common."""
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._waiting: list[Callable[[], None]] = []
+    journal: Journal
+    allot: Callable[[], int]
+    runs: Runs
+    clock: IReactorTime
+    now: WallClock
+    limits: Limits
+    pending: Pending
+    resends: Resends
+    presence: Presence
 
-    @property
-    def full(self) -> bool:
-        """Whether senders should pause."""
-        return self._bytes >= self._max_bytes
 
-    def near(self, size: int) -> bool:
-        """Whether so many bytes more are too many."""
-        return self._bytes + size >= self._max_bytes
+class Owner(Protocol):
+    """The connection's form, as its session sees it."""
 
-    def add(self, size: int) -> None:
-        """Count a message's bytes; a negative size takes them away."""
-        self._bytes += size
-        if self._waiting and self._bytes <= self._max_bytes // 2:
-            waiting, self._waiting = self._waiting, []
-            for each in waiting:
-                each()
+    def settled(self) -> None:
+        """Take note that one of the session's messages was settled."""
 
-    def call_when_room(self, resume: Callable[[], None]) -> None:
-        """Call back once half of the bound is free again."""
-        self._waiting.append(resume)
+    def expelled(self, refusal: Refusal) -> None:
+        """Take note that an administrator ends the session."""
 
 
 class Session:
     """What a logged-in connection can do. Closed exactly once, by its connection."""
+
+    owner: Owner | None = None
+    """Who is told of what happens to the session."""
+    expelled: Refusal | None = None
+    """Why an administrator has ended it."""
+    paused = False
+    """Whether its connection waits for what was sent to be settled."""
+    prefix = b""
+    """What stands before each of its messages on a text connection, once it sends."""
+    next_prefix = b""
+    """What stands between two of its messages there."""
+    _pending_messages = 0
+    _pending_bytes = 0
+    _told = True
+    _failed: dict[str, int] | None = None
+    _interruptions: Interruptions | None = None
+    _all_settled: Sequence[Deferred[None]] = ()
 
     def __init__(
         self,
         receiver: Receiver,
         delivery: Delivery | None,
         since: int,
-        *,
-        journal: Journal,
-        allot: Callable[[], int],
-        runs: Runs,
-        clock: IReactorTime,
-        now: WallClock,
-        limits: Limits,
-        pending: Pending,
-        resends: Resends,
-        presence: Presence,
+        surroundings: Surroundings,
     ) -> None:
         self.receiver = receiver
         self.delivery = delivery
         self.since = since
         """When its login began, by the clock on the wall, in milliseconds."""
-        self.on_settled: Callable[[], None] | None = None
-        """Called whenever one of this session's messages was settled."""
-        self.on_expelled: Callable[[Refusal], None] | None = None
-        """Called when an administrator ends the session."""
-        self.expelled: Refusal | None = None
-        """What `on_expelled` was called with, or would have been."""
-        self._journal = journal
-        self._allot = allot
-        self._runs = runs
-        self._now = now
-        self._limits = limits
-        self.all_pending = pending
-        self._resends = resends
-        self._presence = presence
-        self._pending_messages = 0
-        self._pending_bytes = 0
-        self.paused = False
-        """Whether its connection waits for what was sent to be settled."""
-        self._failed: dict[str, int] = {}
-        self._interruptions = Interruptions(clock)
-        self._all_settled: list[Deferred[None]] = []
+        self._with = surroundings
 
     @property
     def name(self) -> str:
         """The user's name as shown."""
         return self.receiver.name
 
-    @cached_property
-    def prefix(self) -> bytes:
-        """What stands before each of its messages on a text connection."""
-        return f"{self.name}: ".encode()
-
-    @cached_property
-    def next_prefix(self) -> bytes:
-        """What stands between two of its messages there."""
-        return b"\n" + self.prefix
+    @property
+    def all_pending(self) -> Pending:
+        """What all sessions together have sent that is not settled."""
+        return self._with.pending
 
     @property
     def must_pause(self) -> bool:
         """Whether too much of what this session sent is not settled."""
         return (
-            self._pending_messages >= self._limits.pending_messages
-            or self._pending_bytes >= self._limits.pending_bytes
+            self._pending_messages >= self._with.limits.pending_messages
+            or self._pending_bytes >= self._with.limits.pending_bytes
         )
 
     def start(self) -> Deferred[None]:
@@ -154,12 +133,12 @@ class Session:
         if self.delivery is None:
             return succeed(None)
         begun = self.delivery.start()
-        self._presence.came(self.receiver)
+        self._with.presence.came(self.receiver)
         return begun
 
     def may_be_stored(self, message_id: str) -> bool:
         """Whether `send` needs what the store knows of an id of this user's."""
-        return self._resends.of(self.receiver.id).may_be_stored(message_id)
+        return self._with.resends.of(self.receiver.id).may_be_stored(message_id)
 
     def send(
         self,
@@ -183,29 +162,32 @@ class Session:
         """
         text_digest = None
         if own_id:
-            self._interruptions.came(target, message_id)
+            if self._interruptions is not None:
+                self._interruptions.came(target, message_id)
             text_digest = digest(text)
-            known = self._resends.of(self.receiver.id)
+            known = self._with.resends.of(self.receiver.id)
             earlier = known.find(message_id, target.id) or stored.get(target.id)
             if earlier is not None:
                 earlier.check(text_digest, message_id, target.name)
                 self._send_again(target, earlier, receipt)
                 return
-        self._interruptions.check(target, all_answered=not self._pending_messages)
+        if self._interruptions is not None:
+            all_answered = not self._pending_messages
+            self._interruptions.check(target, all_answered=all_answered)
         size = len(text.encode())
         try:
             target.reserve(self.name, size)
         except Refusal:
             first = message_id if own_id else None
-            self._interruptions.begin(target, first, self._allot())
+            self._interrupt(target, first, self._with.allot())
             raise
         message = Message(
-            self._allot(),
+            self._with.allot(),
             message_id,
             self.name,
             target.name,
             text,
-            self._now(),
+            self._with.now(),
             size,
         )
         acceptance = Acceptance(self, target, message, receipt)
@@ -225,37 +207,42 @@ class Session:
             )
         self._pending_messages += 1
         self._pending_bytes += size
-        self.all_pending.add(size)
+        self._with.pending.add(size)
         target.accept(acceptance)
         acceptance.tell_if_shown()
-        self._journal.take(acceptance, at_once=at_once)
+        self._with.journal.take(acceptance, at_once=at_once)
 
     @property
     def interrupted(self) -> bool:
         """Whether messages to somebody may have to be refused, lest they overtake."""
-        return bool(self._failed or self._interruptions.targets)
+        return bool(self._failed) or (
+            self._interruptions is not None and bool(self._interruptions.targets)
+        )
 
     def places(self, size: int) -> int:
         """Return how many messages it may send before it must pause.
 
         0 if `size` bytes may be too many: then it has to be seen message by message.
         """
-        limits = self._limits
+        limits = self._with.limits
         if self._pending_bytes + size >= limits.pending_bytes:
             return 0
-        if self.all_pending.near(size):
+        if self._with.pending.near(size):
             return 0
         return max(0, limits.pending_messages - self._pending_messages)
 
     def take(self, messages: int, size: int) -> None:
         """Count messages in that a chunk had, and that have their places reserved."""
+        if not self.prefix:
+            self.prefix = f"{self.name}: ".encode()
+            self.next_prefix = b"\n" + self.prefix
         self._pending_messages += messages
         self._pending_bytes += size
-        self.all_pending.add(size)
+        self._with.pending.add(size)
 
     def unreadable(self, target: Name, message_id: str | None) -> Refusal:
         """Return the refusal of a message whose target could not be looked up."""
-        self._interruptions.begin(target, message_id, self._allot())
+        self._interrupt(target, message_id, self._with.allot())
         return Refusal("not-stored", name=target.shown, reason="disk error")
 
     def _send_again(self, target: Receiver, earlier: Earlier, receipt: Receipt) -> None:
@@ -274,17 +261,25 @@ class Session:
         Called when every line that was under way at that time has been refused, so
         that messages sent after the error are in order again.
         """
-        self._interruptions.forgive()
+        if self._interruptions is not None:
+            self._interruptions.forgive()
 
     def sender_is_told(self, told: bool) -> None:
         """Take note whether what comes was sent with knowledge of what failed.
 
         It may not have been while answers are not read, or lines are held.
         """
-        if told:
-            self._interruptions.start_clock()
-        else:
-            self._interruptions.stop_clock()
+        self._told = told
+        if self._interruptions is not None:
+            self._interruptions.sender_is_told(told)
+
+    def _interrupt(
+        self, target: Receiver | Name, message_id: str | None, position: int
+    ) -> None:
+        if self._interruptions is None:
+            self._interruptions = Interruptions(self._with.clock)
+            self._interruptions.sender_is_told(self._told)
+        self._interruptions.begin(target, message_id, position)
 
     def all_settled(self) -> Deferred[None]:
         """Fire when each message sent is on disk, delivered or refused.
@@ -292,10 +287,10 @@ class Session:
         What could be held for some time is written now.
         """
         done: Deferred[None] = Deferred()
-        self._runs.accept()
+        self._with.runs.accept()
         if self._pending_messages:
-            self._all_settled.append(done)
-            self._journal.hurry(lambda entry: entry.is_from(self))
+            self._all_settled = [*self._all_settled, done]
+            self._with.journal.hurry(lambda entry: entry.is_from(self))
         else:
             done.callback(None)
         return done
@@ -312,19 +307,19 @@ class Session:
     def expel(self, refusal: Refusal) -> None:
         """End: an administrator has changed the account."""
         self.expelled = refusal
-        if self.on_expelled is not None:
-            self.on_expelled(refusal)
+        if self.owner is not None:
+            self.owner.expelled(refusal)
 
     def stop_receiving(self) -> None:
         """Deliver nothing more; what the peer may not have stays in the queue."""
         if self.delivery is not None:
             self.delivery.close()
-            self._presence.went(self.receiver)
+            self._with.presence.went(self.receiver)
 
     def close(self) -> None:
         """Leave; what was accepted is still stored or delivered."""
         self.stop_receiving()
-        self._presence.left(self)
+        self._with.presence.left(self)
 
     # What its acceptances call (`Sender`).
 
@@ -332,23 +327,23 @@ class Session:
         """Count a message out that is on disk, delivered or refused."""
         stored_id = acceptance.stored_id
         if stored_id is not None:
-            known = self._resends.of(self.receiver.id)
+            known = self._with.resends.of(self.receiver.id)
             tell = known.refused if refused else known.settled
             tell(stored_id.id, stored_id.target)
         size = acceptance.message.size
         self._pending_messages -= 1
         self._pending_bytes -= size
-        self.all_pending.add(-size)
+        self._with.pending.add(-size)
         self._conclude(acceptance, refused=refused)
 
     def settled_chunk(self, messages: int, size: int) -> None:
         """Count messages out that are on disk or delivered; see `take`."""
         self._pending_messages -= messages
         self._pending_bytes -= size
-        self.all_pending.add(-size)
+        self._with.pending.add(-size)
         if self.paused or self._all_settled or self.interrupted:
             if not self._pending_messages:
-                self._failed.clear()
+                self._failed = None
             self._tell_settled()
 
     def settled_again(self, acceptance: Acceptance, *, refused: bool) -> None:
@@ -361,23 +356,26 @@ class Session:
         if refused:
             # What was accepted after it and nobody has seen must not overtake it.
             receiver, position = acceptance.receiver, acceptance.message.position
-            self._failed[receiver.key] = self._allot()
+            if self._failed is None:
+                self._failed = {}
+            self._failed[receiver.key] = self._with.allot()
             message_id = None if stored_id is None else stored_id.id
-            self._interruptions.begin(receiver, message_id, position)
+            self._interrupt(receiver, message_id, position)
         elif self._failed and not self._pending_messages:
-            self._failed.clear()
+            self._failed = None
         self._tell_settled()
 
     def _tell_settled(self) -> None:
-        if self.on_settled is not None:
-            self.on_settled()
+        if self.owner is not None:
+            self.owner.settled()
         if not self._pending_messages:
-            self._interruptions.answered()
-            waiting, self._all_settled = self._all_settled, []
+            if self._interruptions is not None:
+                self._interruptions.answered()
+            waiting, self._all_settled = self._all_settled, ()
             for each in waiting:
                 each.callback(None)
 
     def failed_before(self, acceptance: Acceptance) -> bool:
         """Whether a message failed after whose failure this one would be stored."""
-        failed = self._failed.get(acceptance.receiver.key, 0)
+        failed = (self._failed or {}).get(acceptance.receiver.key, 0)
         return acceptance.message.position <= failed

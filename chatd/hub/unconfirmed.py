@@ -3,7 +3,12 @@
 from array import array
 from typing import Final
 
-_TIDY: Final = 1024
+_POSITION, _WEIGHT, _COUNT, _FIELDS = 1, 2, 3, 4
+
+_TIDY: Final = 1024 * _FIELDS
+
+# Of those to whom nothing was ever written, which are most.
+_NONE: Final = array("Q")
 
 
 class Unconfirmed:
@@ -15,27 +20,27 @@ class Unconfirmed:
     by the `sizes` of what was written for them, 4 bytes each.
     """
 
+    __slots__ = ("_entries", "_first", "_sizes", "messages", "weight")
+
     def __init__(self) -> None:
-        self._marks = array("Q")
-        self._positions = array("Q")
-        self._weights = array("Q")
-        self._counts = array("Q")
+        # Mark, last position, weight and count of each, one after the other.
+        self._entries = _NONE
         self._first = 0
-        self._sizes: dict[int, array[int]] = {}
+        self._sizes: dict[int, array[int]] | None = None
         self.messages = 0
         """How many messages they are."""
         self.weight = 0
         """The weights of all of them, in bytes."""
 
     def __len__(self) -> int:
-        return len(self._marks) - self._first
+        return (len(self._entries) - self._first) // _FIELDS
 
     @property
     def first(self) -> tuple[int, int] | None:
         """Mark and position of the first entry, None if there is none."""
         if not len(self):
             return None
-        return self._marks[self._first], self._positions[self._first]
+        return self._entries[self._first], self._entries[self._first + _POSITION]
 
     def position_before(self, missing: int) -> int | None:
         """Return the last position of which the peer has everything.
@@ -44,7 +49,7 @@ class Unconfirmed:
         its messages cannot be told apart.
         """
         mark, position = self.first or (0, 0)
-        sizes = self._sizes.get(mark)
+        sizes = None if self._sizes is None else self._sizes.get(mark)
         if sizes is None:
             return None
         for size in reversed(sizes):
@@ -64,36 +69,37 @@ class Unconfirmed:
     ) -> None:
         """Add a message behind all others, or several: their last position."""
         if sizes is not None:
+            if self._sizes is None:
+                self._sizes = {}
             self._sizes[mark] = sizes
-        self._marks.append(mark)
-        self._positions.append(position)
-        self._weights.append(weight)
-        self._counts.append(count)
+        if self._entries is _NONE:
+            self._entries = array("Q")
+        self._entries.extend((mark, position, weight, count))
         self.weight += weight
         self.messages += count
 
     def confirm(self, mark: int) -> int:
         """Drop what has marks up to this one; return the last position, or 0."""
-        return self._drop(self._marks, mark)
+        return self._drop(0, mark)
 
     def forget(self, position: int) -> None:
         """Drop what has positions up to this one: nobody waits for them any more."""
-        self._drop(self._positions, position)
+        self._drop(_POSITION, position)
 
-    def _drop(self, key: "array[int]", upto: int) -> int:
-        first, end = self._first, len(key)
-        while first < end and key[first] <= upto:
-            self.weight -= self._weights[first]
-            self.messages -= self._counts[first]
+    def _drop(self, field: int, upto: int) -> int:
+        entries, first = self._entries, self._first
+        end = len(entries)
+        while first < end and entries[first + field] <= upto:
+            self.weight -= entries[first + _WEIGHT]
+            self.messages -= entries[first + _COUNT]
             if self._sizes:
-                self._sizes.pop(self._marks[first], None)
-            first += 1
+                self._sizes.pop(entries[first], None)
+            first += _FIELDS
         if first == self._first:
             return 0
-        position = self._positions[first - 1]
+        position = entries[first - _FIELDS + _POSITION]
         self._first = first
         if first == end or first >= max(_TIDY, end // 2):
-            for each in self._marks, self._positions, self._weights, self._counts:
-                del each[:first]
+            del entries[:first]
             self._first = 0
         return position

@@ -57,10 +57,6 @@ class Watches:
     def __bool__(self) -> bool:
         return bool(self._watches)
 
-    def has_room(self, sender: str) -> bool:
-        """Whether one more of a sender may be added."""
-        return self._room.has_room(sender)
-
     def add(self, position: int, sender: str, delivered: Callable[[], None]) -> None:
         """Have somebody told when the message at a position is delivered."""
         self._room.add(sender)

@@ -16,6 +16,8 @@ MAX_UNCONFIRMED = 10_000
 class Window:
     """What one peer may be behind: `most` bytes, and a number of messages."""
 
+    __slots__ = ("_most", "_peer", "_unconfirmed")
+
     def __init__(self, peer: Peer, unconfirmed: Unconfirmed, most: int) -> None:
         self._peer = peer
         self._unconfirmed = unconfirmed

@@ -5,7 +5,7 @@ from others are not answers, and pass.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from twisted.internet.defer import Deferred
 
@@ -33,6 +33,16 @@ class Answers:
     one, whenever that grows; all of them are written in the end.
     """
 
+    __slots__ = (
+        "_asked",
+        "_given",
+        "_held",
+        "_on_held",
+        "_slots",
+        "_waiting",
+        "_write",
+    )
+
     def __init__(
         self,
         write: Callable[[list[str]], None],
@@ -41,14 +51,16 @@ class Answers:
         self._write = write
         self._on_held = on_held
         self._held = 0
-        self._slots: deque[Slot] = deque()
+        self._slots: deque[Slot] | None = None
         self._asked = 0
         self._given = 0
-        self._waiting: deque[tuple[int, Deferred[None]]] = deque()
+        self._waiting: Sequence[tuple[int, Deferred[None]]] = ()
 
     def slot(self) -> Slot:
         """Keep a place for an answer after all those asked for so far."""
         slot = Slot(self)
+        if self._slots is None:
+            self._slots = deque()
         self._slots.append(slot)
         self._asked += 1
         return slot
@@ -64,7 +76,7 @@ class Answers:
         """Fire when every answer asked for so far is written."""
         done: Deferred[None] = Deferred()
         if self._slots:
-            self._waiting.append((self._asked, done))
+            self._waiting = [*self._waiting, (self._asked, done)]
         else:
             done.callback(None)
         return done
@@ -81,11 +93,15 @@ class Answers:
         while self._slots and self._slots[0].lines is not None:
             ready.extend(self._slots.popleft().lines or ())
             self._given += 1
+        if not self._slots:
+            # Most connections have none on most of their days.
+            self._slots = None
         if ready:
             self._held -= sum(map(len, ready))
             self._write(ready)
         while self._waiting and self._waiting[0][0] <= self._given:
-            self._waiting.popleft()[1].callback(None)
+            (_, given), *self._waiting = self._waiting
+            given.callback(None)
 
 
 def encoded(lines: Iterable[str]) -> bytes:

@@ -10,8 +10,9 @@ meanwhile, and an end of input, which many netcats send right after the last lin
 ends the input: answers and messages still go out, then ``Goodbye.``, then the end.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
@@ -29,7 +30,7 @@ from chatd.accounts import Origin
 from chatd.hub.gate import Gate
 from chatd.hub.hub import Hub
 from chatd.limits import Limits
-from chatd.server.form import Ended, Form
+from chatd.server.form import ENDED, Form
 from chatd.server.gauges import under_tls
 from chatd.server.lines import LinearLineReceiver
 from chatd.server.linger import Linger
@@ -40,6 +41,11 @@ from chatd.server.tcp import Transport, tune
 from chatd.wire.answers import Refusal
 from chatd.wire.foreign import TLS_HELLO, begins_http, is_http
 from chatd.wire.telnet import TelnetFilter
+
+_IAC: Final = 255
+
+NOTHING: Final[frozenset[str]] = frozenset()
+"""The same for all: another empty set would take 216 bytes."""
 
 
 class Owner(Protocol):
@@ -69,6 +75,21 @@ class Connection(LinearLineReceiver):
 
     _log = Logger()
     transport: Transport  # type: ignore[assignment]
+    alive = False
+    closed = False  # the conversation is over, though bytes may still come
+    input_ended = False
+    cut = False  # so it is unknown whether more was sent
+    _peer_ended = False
+    _head: bytes | None = b""
+    _first_line = True
+    _rushing = False
+    # What most connections never need is made when it is.
+    _holds: frozenset[str] = NOTHING
+    _processed: Sequence[Deferred[None]] = ()
+    _login_deadline: IDelayedCall | None = None
+    _telnet: TelnetFilter | None = None
+    _refusals: RefusalLog | None = None
+    _linger: Linger | None = None
 
     def __init__(
         self, owner: Owner, origin: Origin, unwelcome: Refusal | None = None
@@ -77,25 +98,10 @@ class Connection(LinearLineReceiver):
         self.owner = owner
         self.origin = origin
         self.unwelcome = unwelcome
-        self.form: Form = Ended()
+        self.form: Form = ENDED
         self.outlet: Outlet
-        self._linger: Linger
-        self.alive = False
-        self.closed = False  # the conversation is over, though bytes may still come
-        self._peer_ended = False
-        self.input_ended = False
-        self.telnet = TelnetFilter()
-        self.cut = False  # so it is unknown whether more was sent
-        self._head: bytes | None = b""
-        self._first_line = True
-        self._holds: set[str] = set()
-        self._rushing = False
-        self._processed: list[Deferred[None]] = []
-        self._login_deadline: IDelayedCall | None = None
-        self._refusals = RefusalLog()
-        limits = owner.limits
-        self.MAX_LENGTH = limits.line
-        self._pace = Pace(self, limits, owner.clock)
+        self.MAX_LENGTH = owner.limits.line
+        self._pace = Pace(self, owner.limits, owner.clock)
 
     # What Twisted calls.
 
@@ -110,7 +116,6 @@ class Connection(LinearLineReceiver):
             self.owner.traffic,
             lambda count: self.form.progress(count),
         )
-        self._linger = Linger(self.transport, self.outlet, self.owner.clock)
         tune(under_tls(self.transport))
         self._login_deadline = self.owner.clock.callLater(
             self.owner.limits.login_time, self._login_too_late
@@ -131,7 +136,7 @@ class Connection(LinearLineReceiver):
                 self._log.info("TLS at a plain port from {origin}", origin=self.origin)
                 self.hang_up()
                 return
-        if self.telnet.passes(data):
+        if self._telnet is None and _IAC not in data:
             super().dataReceived(data)
             return
         sequences = data.count(b"\xff")
@@ -207,7 +212,8 @@ class Connection(LinearLineReceiver):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Honour the lines already read; the connection is gone (`IProtocol`)."""
         self.alive = False
-        self._linger.end()
+        if self._linger is not None:
+            self._linger.end()
         self.logged_in()
         if self.closed:
             self.outlet.lost()
@@ -219,6 +225,13 @@ class Connection(LinearLineReceiver):
             self._settle()
 
     # What forms call.
+
+    @property
+    def telnet(self) -> TelnetFilter:
+        """What takes telnet's sequences out, and knows what was agreed on."""
+        if self._telnet is None:
+            self._telnet = TelnetFilter()
+        return self._telnet
 
     @property
     def at_rest(self) -> bool:
@@ -233,8 +246,9 @@ class Connection(LinearLineReceiver):
 
     def logged_in(self) -> None:
         """Take note that the login came in time."""
-        if self._login_deadline is not None and self._login_deadline.active():
-            self._login_deadline.cancel()
+        deadline, self._login_deadline = self._login_deadline, None
+        if deadline is not None and deadline.active():
+            deadline.cancel()
 
     def write(self, data: bytes) -> None:
         """Write, if anybody is there."""
@@ -247,6 +261,8 @@ class Connection(LinearLineReceiver):
 
     def log_refusal(self, refusal: Refusal) -> None:
         """Log a refusal."""
+        if self._refusals is None:
+            self._refusals = RefusalLog()
         self._refusals.add(self.origin, refusal)
 
     def dismiss(self, refusal: Refusal) -> None:
@@ -257,7 +273,7 @@ class Connection(LinearLineReceiver):
         self.refuse(refusal)
         self.hang_up()
         if self.alive:
-            self._linger.begin()
+            self._begin_to_linger()
 
     def hold(self, reason: str) -> None:
         """Take no further lines for a reason; several may hold at once."""
@@ -266,11 +282,11 @@ class Connection(LinearLineReceiver):
         if not self._holds:
             self.pauseProducing()
             self.form.held()
-        self._holds.add(reason)
+        self._holds |= {reason}
 
     def release(self, reason: str) -> None:
         """Drop a reason; lines are taken again after the last."""
-        self._holds.discard(reason)
+        self._holds = (self._holds - {reason}) or NOTHING
         if self._holds or not self.paused:
             return
         self.form.released()
@@ -300,7 +316,7 @@ class Connection(LinearLineReceiver):
             self.release(reason)
         if self._holds or self.lines_waiting:
             processed: Deferred[None] = Deferred()
-            self._processed.append(processed)
+            self._processed = [*self._processed, processed]
             await processed
         try:
             await self.form.stop()
@@ -308,7 +324,7 @@ class Connection(LinearLineReceiver):
             self.hang_up()
             if self.alive:
                 # Whoever does not even read the last answer is not waited for.
-                self._linger.begin()
+                self._begin_to_linger()
 
     def hang_up(self) -> None:
         """Close, once everything written has left.
@@ -329,9 +345,9 @@ class Connection(LinearLineReceiver):
         self.closed = True
         self.logged_in()
         self.clearLineBuffer()
-        self._holds.clear()
+        self._holds = NOTHING
         self.paused = False
-        form, self.form = self.form, Ended()
+        form, self.form = self.form, ENDED
         self.outlet.on_progress = self.form.progress
         form.close()
         self._tell_processed()
@@ -344,7 +360,12 @@ class Connection(LinearLineReceiver):
             self.transport.loseConnection()
         else:
             half_close()
-        self._linger.begin()
+        self._begin_to_linger()
+
+    def _begin_to_linger(self) -> None:
+        if self._linger is None:
+            self._linger = Linger(self.transport, self.outlet, self.owner.clock)
+            self._linger.begin()
 
     def _login_too_late(self) -> None:
         self.dismiss(Refusal("login-timeout", limit=self.owner.limits.login_time))
@@ -367,9 +388,9 @@ class Connection(LinearLineReceiver):
                 self.take_tail()
             if self.closed or self._holds:
                 return
-            if self.telnet.in_sequence:
+            if self._telnet is not None and self._telnet.in_sequence:
                 # It may have swallowed lines: do not let them pass for sent.
-                self.telnet = TelnetFilter()
+                self._telnet = None
                 self.refuse(Refusal("not-utf8"))
         self._tell_processed()
         if self.closed:
@@ -381,7 +402,7 @@ class Connection(LinearLineReceiver):
             self.form.end()
 
     def _tell_processed(self) -> None:
-        processed, self._processed = self._processed, []
+        processed, self._processed = self._processed, ()
         for each in processed:
             each.callback(None)
 

@@ -1,6 +1,6 @@
 """A form: one way to speak to a connection, as the connection sees it."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -89,3 +89,7 @@ class Ended:
 
     def close(self) -> None:
         """There is nothing to let go of."""
+
+
+ENDED: Final = Ended()
+"""It is the same for all of them."""

@@ -59,6 +59,8 @@ class HandedGauge:
 class TCPGauge:
     """Asks Linux about a TCP connection on which nothing was sent yet."""
 
+    __slots__ = ("_base", "_connection", "_written")
+
     def __init__(self, connection: socket.socket, base: int) -> None:
         self._connection = connection
         self._base = base

@@ -22,25 +22,26 @@ class LinearLineReceiver(LineReceiver):
     delimiter = b"\n"
     MAX_LENGTH = 16384
 
-    def __init__(self) -> None:
-        self._lines: deque[bytes] = deque()
-        self._tail = bytearray()
-        self._skipping = False
-        self._delivering = False
-        self._raw = False
-        self.takes_chunks = False
-        """Whether `take_chunk` is asked before lines are taken one by one."""
+    takes_chunks = False
+    """Whether `take_chunk` is asked before lines are taken one by one."""
+
+    # Most connections wait most of the time: then there is nothing to keep.
+    _lines: deque[bytes] | None = None
+    _tail: bytes | bytearray = b""
+    _skipping = False
+    _delivering = False
+    _raw = False
 
     @property
     def lines_waiting(self) -> int:
         """How many complete lines were received and not delivered yet."""
-        return len(self._lines)
+        return 0 if self._lines is None else len(self._lines)
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes from the transport, and deliver the lines they complete."""
         if self._raw:
             # Behind what waits; it may be paused, or not be done with what was before.
-            self._tail += data
+            self._add_to_tail(data)
             self.deliver_lines()
             return
         if self.takes_chunks and not (
@@ -53,13 +54,26 @@ class LinearLineReceiver(LineReceiver):
         if complete:
             if self._skipping:
                 self._skipping = False
+                del complete[0]
             else:
-                self._lines.append(bytes(self._tail) + complete[0])
-                self._tail.clear()
-            self._lines.extend(complete[1:])
+                complete[0] = bytes(self._tail) + complete[0]
+                self._tail = b""
+            if self._lines is None:
+                self._lines = deque(complete)
+            else:
+                self._lines.extend(complete)
         if not self._skipping:
-            self._tail += rest
+            self._add_to_tail(rest)
         self.deliver_lines()
+
+    def _add_to_tail(self, data: bytes) -> None:
+        if not self._tail:
+            self._tail = data
+        else:
+            # It may come byte by byte.
+            if isinstance(self._tail, bytes):
+                self._tail = bytearray(self._tail)
+            self._tail += data
 
     def _take_first(self, data: bytes) -> bytes:
         """Take what can be taken at once; return what is left."""
@@ -73,7 +87,7 @@ class LinearLineReceiver(LineReceiver):
         taken = self.take_chunk(chunk)
         if not taken:
             return data
-        self._tail.clear()
+        self._tail = b""
         return chunk[taken:] + data[end:]
 
     def deliver_lines(self) -> None:
@@ -100,26 +114,29 @@ class LinearLineReceiver(LineReceiver):
                     break
         finally:
             self._delivering = False
+            if not self._lines:
+                self._lines = None
         # Judged only now: a line before it may have changed what is too long, or still
         # wait for its answer. One byte more may be the CR of an allowed line.
         if not self.paused and len(self._tail) > self.MAX_LENGTH + 1:
             begin = bytes(self._tail)
-            self._tail.clear()
+            self._tail = b""
             self._skipping = True
             self.line_too_long(begin)
 
     def take_tail(self) -> None:
         """Take the bytes after the last line end for a line: the input has ended."""
         if self._tail and not self._raw:
-            self._lines.append(bytes(self._tail))
-            self._tail.clear()
+            waiting = self._lines or ()
+            self._lines = deque((*waiting, bytes(self._tail)))
+            self._tail = b""
             self.deliver_lines()
 
     def _take_waiting(self) -> None:
-        chunk = b"\n".join(self._lines) + b"\n"
+        chunk = b"\n".join(self._lines or ()) + b"\n"
         taken = self.take_chunk(chunk)
         if taken == len(chunk):
-            self._lines.clear()
+            self._lines = None
         elif taken:
             self._lines = deque(chunk[taken:-1].split(b"\n"))
 
@@ -146,9 +163,9 @@ class LinearLineReceiver(LineReceiver):
 
     def clearLineBuffer(self) -> bytes:
         """Drop, and return, what was received and not delivered."""
-        data = b"".join(line + b"\n" for line in self._lines) + bytes(self._tail)
-        self._lines.clear()
-        self._tail.clear()
+        data = b"".join(line + b"\n" for line in self._lines or ()) + bytes(self._tail)
+        self._lines = None
+        self._tail = b""
         return data
 
     def setRawMode(self) -> None:

@@ -11,7 +11,7 @@ answers, and is never cut off.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from twisted.internet.defer import Deferred, succeed
@@ -109,6 +109,28 @@ class Outlet:
     that has grown. `silence` is after how many seconds a peer's machine is dead.
     """
 
+    __slots__ = (
+        "_acknowledged",
+        "_awaited_since",
+        "_awaiting_drain",
+        "_drained",
+        "_gauge",
+        "_handed",
+        "_kept",
+        "_lost",
+        "_own",
+        "_producing",
+        "_registered",
+        "_silence",
+        "_socket",
+        "_ticker",
+        "_traffic",
+        "_transport",
+        "_unhurried",
+        "on_progress",
+        "written",
+    )
+
     _log = Logger()
 
     def __init__(
@@ -134,12 +156,12 @@ class Outlet:
         self._awaiting_drain = False
         self._registered = False
         # What was written in this turn, while the transport has nothing else to send.
-        self._kept: list[bytes] = []
+        self._kept: list[bytes] | None = None
         # None under TLS, where what is written is not what is sent.
         self._own = (
             cast(TCPConnection, transport) if isinstance(transport, BARE) else None
         )
-        self._drained: list[Deferred[None]] = []
+        self._drained: Sequence[Deferred[None]] = ()
         self._lost = False
         # After how many more writes it is looked at once again.
         self._unhurried = 0
@@ -172,9 +194,11 @@ class Outlet:
         if self._own is None or self._awaiting_drain:
             self._pass_on(data)
             return
-        if not self._kept:
+        if self._kept is None:
             self._ticker.flush_later(self)
-        self._kept.append(data)
+            self._kept = [data]
+        else:
+            self._kept.append(data)
 
     def flush(self) -> None:
         """Send what was written in this turn, at once: that saves two turns.
@@ -182,8 +206,8 @@ class Outlet:
         What the kernel does not take is left to the transport. So is an error: there it
         comes again, and ends the connection as ever.
         """
-        kept, self._kept = self._kept, []
-        if self._lost or not kept or self._own is None:
+        kept, self._kept = self._kept, None
+        if self._lost or kept is None or self._own is None:
             return
         data = kept[0] if len(kept) == 1 else b"".join(kept)
         sent = 0
@@ -266,7 +290,7 @@ class Outlet:
         if self._lost or not self.unsent:
             return succeed(None)
         done: Deferred[None] = Deferred()
-        self._drained.append(done)
+        self._drained = [*self._drained, done]
         return done
 
     def resumeProducing(self) -> None:
@@ -315,7 +339,7 @@ class Outlet:
     def lost(self) -> None:
         """Let go of everything: the connection is lost."""
         self._lost = True
-        self._kept.clear()
+        self._kept = None
         self._hand_over()
         self._socket = None
         self._ticker.remove(self)
@@ -326,7 +350,7 @@ class Outlet:
         self._handed = self.written
 
     def _tell_drained(self) -> None:
-        drained, self._drained = self._drained, []
+        drained, self._drained = self._drained, ()
         for each in drained:
             each.callback(None)
 

@@ -27,6 +27,8 @@ class Held(Protocol):
 class Pace:
     """Holds a connection that is ahead of its rate, or has had its turn."""
 
+    __slots__ = ("_bucket", "_clock", "_held", "_taken")
+
     def __init__(self, held: Held, limits: Limits, clock: IReactorTime) -> None:
         self._held = held
         self._clock = clock

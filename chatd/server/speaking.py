@@ -176,6 +176,20 @@ class SpeakingForm:
         """Fire when what was written has left this process, or the connection."""
         return self.connection.outlet.drained()
 
+    # What the session calls (`Owner`).
+
+    def settled(self) -> None:
+        """Take further lines, if few enough messages are not settled yet."""
+        if self.session is not None and not self.session.must_pause:
+            self.session.paused = False
+            self.connection.release("commits")
+        if self.connection.at_rest:
+            self.idle()
+
+    def expelled(self, refusal: Refusal) -> None:
+        """Close: an administrator has changed the account."""
+        self.connection.dismiss(refusal)
+
     # What subclasses use.
 
     @property
@@ -217,8 +231,7 @@ class SpeakingForm:
             session.close()
             raise
         self.session = session
-        session.on_settled = self._resume_after_commit
-        session.on_expelled = self._expelled
+        session.owner = self
         self.connection.become(self)
         self.connection.logged_in()
         self._log.info(
@@ -241,10 +254,6 @@ class SpeakingForm:
             private = self.gate.may_ask(self.connection.origin)
             return text.open_name(name, private=private)
         return None
-
-    def _expelled(self, refusal: Refusal) -> None:
-        """Close: an administrator has changed the account."""
-        self.connection.dismiss(refusal)
 
     async def start_session(self, session: Session) -> None:
         """Begin to deliver, and return when the first queued messages are written.
@@ -355,13 +364,6 @@ class SpeakingForm:
             self._waiting_for_room = True
             self.connection.hold("commits of all")
             session.all_pending.call_when_room(self._resume_with_room)
-
-    def _resume_after_commit(self) -> None:
-        if self.session is not None and not self.session.must_pause:
-            self.session.paused = False
-            self.connection.release("commits")
-        if self.connection.at_rest:
-            self.idle()
 
     def _resume_with_room(self) -> None:
         self._waiting_for_room = False

@@ -37,7 +37,7 @@ class TextForm(SpeakingForm):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self.confirm = False
-        self._dialog = Dialog(self)
+        self._dialog: Dialog | None = None
 
     async def log_in(self, name: Name, password: str | None, *, receive: bool) -> None:
         """Log in, say who there is, and begin to deliver. Raises `Refusal`."""
@@ -59,7 +59,7 @@ class TextForm(SpeakingForm):
         """Take a message or a command."""
         if self.leaving:
             return None
-        if self._dialog.awaits_answer:
+        if self._dialog is not None and self._dialog.awaits_answer:
             return self._dialog.answer(line)
         request = text.parse_line(line, self.connection.owner.limits.message)
         if isinstance(request, text.Command):
@@ -73,26 +73,33 @@ class TextForm(SpeakingForm):
 
     def take_chunk(self, chunk: bytes, most: int) -> int:
         """Take plain messages at once; return how many bytes they are."""
-        if self.confirm or self.leaving or self._dialog.awaits_answer:
+        if self.confirm or self._leaving:
+            return 0
+        if self._dialog is not None and self._dialog.awaits_answer:
             return 0
         return bulk.take(self, chunk, most)
 
     def end(self) -> None:
         """Leave: nothing more will be asked, nor answered."""
-        self._dialog.close()
+        if self._dialog is not None:
+            self._dialog.close()
         super().end()
 
     def close(self) -> None:
         """Log out."""
-        self._dialog.close()
+        if self._dialog is not None:
+            self._dialog.close()
         super().close()
 
     def begin_dialog(self, talk: Coroutine[Any, Any, None]) -> Deferred[None]:
         """Ask the person something; fires when it was asked, or is over."""
+        if self._dialog is None:
+            self._dialog = Dialog(self)
         return self._dialog.begin(talk)
 
     async def ask(self, question: str) -> str:
         """Ask something in a dialog, and return the answer. Raises `Cancelled`."""
+        assert self._dialog is not None
         return await self._dialog.ask(question)
 
     def question(self, text: str) -> None:

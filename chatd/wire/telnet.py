@@ -76,10 +76,6 @@ class TelnetFilter:
         """
         return self._state != _DATA
 
-    def passes(self, data: bytes) -> bool:
-        """Whether `feed` would return the data as it is, and have nothing to reply."""
-        return _IAC not in data and self._state == _DATA and not self.input_ended
-
     def feed(self, data: bytes) -> bytes:
         """Return `data` without telnet's commands: the same object if it has none.
 

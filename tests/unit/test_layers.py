@@ -71,6 +71,7 @@ LAYERS: Final = {
         "chatd.hub.state",
         "chatd.hub.window",
         "chatd.hub.delivery",
+        "chatd.hub.pending",
         "chatd.hub.session",
         "chatd.hub.run",
         "chatd.hub.realm",
