@@ -140,6 +140,7 @@ class Delivery:
         self._tell_begun()
         self._tell_news()
         self._tell_done()
+        self._patience = UNTRIED
 
     def has_room_for(self, run: AcceptedRun) -> bool:
         """Whether a whole run can be written."""

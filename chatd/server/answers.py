@@ -80,6 +80,10 @@ class Answers:
         else:
             self._write(list(lines))
 
+    def close(self) -> None:
+        """Write nothing any more, whatever becomes known."""
+        self._write = self._on_held = _ignore
+
     def all_given(self) -> Deferred[None]:
         """Fire when every answer asked for so far is written."""
         done: Deferred[None] = Deferred()
@@ -118,3 +122,7 @@ class Answers:
 def encoded(lines: Iterable[str]) -> bytes:
     """Return lines as they go over the wire."""
     return ("\n".join(lines) + "\n").encode("utf-8", "replace")
+
+
+def _ignore(_: object) -> None:
+    """Nobody is there."""

@@ -37,6 +37,11 @@ class LinearLineReceiver(LineReceiver):
         """How many complete lines were received and not delivered yet."""
         return 0 if self._lines is None else len(self._lines)
 
+    @property
+    def something_waits(self) -> bool:
+        """Whether anything was received and not delivered yet."""
+        return bool(self._lines or self._tail)
+
     def dataReceived(self, data: bytes) -> None:
         """Take bytes from the transport, and deliver the lines they complete."""
         if self._raw:

@@ -14,7 +14,7 @@ from chatd.server import bulk
 from chatd.server.answers import Slot, encoded
 from chatd.server.commands import COMMANDS
 from chatd.server.connection import Connection
-from chatd.server.dialog import Dialog
+from chatd.server.dialog import Cancelled, Dialog
 from chatd.server.speaking import SpeakingForm
 from chatd.wire import text
 from chatd.wire.answers import Refusal
@@ -44,16 +44,17 @@ class TextForm(SpeakingForm):
         """Log in, say who there is, and begin to deliver. Raises `Refusal`."""
         entrance = await self.open_session(name, password, receive=receive)
         session, users, online = entrance.session, entrance.users, entrance.online
-        self.answers.say(text.welcome(session.name, new=entrance.new))
+        lines = [text.welcome(session.name, new=entrance.new)]
         if receive:
-            self.answers.say(
+            lines += (
                 text.book(users.names, text.more_listed_by("/users", users.more)),
                 text.online(online.names, text.more_listed_by("/who", online.more)),
             )
             if entrance.remark is not None:
-                self.answers.say(entrance.remark)
-            self.answers.say(text.HINT)
-            self._announce_backlog(session)
+                lines.append(entrance.remark)
+            lines.append(text.HINT)
+            lines += self._backlog(session)
+        self.answers.say(*lines)
         await self.start_session(session)
 
     def line(self, line: str) -> Deferred[None] | None:
@@ -82,25 +83,28 @@ class TextForm(SpeakingForm):
 
     def end(self) -> None:
         """Leave: nothing more will be asked, nor answered."""
-        if self._dialog is not None:
-            self._dialog.close()
+        self._end_dialog()
         super().end()
 
     def close(self) -> None:
         """Log out."""
-        if self._dialog is not None:
-            self._dialog.close()
+        self._end_dialog()
         super().close()
+
+    def _end_dialog(self) -> None:
+        dialog, self._dialog = self._dialog, None
+        if dialog is not None:
+            dialog.close()
 
     def begin_dialog(self, talk: Coroutine[Any, Any, None]) -> Deferred[None]:
         """Ask the person something; fires when it was asked, or is over."""
-        if self._dialog is None:
-            self._dialog = Dialog(self)
+        self._dialog = Dialog(self)
         return self._dialog.begin(talk)
 
     async def ask(self, question: str) -> str:
         """Ask something in a dialog, and return the answer. Raises `Cancelled`."""
-        assert self._dialog is not None
+        if self._dialog is None:
+            raise Cancelled
         return await self._dialog.ask(question)
 
     def question(self, text: str) -> None:
@@ -159,14 +163,13 @@ class TextForm(SpeakingForm):
         """Write the line as it is."""
         self.write_lines([text])
 
-    def _announce_backlog(self, session: Session) -> None:
+    def _backlog(self, session: Session) -> Sequence[str]:
         delivery, count = session.delivery, session.receiver.undelivered
         if delivery is None or count == 0:
-            return
+            return ()
         if not delivery.must_wait:
-            self.answers.say(text.backlog(count))
-        elif delivery.elsewhere:
-            self.answers.say(text.backlog_elsewhere(count))
+            return (text.backlog(count),)
+        return (text.backlog_elsewhere(count),) if delivery.elsewhere else ()
 
     def _receipt(self, name: Name, receiver: Receiver | None) -> "TextReceipt":
         return TextReceipt(self, self.answers.slot(), receiver)

@@ -73,6 +73,15 @@ class Arrival:
     password: str | None = field(default=None, repr=False)
 
 
+class Seen(NamedTuple):
+    """When a user was last seen, in milliseconds since 1970-01-01 UTC."""
+
+    id: int
+    key: str
+    name: str
+    time: int
+
+
 @dataclass(frozen=True, slots=True)
 class AccountChange:
     """What an administrator has changed beside a running chatd: a user, by its id.
@@ -117,10 +126,12 @@ class Batch:
     `messages` are pairs of the receiver's user id and the message, or several that are
     kept together; those of one receiver are in the order of their positions. `ids` are
     those of messages that may be sent again. `removals` says for a user id up to which
-    position its messages go; `departures` when a user was last seen.
+    position its messages go; `visits` which known users have logged in; `departures`
+    when a user was last seen.
     """
 
     arrivals: list[Arrival] = field(default_factory=list)
+    visits: dict[int, Arrival] = field(default_factory=dict)
     departures: dict[int, int] = field(default_factory=dict)
     removals: dict[int, int] = field(default_factory=dict)
     messages: Sequence[tuple[int, Row]] = ()

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 import chatd
-from chatd.listening import DEFAULT_PORT
+from chatd.ports import DEFAULT_PORT
 
 if TYPE_CHECKING:
     from tests.system.conftest import Connect, Daemon, SitAt, StartDaemon, TextClient

@@ -18,7 +18,7 @@ import chatd
 from chatd import accounts, certificates
 from chatd.hub import delivery, hub, pages, recent, window
 from chatd.limits import GIB, KIB, MIB, Limits
-from chatd.listening import DEFAULT_PORT
+from chatd.ports import DEFAULT_PORT
 from chatd.server import (
     greeting,
     linger,

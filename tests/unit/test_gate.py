@@ -607,11 +607,8 @@ def test_who_is_disabled_while_logging_in_does_not_get_in() -> None:
     server.store.slow = server.store.slow_reads = True
     client = server.connect()
     client.send("alice")
-    server.store.answer_reads()
-    server.settle()
-    # The login is on disk, and the list of users is still awaited.
-    server.store.catch_up()
-    server.settle()
+    # It is read that all is well, and only then changed; but that is heard of first.
+    server.store.read()
     change(server, "alice", "changed")
     server.store.slow = server.store.slow_reads = False
     server.store.answer_reads()
@@ -624,21 +621,21 @@ def test_who_is_disabled_while_logging_in_does_not_get_in() -> None:
 def test_who_was_let_in_just_before_a_change_is_disconnected_for_it(
     heard_of_first: bool,
 ) -> None:
-    """The daemon hears later than the change that the login is on disk."""
+    """What the daemon has read of the account is from before the change."""
     server = MemoryServer()
     server.log_in("alice").send("/quit")
     server.end_hold()
-    server.store.slow = True
+    server.store.slow_reads = True
     client = server.connect()
     client.send("alice")
-    server.store.write()
+    server.store.read()
     server.clock.advance(0.1)
     changed = AccountChange(1, user_id(server, "alice"), server.date(), "changed")
     server.clock.advance(0.1)
     if heard_of_first:
         server.hub.account_changed(changed)
-    server.store.slow = False
-    server.store.catch_up()
+    server.store.slow_reads = False
+    server.store.answer_reads()
     if not heard_of_first:
         server.hub.account_changed(changed)
     assert ANSWERS["account-closed"].text in client.received()

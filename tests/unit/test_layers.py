@@ -47,6 +47,7 @@ LAYERS: Final = {
     "between": [
         "chatd.limits",
         "chatd.background",
+        "chatd.notes",
         "chatd.turn",
         "chatd.backlog",
         "chatd.entry",
@@ -59,9 +60,11 @@ LAYERS: Final = {
     "hub": [
         "chatd.hub",
         "chatd.hub.recent",
+        "chatd.hub.book",
         "chatd.hub.accepted",
         "chatd.hub.watches",
         "chatd.hub.receiver",
+        "chatd.hub.online",
         "chatd.hub.acceptance",
         "chatd.hub.resends",
         "chatd.hub.interruptions",
@@ -87,9 +90,11 @@ LAYERS: Final = {
         "chatd.server.lines",
         "chatd.server.answers",
         "chatd.server.form",
+        "chatd.server.deadlines",
         "chatd.server.gauges",
         "chatd.server.tls",
         "chatd.server.outlet",
+        "chatd.server.owner",
         "chatd.server.pace",
         "chatd.server.refusals",
         "chatd.server.linger",
@@ -107,9 +112,11 @@ LAYERS: Final = {
         "chatd.server.proxied",
     ],
     "outside": [
+        "chatd.ports",
         "chatd.certificates",
         "chatd.listening",
         "chatd.service",
+        "chatd.logtext",
         "chatd.tap",
     ],
     "client": [
@@ -340,7 +347,12 @@ def test_nobody_imports_the_global_reactor_but_who_puts_all_together() -> None:
             and any(each.name == "reactor" for each in node.names)
             for node in ast.walk(module.tree)
         )
-    ] == ["chatd.client.main", "chatd.client.screen", "chatd.tap"]
+    ] == [
+        "chatd.client.main",
+        "chatd.client.screen",
+        "chatd.logtext",
+        "chatd.tap",
+    ]
 
 
 def test_what_can_do_without_twisted_does() -> None:
