@@ -14,8 +14,8 @@ from chatd.hub.receiver import Receiver
 from chatd.hub.resends import Part, SenderIds, Series, digest
 from chatd.hub.run import Chunk, Run, leave_out
 from chatd.store.records import StoredId
+from chatd.wire import block
 from chatd.wire.answers import Refusal
-from chatd.wire.message import Message
 
 
 class KeyedChunk(Chunk, Protocol):
@@ -72,19 +72,15 @@ class KeyedRun(Run):
         return found
 
     @property
-    def rows(self) -> Sequence[Message]:
-        """The messages, each by itself: they have ids."""
-        target, time, position = self.receiver.name, self.time, self.first
-        messages: list[Message] = []
-        for chunk, texts in self._keyed:
-            sender, ids = chunk.session.name, chunk.series.ids
-            for number, text in zip(texts.numbers, texts, strict=True):
-                words, size = text.decode(), len(text)
-                messages.append(
-                    Message(position, ids[number], sender, target, words, time, size)
-                )
-                position += 1
-        return messages
+    def _block_of_all(self) -> block.Block:
+        if self._block is None:
+            parts = []
+            for chunk, texts in self._keyed:
+                ids = "\n".join([chunk.series.ids[each] for each in texts.numbers])
+                joined = b"\n".join(texts)
+                parts.append(block.Part(chunk.session.name, len(texts), joined, ids))
+            self._block = block.Block(self.first, self.receiver.name, self.time, parts)
+        return self._block
 
     def compose(self) -> bytes:
         """Return the lines that show the messages to a person; find out the `size`.
@@ -113,7 +109,7 @@ class KeyedRun(Run):
 
     def _separate(self) -> Sequence[Acceptance]:
         parts: list[Acceptance] = []
-        messages = iter(self.rows)
+        messages = iter(self._block_of_all.messages())
         for chunk, texts in self._keyed:
             chunk.ids.take_apart(chunk.series, texts)
             sender = chunk.session.receiver.id
