@@ -329,7 +329,7 @@ class Session:
         self._conclude(acceptance, refused=refused)
 
     def settled_chunk(self, size: int) -> None:
-        """Take note that some of a chunk is settled; with the last, count its bytes out.
+        """Take note that some of a chunk is settled; count its bytes out with the last.
 
         See `take`.
         """
