@@ -56,7 +56,8 @@ SABOTAGES: Final = (
                 "chatd/hub/delivery.py",
                 "        self._position = position\n        self._receiver.shown",
                 "        self._position = position\n"
-                "        self._receiver.confirm(position)\n        self._receiver.shown",
+                "        self._receiver.confirm(position)\n"
+                "        self._receiver.shown",
             ),
         ),
     ),
