@@ -141,8 +141,8 @@ class House:
 
     def _log_in(self, name: str, screen: Screen | None) -> Session:
         sessions: list[Session] = []
-        login = Deferred.fromCoroutine(
-            self.server.hub.login(Mind(parse_name(name), HERE, screen))
+        login = maybeDeferred(
+            self.server.hub.login, Mind(parse_name(name), HERE, screen)
         )
         login.addCallback(lambda found: sessions.append(found[0]))
         self.settle()
