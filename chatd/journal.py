@@ -245,8 +245,8 @@ class Journal:
             visits=visits,
             departures=departures,
             removals={user: upto for user, (upto, _) in removals.items()},
-            messages=[(entry.target, entry.row) for entry in entries],
-            ids=[entry.stored_id for entry in entries if entry.stored_id is not None],
+            messages=[(entry.target, row) for entry in entries for row in entry.rows],
+            ids=[each for entry in entries for each in entry.stored_ids],
         )
         self._under_way = True
         self._entries_under_way = entries

@@ -17,7 +17,7 @@ from chatd.hub.realm import LoggedIn, Mind, Moment
 from chatd.hub.receiver import Receiver
 from chatd.hub.recent import Room
 from chatd.hub.resends import Earlier, Resends
-from chatd.hub.run import Runs
+from chatd.hub.runs import Runs
 from chatd.hub.session import Session, Surroundings
 from chatd.hub.watches import WatchRoom
 from chatd.journal import Journal
@@ -80,6 +80,7 @@ class Hub:
         self.pending = Pending(limits.all_pending_bytes)
         # Those in memory, by what is written in a line to send to them.
         self._routes: dict[bytes, Receiver] = {}
+        self.turn = turn
         self.runs = Runs(journal, store.allot, turn, now)
         self.recent_room = Room(limits.all_recent_bytes)
         self._watch_room = WatchRoom()

@@ -18,10 +18,9 @@ from chatd.hub.delivery import Delivery
 from chatd.hub.interruptions import Interruptions
 from chatd.hub.pending import Pending
 from chatd.hub.receiver import Receiver
-from chatd.hub.resends import Earlier, Resends, digest
+from chatd.hub.resends import Earlier, Resends, SenderIds, digest
 from chatd.journal import Journal
 from chatd.limits import Limits
-from chatd.store.records import StoredId
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
 from chatd.wire.names import Name
@@ -136,9 +135,14 @@ class Session:
         self._with.presence.came(self.receiver)
         return begun
 
+    @property
+    def ids(self) -> SenderIds:
+        """The ids that the user has used."""
+        return self._with.resends.of(self.receiver.id)
+
     def may_be_stored(self, message_id: str) -> bool:
         """Whether `send` needs what the store knows of an id of this user's."""
-        return self._with.resends.of(self.receiver.id).may_be_stored(message_id)
+        return self.ids.may_be_stored(message_id)
 
     def send(
         self,
@@ -160,21 +164,21 @@ class Session:
 
         Raises `Refusal`: queue-full, out-of-order, id-used.
         """
-        text_digest = None
-        if own_id:
+        self._with.runs.accept()
+        data = text.encode()
+        known = self.ids if own_id else None
+        if known is not None:
             if self._interruptions is not None:
                 self._interruptions.came(target, message_id)
-            text_digest = digest(text)
-            known = self._with.resends.of(self.receiver.id)
             earlier = known.find(message_id, target.id) or stored.get(target.id)
             if earlier is not None:
-                earlier.check(text_digest, message_id, target.name)
+                earlier.check(data, message_id, target.name)
                 self._send_again(target, earlier, receipt)
                 return
         if self._interruptions is not None:
             all_answered = not self._pending_messages
             self._interruptions.check(target, all_answered=all_answered)
-        size = len(text.encode())
+        size = len(data)
         try:
             target.reserve(self.name, size)
         except Refusal:
@@ -191,20 +195,8 @@ class Session:
             size,
         )
         acceptance = Acceptance(self, target, message, receipt)
-        if text_digest is not None:
-            acceptance.stored_id = StoredId(
-                message.position,
-                self.receiver.id,
-                message.id,
-                target.id,
-                text_digest,
-                message.time,
-            )
-            known.add(
-                message.id,
-                target.id,
-                Earlier(message.position, text_digest, acceptance),
-            )
+        if known is not None:
+            known.add_accepted(acceptance, self.receiver.id, digest(data))
         self._pending_messages += 1
         self._pending_bytes += size
         self._with.pending.add(size)
@@ -327,8 +319,7 @@ class Session:
         """Count a message out that is on disk, delivered or refused."""
         stored_id = acceptance.stored_id
         if stored_id is not None:
-            known = self._with.resends.of(self.receiver.id)
-            tell = known.refused if refused else known.settled
+            tell = self.ids.refused if refused else self.ids.settled
             tell(stored_id.id, stored_id.target)
         size = acceptance.message.size
         self._pending_messages -= 1

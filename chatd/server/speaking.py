@@ -13,12 +13,12 @@ from twisted.logger import Logger
 
 from chatd import background
 from chatd.hub.acceptance import Receipt
+from chatd.hub.accepted import AcceptedRun
 from chatd.hub.gate import Gate
 from chatd.hub.hub import Hub, Unreadable
 from chatd.hub.receiver import Receiver
 from chatd.hub.resends import Earlier
 from chatd.hub.session import NOTHING_STORED, Session
-from chatd.limits import Limits
 from chatd.notes import Notes
 from chatd.server.answers import Answers, encoded
 from chatd.server.connection import Connection
@@ -58,7 +58,8 @@ class SpeakingForm:
         self._held = False
         self._crowded = False
         self._waiting_for_room = False
-        self._leaving = False
+        self.leaving = False
+        """Whether the client has said that it sends no more."""
 
     # How it looks on the wire.
 
@@ -89,8 +90,12 @@ class SpeakingForm:
         """Write messages that are kept together, as lines."""
         raise NotImplementedError
 
-    def write_now(self, lines: bytes) -> int:
-        """Write lines that show messages; return their mark."""
+    def bytes_for(self, run: AcceptedRun) -> int:
+        """Return how many bytes a run may take, when it is written."""
+        raise NotImplementedError
+
+    def write_run(self, run: AcceptedRun, lines: bytes) -> int:
+        """Write messages that were just accepted; return the mark of the last."""
         raise NotImplementedError
 
     def notice(self, text: str) -> None:
@@ -101,7 +106,7 @@ class SpeakingForm:
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer with the refusal; what follows the leaving has no answer."""
-        if not self._leaving:
+        if not self.leaving:
             self.answers.say(self.refusal_line(refusal))
 
     def progress(self, acknowledged: int) -> None:
@@ -207,15 +212,6 @@ class SpeakingForm:
         """What lets connections in."""
         return self.connection.owner.gate
 
-    @property
-    def _limits(self) -> Limits:
-        return self.connection.owner.limits
-
-    @property
-    def leaving(self) -> bool:
-        """Whether the client has said that it sends no more."""
-        return self._leaving
-
     async def open_session(
         self, name: Name, password: str | None, *, receive: bool
     ) -> Entrance:
@@ -229,7 +225,9 @@ class SpeakingForm:
         try:
             users = self.hub.users()
             if self.connection.closed:
-                raise Refusal("login-timeout", limit=self._limits.login_time)
+                raise Refusal(
+                    "login-timeout", limit=self.connection.owner.limits.login_time
+                )
             if session.expelled is not None:
                 raise session.expelled
         except BaseException:
@@ -324,8 +322,8 @@ class SpeakingForm:
 
     def leave(self, *, goodbye: bool = True) -> None:
         """Say goodbye once all that was sent is safe, and close."""
-        if not self._leaving:
-            self._leaving = True
+        if not self.leaving:
+            self.leaving = True
             background.start(self._leave(goodbye), _log, "Leaving failed")
 
     async def _leave(self, goodbye: bool) -> None:
@@ -376,7 +374,8 @@ class SpeakingForm:
     def _hold_answers(self, held: int) -> None:
         """Take no lines while too much is not read, or `held` back by a late answer."""
         crowded = self.connection.outlet.crowded
-        limit = CROWDED_ANSWERS if crowded else self._limits.unread_answers
+        limits = self.connection.owner.limits
+        limit = CROWDED_ANSWERS if crowded else limits.unread_answers
         if self._unread_answers + held > limit:
             self._crowded = True
             self.connection.hold("answers")

@@ -7,6 +7,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
+from chatd.hub.accepted import AcceptedRun
 from chatd.hub.receiver import Receiver
 from chatd.hub.session import Session
 from chatd.server import bulk
@@ -74,7 +75,7 @@ class TextForm(SpeakingForm):
 
     def take_chunk(self, chunk: bytes, most: int) -> int:
         """Take plain messages at once; return how many bytes they are."""
-        if self.confirm or self._leaving:
+        if self.confirm or self.leaving:
             return 0
         if self._dialog is not None and self._dialog.awaits_answer:
             return 0
@@ -143,10 +144,17 @@ class TextForm(SpeakingForm):
     def deliver_block(self, block: Block, *, queued: bool) -> tuple[int, "array[int]"]:
         """Write messages that are kept together; the mark is the bytes so far."""
         lines, lengths = text.block_lines(block, queued=queued)
-        return self.write_now(lines), lengths
+        return self._write_now(lines), lengths
 
-    def write_now(self, lines: bytes) -> int:
-        """Write lines that show messages; the mark is the bytes so far."""
+    def bytes_for(self, run: AcceptedRun) -> int:
+        """Return how many bytes of text it has."""
+        return run.size
+
+    def write_run(self, run: AcceptedRun, lines: bytes) -> int:
+        """Write messages that were just accepted; the mark is the bytes so far."""
+        return self._write_now(lines)
+
+    def _write_now(self, lines: bytes) -> int:
         outlet = self.connection.outlet
         outlet.write(lines)
         return outlet.written

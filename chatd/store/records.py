@@ -104,9 +104,8 @@ class Removed:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredId:
-    """What a message is known by when it is sent again, and what it was.
+class StoredId(NamedTuple):
+    """What a message is known by when it is sent again, and what it was: a row.
 
     `sender` and `target` are user ids; the three with `id` are the key. `digest` is
     that of the text, `time` in milliseconds since 1970-01-01 UTC.

@@ -199,20 +199,7 @@ def write(
     }
     if lack is None:
         queues.append(connection, batch.messages)
-        connection.executemany(
-            sql("append_stored_id"),
-            [
-                (
-                    each.position,
-                    each.sender,
-                    each.id,
-                    each.target,
-                    each.digest,
-                    each.time,
-                )
-                for each in batch.ids
-            ],
-        )
+        connection.executemany(sql("append_stored_id"), batch.ids)
     return Outcome(lack if batch.messages else None, arrived, removed)
 
 

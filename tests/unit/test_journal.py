@@ -85,11 +85,11 @@ class Entry:
             position, f"id{position}", "alice", "bob", f"m{position}", 0, 2
         )
         self.target = target
-        self.row = self.message
+        self.rows = (self.message,)
         self.count = 1
         self.parts = None
         self.target_name = "bob"
-        self.stored_id = None
+        self.stored_ids = ()
         self.under_way = False
         self.shown = False
         self.delivered = False
