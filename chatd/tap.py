@@ -230,7 +230,9 @@ class Options(usage.Options, strcred.AuthOptionMixin):
 
 def makeService(options: Options) -> IService:
     """Return the daemon as a service. Raises `SystemExit` in words."""
-    if speak_no_tls(options["port"]) and not options.get("credCheckers"):
+    # What else a .tac file or a checker imports, nobody knows.
+    alone = options.parent is not None and not options.get("credCheckers")
+    if alone and speak_no_tls(options["port"]):
         do_without_openssl()
     # Not at the top: they import OpenSSL, if it is not to be done without.
     from twisted.internet import reactor

@@ -116,8 +116,6 @@ class Connection(LinearLineReceiver):
         if sequences:
             self._pace.sequences(sequences)
         super().dataReceived(self.telnet.feed(data))
-        if self.paused and self.something_waits:
-            self.pauseProducing()
         replies = self.telnet.take_replies()
         if replies:
             self.outlet.write(replies)

@@ -70,6 +70,8 @@ class LinearLineReceiver(LineReceiver):
         if not self._skipping:
             self._add_to_tail(rest)
         self.deliver_lines()
+        if self.paused and self.something_waits and self.transport is not None:
+            self.pauseProducing()  # whoever paused it may have left the reading to this
 
     def _add_to_tail(self, data: bytes) -> None:
         if not self._tail:

@@ -691,3 +691,30 @@ def test_a_flood_of_telnet_sequences_is_slowed_like_one_of_lines() -> None:
     assert "alice: Hi" not in client.received()
     server.wait(2)
     assert "alice: Hi" in client.received()
+
+
+# What is read while a line waits ----------------------------------------------------
+
+
+def test_reading_ends_when_something_has_come_behind_a_line_that_waits() -> None:
+    server = MemoryServer()
+    server.log_in("alice").vanish()
+    server.store.slow_reads = True
+    client = server.connect()
+    client.send("alice")
+    assert client.transport.producerState == "producing"
+    client.send_bytes(b"b")
+    assert client.transport.producerState == "paused"
+    server.store.slow_reads = False
+    server.store.answer_reads()
+    server.settle()
+    assert client.transport.producerState == "producing"
+
+
+def test_nothing_is_read_when_more_than_one_line_has_come_already() -> None:
+    server = MemoryServer()
+    server.log_in("alice").vanish()
+    server.store.slow_reads = True
+    client = server.connect()
+    client.send("alice", "bob-Hi")
+    assert client.transport.producerState == "paused"

@@ -211,6 +211,25 @@ def test_no_first_password_is_set_while_another_is_logging_in() -> None:
     assert thief.received() == f"{in_use}\n"
 
 
+def test_who_logs_in_while_a_first_password_is_being_set_is_asked_for_it() -> None:
+    server = MemoryServer()
+    alice = server.log_in("alice")
+    alice.send("/password", GOOD)
+    alice.received()
+    server.store.slow = True
+    alice.send(GOOD)
+    another = server.connect()
+    another.send("alice")
+    # It has read that there is none; on disk there may be one already.
+    server.store.write()
+    assert another.received() == PROMPT
+    server.store.slow = False
+    server.store.catch_up()
+    assert another.received() == "Password: "
+    another.send(GOOD)
+    assert greeted(another)
+
+
 class Slow:
     """Threads that hash, and are not done before they are told to be."""
 

@@ -37,21 +37,24 @@ def test_a_port_for_proxies_says_so_first(description: str, proxied: bool) -> No
 
 
 @pytest.mark.parametrize(
-    ("arguments", "imported"),
+    ("arguments", "parent", "imported"),
     [
-        ([], False),
-        (["--port=haproxy:5555", "--port=unix:/run/chatd"], False),
-        (["--port=5555", "--port=ssl:5556:privateKey=key.pem"], True),
-        (["--auth=memory:alice:a long password"], True),
+        ([], {}, False),
+        (["--port=haproxy:5555", "--port=unix:/run/chatd"], {}, False),
+        (["--port=5555", "--port=ssl:5556:privateKey=key.pem"], {}, True),
+        (["--auth=memory:alice:a long password"], {}, True),
+        # In a .tac file, which may have other services that need it.
+        ([], None, True),
     ],
 )
 def test_openssl_is_imported_before_the_start_or_never(
-    arguments: list[str], imported: bool
+    arguments: list[str], parent: dict[str, str] | None, imported: bool
 ) -> None:
     """Later the files may be those of another version."""
     code = (
-        "import sys; from chatd.tap import Options, makeService;"
-        f"options = Options(); options.parseOptions({arguments!r});"
+        "import sys; from chatd.tap import Options, makeService; options = Options();"
+        f"parent = {parent!r}; parent is None or setattr(options, 'parent', parent);"
+        f"options.parseOptions({arguments!r});"
         "makeService(options);"
         "print('cryptography' in sys.modules, sys.modules.get('OpenSSL') is not None)"
     )
