@@ -248,7 +248,7 @@ SABOTAGES: Final = (
         (
             Change(
                 "chatd/hub/session.py",
-                "        if self._pending_messages:\n"
+                "        if self.pending_messages:\n"
                 "            self._all_settled.append(done)\n",
                 "        if False:\n            self._all_settled.append(done)\n",
             ),

@@ -139,6 +139,8 @@ class KeyedRun(Run):
         for chunk, texts in self._keyed:
             chunk.delivered(self.receiver, texts.numbers)
         self._count_out()
+        if not self.under_way:
+            self._forget_texts()
 
     def settle(self, refusal: Refusal | None) -> None:
         """Tell everybody concerned that all of it is on disk, or refused."""
@@ -156,6 +158,7 @@ class KeyedRun(Run):
                 else:
                     chunk.stored(self.receiver, texts.numbers)
             self._count_out()
+            self._forget_texts()
 
     def _settle_parts(self) -> None:
         """Let it be found by its positions from now on."""
@@ -167,8 +170,6 @@ class KeyedRun(Run):
             series.left -= 1
             if not series.left:
                 chunk.ids.settled_series()
-        if not self.under_way:
-            self._forget_texts()
 
     def _forget_texts(self) -> None:
         for _, texts in self.pieces:

@@ -31,8 +31,8 @@ from chatd.wire.message import Message
 class Chunk(Protocol):
     """Lines of one connection that were taken at once; the sender's form has them.
 
-    `count` and `size` are what its session has counted in for it, in messages and
-    bytes, and `left` how many pieces of it are not settled.
+    `count` is how many messages it has, `size` how many bytes its session has counted
+    in for it, and `left` how many pieces of it are not settled.
     """
 
     session: Session
@@ -257,16 +257,23 @@ class Run:
         self._count_out()
 
     def _count_out(self) -> None:
-        for chunk, _ in self.pieces:
-            chunk.left -= 1
-            if not chunk.left:
-                chunk.session.settled_chunk(chunk.count, chunk.size)
+        for chunk, texts in self.pieces:
+            _settle_piece(chunk, len(texts))
 
 
 def leave_out(chunk: Chunk, texts: Sequence[bytes]) -> None:
     """Count texts of a chunk out that stand for themselves from now on."""
-    chunk.count -= len(texts)
     chunk.size -= sum(map(len, texts))
+    chunk.session.pending_messages += len(texts)
+    _settle_piece(chunk, len(texts))
+
+
+def _settle_piece(chunk: Chunk, messages: int) -> None:
+    session = chunk.session
+    session.pending_messages -= messages
     chunk.left -= 1
+    # The bytes are counted out with the last of them.
     if not chunk.left:
-        chunk.session.settled_chunk(chunk.count, chunk.size)
+        session.settled_chunk(chunk.size)
+    elif session.paused or session.interrupted:
+        session.settled_chunk(0)

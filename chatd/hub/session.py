@@ -86,7 +86,8 @@ class Session:
     """What stands before each of its messages on a text connection, once it sends."""
     next_prefix = b""
     """What stands between two of its messages there."""
-    _pending_messages = 0
+    pending_messages = 0
+    """How many of its messages are not settled: runs count theirs out here."""
     _pending_bytes = 0
     _told = True
     _failed: dict[str, int] | None = None
@@ -120,7 +121,7 @@ class Session:
     def must_pause(self) -> bool:
         """Whether too much of what this session sent is not settled."""
         return (
-            self._pending_messages >= self._with.limits.pending_messages
+            self.pending_messages >= self._with.limits.pending_messages
             or self._pending_bytes >= self._with.limits.pending_bytes
         )
 
@@ -176,7 +177,7 @@ class Session:
                 self._send_again(target, earlier, receipt)
                 return
         if self._interruptions is not None:
-            all_answered = not self._pending_messages
+            all_answered = not self.pending_messages
             self._interruptions.check(target, all_answered=all_answered)
         size = len(data)
         try:
@@ -197,7 +198,7 @@ class Session:
         acceptance = Acceptance(self, target, message, receipt)
         if known is not None:
             known.add_accepted(acceptance, self.receiver.id, digest(data))
-        self._pending_messages += 1
+        self.pending_messages += 1
         self._pending_bytes += size
         self._with.pending.add(size)
         target.accept(acceptance)
@@ -221,14 +222,14 @@ class Session:
             return 0
         if self._with.pending.near(size):
             return 0
-        return max(0, limits.pending_messages - self._pending_messages)
+        return max(0, limits.pending_messages - self.pending_messages)
 
     def take(self, messages: int, size: int) -> None:
         """Count messages in that a chunk had, and that have their places reserved."""
         if not self.prefix:
             self.prefix = f"{self.name}: ".encode()
             self.next_prefix = b"\n" + self.prefix
-        self._pending_messages += messages
+        self.pending_messages += messages
         self._pending_bytes += size
         self._with.pending.add(size)
 
@@ -240,7 +241,7 @@ class Session:
     def _send_again(self, target: Receiver, earlier: Earlier, receipt: Receipt) -> None:
         if earlier.entry is not None:
             # It counts, without its text: there is an answer to be given.
-            self._pending_messages += 1
+            self.pending_messages += 1
             earlier.entry.also(self, receipt)
         elif earlier.position <= target.delivered:
             receipt.delivered()
@@ -280,7 +281,7 @@ class Session:
         """
         done: Deferred[None] = Deferred()
         self._with.runs.accept()
-        if self._pending_messages:
+        if self.pending_messages:
             self._all_settled = [*self._all_settled, done]
             self._with.journal.hurry(lambda entry: entry.is_from(self))
         else:
@@ -322,24 +323,26 @@ class Session:
             tell = self.ids.refused if refused else self.ids.settled
             tell(stored_id.id, stored_id.target)
         size = acceptance.message.size
-        self._pending_messages -= 1
+        self.pending_messages -= 1
         self._pending_bytes -= size
         self._with.pending.add(-size)
         self._conclude(acceptance, refused=refused)
 
-    def settled_chunk(self, messages: int, size: int) -> None:
-        """Count messages out that are on disk or delivered; see `take`."""
-        self._pending_messages -= messages
+    def settled_chunk(self, size: int) -> None:
+        """Take note that some of a chunk is settled; count its bytes out with the last.
+
+        See `take`.
+        """
         self._pending_bytes -= size
         self._with.pending.add(-size)
         if self.paused or self._all_settled or self.interrupted:
-            if not self._pending_messages:
+            if not self.pending_messages:
                 self._failed = None
             self._tell_settled()
 
     def settled_again(self, acceptance: Acceptance, *, refused: bool) -> None:
         """Count out a message that was sent again while it was not settled."""
-        self._pending_messages -= 1
+        self.pending_messages -= 1
         self._conclude(acceptance, refused=refused)
 
     def _conclude(self, acceptance: Acceptance, *, refused: bool) -> None:
@@ -352,14 +355,14 @@ class Session:
             self._failed[receiver.key] = self._with.allot()
             message_id = None if stored_id is None else stored_id.id
             self._interrupt(receiver, message_id, position)
-        elif self._failed and not self._pending_messages:
+        elif self._failed and not self.pending_messages:
             self._failed = None
         self._tell_settled()
 
     def _tell_settled(self) -> None:
         if self.owner is not None:
             self.owner.settled()
-        if not self._pending_messages:
+        if not self.pending_messages:
             if self._interruptions is not None:
                 self._interruptions.answered()
             waiting, self._all_settled = self._all_settled, ()

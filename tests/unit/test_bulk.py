@@ -182,6 +182,7 @@ def play(
     return result
 
 
+@pytest.mark.unmeasured
 @given(steps=steps, kind=st.sampled_from([MemoryTransport, NearTransport]))
 def test_the_faster_path_makes_no_difference(
     steps: Sequence[tuple[object, ...]], kind: type[MemoryTransport]

@@ -471,6 +471,7 @@ def test_a_name_of_ones_own_does_not_end_the_wait_for_guessing_others() -> None:
     assert WRONG not in guess(server, AWAY).received()
 
 
+@pytest.mark.unmeasured
 def test_nobody_is_locked_out_by_those_who_guess() -> None:
     server = open_network()
     for number in range(40):

@@ -5,10 +5,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 import pytest
+
+pytestmark = pytest.mark.unmeasured
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -233,12 +236,16 @@ class Module:
     name: str
     source: str
 
-    @property
+    @cached_property
     def tree(self) -> ast.Module:
         return ast.parse(self.source)
 
-    def imported(self) -> Iterator[str]:
-        """Yield what any import statement of it names, whenever that would run."""
+    @cached_property
+    def imported(self) -> list[str]:
+        """What any import statement of it names, whenever that would run."""
+        return list(self._imported())
+
+    def _imported(self) -> Iterator[str]:
         for node in ast.walk(self.tree):
             match node:
                 case ast.Import(names):
@@ -271,7 +278,7 @@ def imports() -> list[tuple[str, str]]:
     return [
         (module.name, imported)
         for module in MODULES.values()
-        for imported in module.imported()
+        for imported in module.imported
         if imported in MODULES
     ]
 
@@ -340,7 +347,7 @@ def test_nobody_imports_the_global_reactor_but_who_puts_all_together() -> None:
     assert [
         module.name
         for module in MODULES.values()
-        if any("internet.reactor" in each for each in module.imported())
+        if any("internet.reactor" in each for each in module.imported)
         or any(
             isinstance(node, ast.ImportFrom)
             and node.module == "twisted.internet"
@@ -375,7 +382,7 @@ def test_only_what_speaks_tls_needs_openssl_to_be_imported() -> None:
             for node in tree.body
             if isinstance(node, ast.Import | ast.ImportFrom)
         ]
-        imported = {name for each in outermost for name in each.imported()}
+        imported = {name for each in outermost for name in each.imported}
         return any(name.partition(".")[0] in packages for name in imported)
 
     assert [each.name for each in MODULES.values() if needs(each.tree)] == [
