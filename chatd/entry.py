@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from chatd.store.records import StoredId
+from chatd.store.records import IdRow
 from chatd.wire.answers import Refusal
 from chatd.wire.block import Row
 
@@ -30,7 +30,7 @@ class Entry(Protocol):
         """What is written: each message, or the messages together."""
 
     @property
-    def stored_ids(self) -> Sequence[StoredId]:
+    def stored_ids(self) -> Sequence[IdRow]:
         """What is kept to know those if they are sent again that may be."""
 
     @property

@@ -7,13 +7,14 @@ ids rise, so that one of them is found without an entry for each.
 """
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Protocol, cast
 
 from chatd.hub.acceptance import Acceptance, Receipt
 from chatd.hub.receiver import Receiver
 from chatd.hub.resends import Part, SenderIds, Series, digest
 from chatd.hub.run import Chunk, Run, leave_out
-from chatd.store.records import StoredId
+from chatd.store.records import IdRow
 from chatd.wire import block
 from chatd.wire.answers import Refusal
 
@@ -58,17 +59,16 @@ class KeyedRun(Run):
         """Nothing: each message is answered, whether it is shown or not."""
 
     @property
-    def stored_ids(self) -> Sequence[StoredId]:
+    def stored_ids(self) -> Sequence[IdRow]:
         """What they are known by if they are sent again."""
-        position, target, time = self.first, self.target, self.time
-        found: list[StoredId] = []
+        positions, target, time = count(self.first), self.target, self.time
+        found: list[IdRow] = []
         for chunk, texts in self._keyed:
-            sender, ids = chunk.session.receiver.id, chunk.series.ids
-            for number, text in zip(texts.numbers, texts, strict=True):
-                found.append(
-                    StoredId(position, sender, ids[number], target, digest(text), time)
-                )
-                position += 1
+            sender, all_ids = chunk.session.receiver.id, chunk.series.ids
+            ids = [all_ids[number] for number in texts.numbers]
+            # The ids come first: what ends it takes nothing of the positions.
+            rows = zip(ids, positions, map(digest, texts), strict=False)
+            found += [(at, sender, id, target, sign, time) for id, at, sign in rows]
         return found
 
     @property

@@ -22,7 +22,7 @@ from typing import Protocol, TypeAlias
 from chatd.hub.acceptance import SILENT, Acceptance, Receipt
 from chatd.hub.receiver import Receiver
 from chatd.hub.session import Session
-from chatd.store.records import StoredId
+from chatd.store.records import IdRow
 from chatd.wire.answers import Refusal
 from chatd.wire.block import Block, Part, Row
 from chatd.wire.message import Message
@@ -117,7 +117,7 @@ class Run:
         return self.receiver.name
 
     @property
-    def stored_ids(self) -> Sequence[StoredId]:
+    def stored_ids(self) -> Sequence[IdRow]:
         """Nothing: no message of it can be sent again."""
         return ()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from chatd.wire.block import Row
 
@@ -119,6 +119,10 @@ class StoredId(NamedTuple):
     time: int
 
 
+IdRow: TypeAlias = tuple[int, int, str, int, bytes, int]
+"""A `StoredId`, by its fields."""
+
+
 @dataclass(slots=True)
 class Batch:
     """What one transaction writes.
@@ -135,7 +139,7 @@ class Batch:
     departures: dict[int, int] = field(default_factory=dict)
     removals: dict[int, int] = field(default_factory=dict)
     messages: Sequence[tuple[int, Row]] = ()
-    ids: Sequence[StoredId] = ()
+    ids: Sequence[IdRow] = ()
 
 
 @dataclass(frozen=True, slots=True)
