@@ -642,8 +642,8 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Several]:
     several.end()
 
 
-SPARE: Final = 25
-"""How many daemons are started at once."""
+SPARE: Final = 10
+"""How many daemons are started at once. Each looks at its database every second."""
 
 
 @pytest.fixture(scope="session")
