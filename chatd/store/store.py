@@ -10,6 +10,7 @@ ever appears behind a position already read.
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar, cast
 
 from twisted.enterprise import adbapi
@@ -284,6 +285,8 @@ class Store:
                 self._log.warn(
                     "Writing failed, trying without what is new: {error}", error=error
                 )
+            # Nobody is promised that these are noted, and they need room in the log.
+            batch = replace(batch, visits={}, departures={})
         return transactions.write(connection, batch, lack)
 
     def _count_new(self, outcome: Outcome) -> Outcome:

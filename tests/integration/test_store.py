@@ -424,3 +424,29 @@ async def test_who_came_and_left_is_noted_once_and_not_of_who_was_removed(
         ("alice", 3_000),
         ("bob", 1_000),
     ]
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_came_does_not_keep_a_full_disk_from_being_called_full(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = transactions.write
+
+    def full(connection: sqlite3.Connection, batch: Batch, lack: Any = None) -> Any:
+        if batch.visits or batch.departures or (batch.messages and lack is None):
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        return write(connection, batch, lack)
+
+    store = make_store()
+    bob = await registered(store, "bob")
+    monkeypatch.setattr(transactions, "write", full)
+    outcome = await store.commit(
+        Batch(
+            messages=[(bob.id, message(store, "hi"))],
+            visits={bob.id: arrival("bob")},
+            departures={bob.id: 2_000},
+        )
+    )
+    assert outcome.refused == "disk full"
