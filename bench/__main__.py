@@ -6,6 +6,7 @@ a run, and the tables are made from it.
 """
 
 import argparse
+import compileall
 import resource
 import signal
 import sqlite3
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import chatd
 from harness.connection import Closed
 from harness.cores import pin_generator
 from harness.figures import machine
@@ -118,6 +120,8 @@ def run_all(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
+    # As pip does when it installs; not all environments let Python do so by itself.
+    compileall.compile_dir(Path(chatd.__file__).parent, quiet=2)
     found = []
     for peer in peers:
         if peer.missing():

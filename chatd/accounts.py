@@ -10,7 +10,6 @@ from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from chatd.clock import WallClock
 from chatd.limits import HourlyTally, Limits, Tally
@@ -66,14 +65,15 @@ class Register(Protocol):
     def arrive(self, arrival: Arrival) -> Deferred[tuple[User, bool] | None]:
         """Record a login, after everything that was accepted before it."""
 
+    def visit(self, user: int, arrival: Arrival) -> None:
+        """Record some time soon that a known user has logged in."""
+
     def depart(self, user: int, time: int) -> None:
-        """Record when a user was last seen."""
+        """Record some time soon when a user was last seen."""
 
 
 class Accounts:
     """Admits users, and remembers when they came and went."""
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -96,41 +96,49 @@ class Accounts:
         name: Name,
         origin: Origin,
         *,
-        known: User | None = None,
         password: str | None = None,
         proved: bool = False,
     ) -> tuple[User, bool]:
         """Return the user of that name, and whether the name is new.
 
-        `known` is the user, if one was found already. A new name is registered with the
-        `password`, encoded, if there is one; `proved` is whether a known one was more
-        than claimed. A known user is admitted even where nothing can be written. Raises
+        A new name is registered with the `password`, encoded, if there is one, and is
+        on disk then; `proved` is whether a known one was more than claimed. Raises
         `Refusal`: wrong-password, account-closed, too-many-names, not-registered.
         """
-        user = known or await self._users.find_user(name.key)
-        if user is None:
-            self._check_new_names(origin)
-            self._registering.add(origin.network)
+        user = await self._users.find_user(name.key)
+        if user is not None:
+            self.admit_known(user, origin, password, proved=proved)
+            return user, False
+        self._check_new_names(origin)
+        self._registering.add(origin.network)
         arrival = Arrival(
             name.key, name.shown, origin.host, origin.port, self._now(), password
         )
+        admitted: tuple[User, bool] | None = None
         try:
             admitted = await self._register.arrive(arrival)
         except StoreFailure:
-            admitted = None
+            pass  # as where there is no room
         finally:
-            if user is None:
-                self._registering.remove(origin.network)
-        if admitted is not None:
-            if admitted[1] and not origin.exempt:
-                self._new_names.add(origin.network, self._clock.seconds())
-        elif user is None:
+            self._registering.remove(origin.network)
+        if admitted is None:
             raise Refusal("not-registered", name=name.shown, reason="disk full")
-        else:
-            self._log.warn("The login of {name} could not be recorded", name=user.name)
-            admitted = user, False
+        if admitted[1] and not origin.exempt:
+            self._new_names.add(origin.network, self._clock.seconds())
         self._check(*admitted, password, proved=proved)
         return admitted
+
+    def admit_known(
+        self, user: User, origin: Origin, password: str | None, *, proved: bool
+    ) -> None:
+        """Admit a user as just found, even where nothing can be written.
+
+        Nobody waits until the login is recorded. Raises `Refusal`: wrong-password,
+        account-closed.
+        """
+        self._check(user, False, password, proved=proved)
+        arrival = Arrival(user.key, user.name, origin.host, origin.port, self._now())
+        self._register.visit(user.id, arrival)
 
     @staticmethod
     def _check(user: User, new: bool, password: str | None, *, proved: bool) -> None:

@@ -3,21 +3,17 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from chatd.store.records import StoredId
+from chatd.store.records import IdRow
 from chatd.wire.answers import Refusal
 from chatd.wire.block import Row
 
 
 class Entry(Protocol):
-    """An accepted message on its way to the disk, or several that share their fate.
-
-    `stored_id` is what is kept to know the message if it is sent again, if it may be.
-    """
+    """An accepted message on its way to the disk, or several that share their fate."""
 
     target: int
     count: int
     """How many messages it is."""
-    stored_id: StoredId | None
     under_way: bool
     """Set by the journal: whether a transaction has it."""
 
@@ -30,8 +26,12 @@ class Entry(Protocol):
         """The receiver's name, as shown."""
 
     @property
-    def row(self) -> Row:
-        """What is written: the message, or the messages together."""
+    def rows(self) -> Sequence[Row]:
+        """What is written: each message, or the messages together."""
+
+    @property
+    def stored_ids(self) -> Sequence[IdRow]:
+        """What is kept to know those if they are sent again that may be."""
 
     @property
     def shown(self) -> bool:

@@ -46,6 +46,13 @@ _HOLD_TICKS = 4
 
 RETRY_SECONDS = 1.0
 
+SEEN_SECONDS = 0.1
+"""How long it may take until it is written that somebody came or left.
+
+It is promised to nobody. So many who come at the same time are one transaction, and
+many who leave again are one change each.
+"""
+
 OnRemoved = Callable[[int, Sequence[Removed]], None]
 
 
@@ -80,6 +87,8 @@ class Journal:
         self._entries: list[Entry] = []
         # Shown, and a commit of them failed: before all others.
         self._kept: list[Entry] = []
+        self._visits: dict[int, Arrival] = {}
+        self._seen_later = False
         self._arrivals: list[tuple[Arrival, Deferred[tuple[User, bool] | None]]] = []
         self._departures: dict[int, int] = {}
         self._removals: dict[int, tuple[int, OnRemoved]] = {}
@@ -130,7 +139,7 @@ class Journal:
                 self._take_held(target)
 
     def arrive(self, arrival: Arrival) -> Deferred[tuple[User, bool] | None]:
-        """Record a login; return the user, and whether it is new.
+        """Record a login under a name that may be new; return the user, and whether.
 
         None means that a new name found no room. Fails if nothing could be written.
         """
@@ -139,10 +148,18 @@ class Journal:
         self._schedule()
         return arrived
 
+    def visit(self, user: int, arrival: Arrival) -> None:
+        """Record some time soon that a known user has logged in."""
+        self._visits[user] = arrival
+        self._note_seen_later()
+
     def depart(self, user: int, time: int) -> None:
-        """Record when a user was last seen, in milliseconds since 1970-01-01 UTC."""
+        """Record some time soon when a user was last seen.
+
+        That is in milliseconds since 1970-01-01 UTC.
+        """
         self._departures[user] = time
-        self._schedule()
+        self._note_seen_later()
 
     def remove(self, user: int, upto: int, on_removed: OnRemoved) -> None:
         """Take a user's messages up to a position from its queue: they are delivered.
@@ -190,6 +207,16 @@ class Journal:
         if self._entries:
             self._schedule()
 
+    def _note_seen_later(self) -> None:
+        if not self._seen_later:
+            self._seen_later = True
+            self._clock.callLater(SEEN_SECONDS, self._note_seen)
+
+    def _note_seen(self) -> None:
+        self._seen_later = False
+        if self._visits or self._departures:
+            self._schedule()
+
     def _schedule(self) -> None:
         # At the end of the turn: what else this turn accepts goes along.
         if not self._under_way and not self._scheduled:
@@ -201,23 +228,25 @@ class Journal:
         entries = undelivered(self._entries)
         self._entries = []
         arrivals, self._arrivals = self._arrivals, []
+        visits, self._visits = self._visits, {}
         departures, self._departures = self._departures, {}
         removals: dict[int, tuple[int, OnRemoved]] = {}
         if not self._retry_later or entries or arrivals:
             removals, self._removals = self._removals, {}
             kept, self._kept = self._kept, []
             entries[:0] = undelivered(kept)
-        if not (entries or arrivals or departures or removals):
+        if not (entries or arrivals or visits or departures or removals):
             # A refusal of an entry may have let its sender go on.
             if not self._scheduled:
                 self._tell_flushed()
             return
         batch = Batch(
             arrivals=[arrival for arrival, _ in arrivals],
+            visits=visits,
             departures=departures,
             removals={user: upto for user, (upto, _) in removals.items()},
-            messages=[(entry.target, entry.row) for entry in entries],
-            ids=[entry.stored_id for entry in entries if entry.stored_id is not None],
+            messages=[(entry.target, row) for entry in entries for row in entry.rows],
+            ids=[each for entry in entries for each in entry.stored_ids],
         )
         self._under_way = True
         self._entries_under_way = entries
@@ -239,6 +268,10 @@ class Journal:
             self._refuse(entries, "disk error")
             self._entries_under_way = ()
             self._keep(removals)
+            if visits:
+                self._log.warn(
+                    "Logins that could not be recorded: {count}", count=len(visits)
+                )
             for _, arrived in arrivals:
                 arrived.errback(failure)
             self._schedule()

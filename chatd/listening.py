@@ -19,15 +19,12 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from chatd.certificates import CertificateError, Files, ServerCertificate
+from chatd.ports import SOCKETS, is_proxied, kind_of
 from chatd.server.factory import ChatFactory
 from chatd.server.proxied import LOOPBACK, Networks, ProxyFactory
 
-DEFAULT_PORT: Final = "5555"
 BACKLOG: Final = 511
 """How many connections may wait to be taken; beyond that each waits for seconds."""
-
-# Transports that are the socket's own, which a connection can take over.
-_MAY_BE_PROXIED: Final = ("tcp", "tcp6", "unix", "systemd")
 
 # Twisted's own default is 50.
 _WITH_BACKLOG: Final = ("tcp", "tcp6", "unix")
@@ -124,11 +121,6 @@ class TLSEndpoint:
         return listening
 
 
-def is_proxied(description: str) -> bool:
-    """Whether a ``--port`` is one for proxies."""
-    return _kind(description) == "haproxy"
-
-
 def endpoints(
     reactor: object, description: str, trusted: Networks = LOOPBACK
 ) -> list[IStreamServerEndpoint]:
@@ -141,7 +133,7 @@ def endpoints(
     """
     if is_proxied(description):
         behind = description.partition(":")[2]
-        if not behind.isdigit() and _kind(behind) not in _MAY_BE_PROXIED:
+        if not behind.isdigit() and kind_of(behind) not in SOCKETS:
             raise ValueError(
                 f"'{description}' is no port: behind haproxy: stands a number,"
                 " tcp:, tcp6:, unix: or systemd:"
@@ -161,7 +153,7 @@ def endpoints(
         if description.startswith("ssl:"):
             return [_tls_endpoint(reactor, description)]
         backlog = ""
-        if _kind(description) in _WITH_BACKLOG and ":backlog=" not in description:
+        if kind_of(description) in _WITH_BACKLOG and ":backlog=" not in description:
             backlog = f":backlog={BACKLOG}"
         return [serverFromString(reactor, description + backlog)]
     except Exception as error:  # whatever a parser of a plugin raises
@@ -169,10 +161,6 @@ def endpoints(
             f"'{description}' is no port: {error}"
             " (give a number, or an endpoint such as tcp:5555:interface=127.0.0.1)"
         ) from None
-
-
-def _kind(description: str) -> str:
-    return description.partition(":")[0].lower()
 
 
 def _tls_endpoint(reactor: object, description: str) -> TLSEndpoint:

@@ -37,6 +37,7 @@ from chatd.limits import HOUR, Limits
 from chatd.listening import NoIPv6, TLSEndpoint
 from chatd.passwords import THREADS, Hasher
 from chatd.server.factory import ChatFactory
+from chatd.server.tcp import tune_port
 from chatd.store.opening import StoreError, open_database
 from chatd.store.store import Store
 
@@ -176,6 +177,7 @@ class ChatService(Service):
 
     def _listens(self, port: IListeningPort) -> None:
         self._ports.append(port)
+        tune_port(port)
         address: object = port.getHost()
         if isinstance(address, TCP4Address | TCP6Address):
             address = Origin(address.host, address.port, True)

@@ -15,9 +15,7 @@ from twisted.python import usage
 from chatd.clock import run_evenly
 from chatd.credentials import Policy
 from chatd.limits import GIB, KIB, MIB, Limits
-from chatd.listening import DEFAULT_PORT, endpoints, is_proxied
-from chatd.server.proxied import LOOPBACK
-from chatd.service import ChatService
+from chatd.ports import DEFAULT_PORT, do_without_openssl, is_proxied, speak_no_tls
 
 _UNITS: Final = {"": 1, "K": KIB, "M": MIB, "G": GIB}
 _PERIODS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -189,6 +187,7 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         if self["max-line"] > self["max-json-line"]:
             raise usage.UsageError("--max-line: longer than --max-json-line allows")
         self._ignore_stale_pidfile()
+        self._write_log_faster()
 
     def _ignore_stale_pidfile(self) -> None:
         # A foreground daemon is watched by whoever started it. The file that twistd
@@ -201,6 +200,17 @@ class Options(usage.Options, strcred.AuthOptionMixin):
             and twistd.get("pidfile") == "twistd.pid"
         ):
             twistd["pidfile"] = ""
+
+    def _write_log_faster(self) -> None:
+        # Only where twistd itself would write to the standard output.
+        twistd = getattr(self, "parent", None)
+        if (
+            twistd is not None
+            and twistd.get("nodaemon")
+            and twistd.get("logfile") in (None, "", "-")
+            and not (twistd.get("syslog") or twistd.get("logger"))
+        ):
+            twistd["logger"] = "chatd.logtext.standard_output"
 
     @property
     def policy(self) -> Policy:
@@ -220,7 +230,16 @@ class Options(usage.Options, strcred.AuthOptionMixin):
 
 def makeService(options: Options) -> IService:
     """Return the daemon as a service. Raises `SystemExit` in words."""
+    # What else a .tac file or a checker imports, nobody knows.
+    alone = options.parent is not None and not options.get("credCheckers")
+    if alone and speak_no_tls(options["port"]):
+        do_without_openssl()
+    # Not at the top: they import OpenSSL, if it is not to be done without.
     from twisted.internet import reactor
+
+    from chatd.listening import endpoints
+    from chatd.server.proxied import LOOPBACK
+    from chatd.service import ChatService
 
     run_evenly(reactor)
     try:

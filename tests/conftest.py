@@ -10,6 +10,7 @@ at module level.
 
 import gc
 import os
+import signal
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -58,6 +59,13 @@ def pytest_configure(config: pytest.Config) -> None:
     a Deferred among it would never be reported as unhandled.
     """
     globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
+    # Hundreds of processes are started: each would compile everything again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    # In the background, or under nohup, they would ignore them too: a handler of ours
+    # is none of theirs.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: None)
     if config.pluginmanager.has_plugin("xdist"):
         config.pluginmanager.register(ForWorkers())
 
@@ -73,8 +81,15 @@ def pytest_collection_finish() -> None:
 IN_ONE_WORKER = {
     "tests/system/test_packaging.py",  # takes its archives from one build of them
     "tests/system/test_readme.py",  # looks at one installation
+    "tests/system/test_real_conversations.py",  # has all its daemons in one process
     "tests/system/test_running.py",  # listens on port 5555
 }
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Have one more than there are cores: some tests wait for a time to pass."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
@@ -138,16 +153,17 @@ def _measured(
 ) -> Iterator[None]:
     """Measure only what covers something: the rest would take twice as long.
 
-    In a system test that is the programs it starts; with the mark `unmeasured`, which
-    is for what runs in other tests too, not even those.
+    Programs that tests start are measured only with the mark `measured`, which is for
+    what runs in no other tests; to start them takes most of a system test's time. With
+    the mark `unmeasured` nothing is, for what runs in other tests too.
     """
     measuring = Coverage.current()
+    if request.node.get_closest_marker("measured") is None:
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     marked = request.node.get_closest_marker("unmeasured") is not None
     if measuring is None or not (marked or SYSTEM in request.path.parents):
         yield
         return
-    if marked:
-        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     measuring.stop()
     try:
         yield
@@ -211,7 +227,7 @@ class _Leftovers:
         """
         for _ in range(3):
             self.turn()
-        deadline = time.monotonic() + 1
+        deadline = time.monotonic() + 10
         while self.sockets() and time.monotonic() < deadline:
             self.turn(0.01)
 

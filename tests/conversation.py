@@ -59,7 +59,7 @@ from memory import Client, MemoryServer
 from chatd import __version__
 from chatd.limits import Limits
 
-SECONDS: Final = 30.0
+SECONDS: Final = 60.0
 """How long anything is waited for."""
 
 PROMPT: Final = b"Enter your username: "

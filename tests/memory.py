@@ -30,7 +30,7 @@ from chatd.server import outlet
 from chatd.server.connection import Connection
 from chatd.server.factory import ChatFactory
 from chatd.store import migrations, queues, transactions
-from chatd.store.records import Amount, Batch, Outcome, StoreFailure, User
+from chatd.store.records import Amount, Batch, Outcome, Seen, StoreFailure, User
 from chatd.store.store import FORGET_AT_ONCE
 from chatd.wire.block import Row
 
@@ -95,6 +95,9 @@ class MemoryStore:
         (self.users,) = connection.execute("SELECT COUNT(*) FROM users").fetchone()
         self.last_position = transactions.last_position(connection)
         self.id_secret = transactions.find_id_secret(connection)
+        self.seen_last = transactions.names_seen_last(
+            connection, transactions.LISTED_SEEN_LAST
+        )
         self._commits: list[_Slow[Any]] = []
         self._reads: list[_Slow[Any]] = []
 
@@ -203,7 +206,7 @@ class MemoryStore:
                 self.connection, after, before, until, FORGET_AT_ONCE
             )
 
-    def names_seen_last(self, most: int) -> Deferred[list[tuple[str, str]]]:
+    def names_seen_last(self, most: int) -> Deferred[list[Seen]]:
         return self._read(transactions.names_seen_last, most)
 
     def names_by_prefix(

@@ -24,7 +24,7 @@ import pyte
 import pytest
 from wcwidth import wcwidth
 
-DEADLINE: Final = 30.0
+DEADLINE: Final = 60.0
 
 # Runs a command in a session of its own, with its standard input as the terminal.
 _TAKE_TERMINAL: Final = """

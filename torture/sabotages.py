@@ -54,9 +54,10 @@ SABOTAGES: Final = (
         (
             Change(
                 "chatd/hub/delivery.py",
-                "        self._position = position\n        if position",
+                "        self._position = position\n        self._receiver.shown",
                 "        self._position = position\n"
-                "        self._receiver.confirm(self._position)\n        if position",
+                "        self._receiver.confirm(position)\n"
+                "        self._receiver.shown",
             ),
         ),
     ),
@@ -169,7 +170,7 @@ SABOTAGES: Final = (
         (
             Change(
                 "chatd/hub/session.py",
-                "self._interruptions.begin(receiver, message_id, position)",
+                "self._interrupt(receiver, message_id, position)",
                 "pass",
             ),
         ),
@@ -248,9 +249,10 @@ SABOTAGES: Final = (
         (
             Change(
                 "chatd/hub/session.py",
-                "        if self._pending_messages:\n"
-                "            self._all_settled.append(done)\n",
-                "        if False:\n            self._all_settled.append(done)\n",
+                "        if self.pending_messages:\n"
+                "            self._all_settled = [*self._all_settled, done]\n",
+                "        if False:\n"
+                "            self._all_settled = [*self._all_settled, done]\n",
             ),
             Change(
                 "chatd/server/speaking.py",

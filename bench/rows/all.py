@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rows.acknowledged import Acknowledged
 from rows.base import Row
 from rows.growth import Connections, Queue, Users
-from rows.latency import Latency, LatencyMore
+from rows.latency import Latency, LatencyMore, TurnsAtAPace
 from rows.people import Idle, Logins, Start
 from rows.routed import Routed, RoutedFew
 from rows.stall import Stall
@@ -19,6 +19,7 @@ def all_rows() -> Sequence[Row]:
         Routed(),
         RoutedFew(),
         Turns(),
+        TurnsAtAPace(),
         Latency(),
         LatencyMore(),
         Accepted(),

@@ -24,12 +24,12 @@ CLIENTS = 100
 
 
 def take_times(
-    peer: Peer, server: Server, rate: float, seconds: float
+    peer: Peer, server: Server, rate: float, seconds: float, count: int = CLIENTS
 ) -> tuple[dict[str, float], str]:
     """Send at a rate; return the figures, and what was wrong."""
-    who = names("l", CLIENTS)
+    who = names("l", count)
     # Shifted by 37, so that sender and receiver are never next to each other.
-    each = max(1, int(rate * seconds) // CLIENTS)
+    each = max(1, int(rate * seconds) // count)
     traffic = Traffic(who, [*who[37:], *who[:37]], each, False)
     clients = peer.receivers(server.port, who)
     with closing(clients):
@@ -62,13 +62,16 @@ class Latency(Row):
     figures = ("p50 ms", "p99 ms", "CPU us/message", "generator late p99 ms")
     note = "From just before the write until it was read; the generator never sleeps."
     rate: ClassVar[int] = 2_000
+    clients: ClassVar[int] = CLIENTS
     warms_up = False
 
     def run(self, bench: Bench, peer: Peer) -> Iterator[Sample]:
         """Measure one peer once."""
         seconds = 0.2 if bench.quick else bench.seconds
         with peer.server(bench.new_folder()) as server:
-            figures, trouble = take_times(peer, server, self.rate, seconds)
+            figures, trouble = take_times(
+                peer, server, self.rate, seconds, self.clients
+            )
         yield self.sample(peer, figures, trouble)
 
 
@@ -78,3 +81,14 @@ class LatencyMore(Latency):
     name = "latency10k"
     title = "Latency at 10,000 messages/s, 100 connections"
     rate = 10_000
+
+
+class TurnsAtAPace(Latency):
+    """400 clients, and what a server spends on each message while it is not busy."""
+
+    name = "turns10k"
+    title = "400 clients, a line at a time, at 10,000 messages/s"
+    goal = "the CPU a message of ngIRCd"
+    figures = ("CPU us/message", "p50 ms", "p99 ms", "generator late p99 ms")
+    rate = 10_000
+    clients = 400

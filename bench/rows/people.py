@@ -58,9 +58,11 @@ def known(bench: Bench, users: int) -> Path:
 def log_in_often(peer: Peer, server: Server, who: Iterator[str]) -> dict[str, float]:
     """Log in under each name, many at the same time; return the figures."""
     hellos = [peer.hello(name) for name in who]
+    before = server.processor_seconds
     visits = visit(server.port, iter(hellos), peer.logged_in, peer.at_once)
     return {
         "logins/s": len(hellos) / visits.seconds,
+        "CPU us/login": (server.processor_seconds - before) / len(hellos) * 1e6,
         "p50 ms": percentile(visits.taken, 50) * 1e3,
         "generator us/login": visits.generator_seconds / len(hellos) * 1e6,
     }
@@ -72,7 +74,7 @@ class Logins(Row):
     name = "logins"
     title = "Logins, with 10,000 and with 1,000,000 known users"
     goal = "8,000 logins/s, the same with either"
-    figures = ("logins/s", "p50 ms", "generator us/login")
+    figures = ("logins/s", "CPU us/login", "p50 ms", "generator us/login")
     note = (
         "A connection each, until the greeting has come. Peers keep no users, so theirs"
         " are without a list of them. 100 log in at the same time; with ngIRCd 8, for"

@@ -6,7 +6,7 @@ connection is told exactly once.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from chatd.hub.receiver import Receiver
 from chatd.store.records import StoredId
@@ -34,6 +34,27 @@ class Receipt(Protocol):
 
     def refused(self, refusal: Refusal) -> None:
         """Take note that nothing was sent: nobody has seen it."""
+
+
+class Silent:
+    """A receipt that says nothing, of what was shown to somebody who was there."""
+
+    wants_delivery = False
+
+    def taken(self) -> None:
+        """Say nothing."""
+
+    def stored(self, *, may_be_delivered: bool) -> None:
+        """Say nothing."""
+
+    def delivered(self) -> None:
+        """Say nothing."""
+
+    def refused(self, refusal: Refusal) -> None:
+        """Never comes: what was shown is not refused."""
+
+
+SILENT: Final = Silent()
 
 
 class Sender(Protocol):
@@ -102,14 +123,19 @@ class Acceptance:
         return self.message.position
 
     @property
-    def row(self) -> Message:
+    def rows(self) -> Sequence[Message]:
         """The message, which is written by itself."""
-        return self.message
+        return (self.message,)
 
     @property
     def target_name(self) -> str:
         """The receiver's name as shown."""
         return self.receiver.name
+
+    @property
+    def stored_ids(self) -> Sequence[StoredId]:
+        """What the message is known by if it is sent again, if it may be."""
+        return () if self.stored_id is None else (self.stored_id,)
 
     def shares(self) -> Iterable[tuple[str, int, int]]:
         """Return its sender, and how much it is."""

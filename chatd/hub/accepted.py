@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from chatd.wire.block import Block
+from chatd.wire.block import Row
 from chatd.wire.message import Message
 
 
@@ -55,11 +55,26 @@ class AcceptedRun(Accepted, Protocol):
     delivered: bool
 
     @property
-    def row(self) -> Block:
+    def rows(self) -> Sequence[Row]:
         """The messages, as they are written to disk."""
 
     def measure(self) -> None:
         """Find out the `size`: it is 0 until then."""
 
+    def sizes(self) -> Iterable[int]:
+        """Return how many bytes of text each message has."""
+
     def compose(self) -> bytes:
-        """Return the lines that show the messages to a person; find out the `size`."""
+        """Return the lines that show the messages to a person; find out the `size`.
+
+        There are none if no connection of the receiver is a person's.
+        """
+
+    def object_ends(self) -> Sequence[str] | None:
+        """Return the lines that show them to a program, each from behind its number on.
+
+        None if they are not at hand. Made once, until it is `written`.
+        """
+
+    def written(self) -> None:
+        """Let go of what was made to be written."""

@@ -47,8 +47,7 @@ MISSED = "Some messages went only to another connection of yours."
 class Delivery:
     """Delivers one user's messages to one connection, until closed.
 
-    `state` is public for reading. `max_outstanding` is how many bytes a live peer
-    may have unacknowledged.
+    `max_outstanding` is how many bytes a live peer may have unacknowledged.
     """
 
     _log = Logger()
@@ -75,6 +74,7 @@ class Delivery:
         self.state = State.NEW
         self._receiver = receiver
         self._peer = peer
+        self.as_lines = not peer.acknowledges
         self._pages = pages
         self._clock = clock
         self._unconfirmed = Unconfirmed()
@@ -140,10 +140,11 @@ class Delivery:
         self._tell_begun()
         self._tell_news()
         self._tell_done()
+        self._patience = UNTRIED
 
     def has_room_for(self, run: AcceptedRun) -> bool:
-        """Whether a whole run can be written as lines."""
-        return not self._peer.acknowledges and self._window.takes(run.count, run.size)
+        """Whether a whole run can be written."""
+        return self._window.takes(run.count, self._peer.bytes_for(run))
 
     @property
     def near(self) -> bool:
@@ -163,14 +164,14 @@ class Delivery:
 
     def write_run(self, run: AcceptedRun, lines: bytes) -> None:
         """Write a run that was just accepted, for which there is room."""
-        mark = self._peer.write_now(lines)
-        self._unconfirmed.add(mark, run.last, run.size, run.count)
+        mark = self._peer.write_run(run, lines)
+        self._unconfirmed.add_run(mark, run, each=not self.as_lines)
         self._written_upto(run.last)
 
     def _confirm_part(self) -> None:
         """Count what the peer has of messages that it has not all of."""
         first = self._unconfirmed.first
-        if first is None or not self.draining or self._peer.acknowledges:
+        if first is None or not self.draining or not self.as_lines:
             return
         mark, last = first
         missing = mark - self._acknowledged

@@ -70,6 +70,7 @@ class Gate:
         checkers: tuple[ICredentialsChecker, ...] = (),
     ) -> None:
         self.policy = policy
+        self._hub = hub
         self._users = users
         self._hasher = hasher
         self._clock = clock
@@ -78,6 +79,8 @@ class Gate:
         self._by_name = Attempts(LONGEST_BY_NAME)
         self._by_network = Attempts(LONGEST_BY_NETWORK)
         self._claiming = Tally()
+        # The names to which a password is being given, and who waits for that.
+        self._setting: dict[str, list[Deferred[None]]] = {}
         self._pauses: dict[Deferred[None], IDelayedCall] = {}
         self._stopping = False
         if not checkers:
@@ -113,7 +116,23 @@ class Gate:
             if password is None:
                 raise self._password_needed(name, origin)
             return await self._prove(name, origin, peer, password, None)
+        # From before it is looked whether there is a password: until this is over
+        # nobody gives the name its first one.
+        self._claiming.add(name.key)
+        try:
+            return await self._login(name, origin, peer, password)
+        finally:
+            self._claiming.remove(name.key)
+
+    async def _login(
+        self, name: Name, origin: Origin, peer: Peer | None, password: str | None
+    ) -> LoggedIn:
+        found_at = self._hub.moment()
         user = await self._users.find_user(name.key)
+        while name.key in self._setting:
+            await self._set(name.key)
+            found_at = self._hub.moment()
+            user = await self._users.find_user(name.key)
         if password is None:
             claim = Claim(name.key, user)
         elif user is None and self.policy.registration:
@@ -125,14 +144,11 @@ class Gate:
         else:
             # It is open to all: what was given proves nothing, and harms nothing.
             claim = Claim(name.key, user)
-        mind = Mind(name, origin, peer, user, claim.password)
-        self._claiming.add(name.key)
+        mind = Mind(name, origin, peer, user, found_at, claim.password)
         try:
             found = await self._enter(claim, mind)
         except LoginFailed:
             raise self._password_needed(name, origin) from None
-        finally:
-            self._claiming.remove(name.key)
         if claim.password is not None:
             self._withdraw_of_network(origin)
         return found
@@ -149,7 +165,7 @@ class Gate:
         if user is not None and user.address == origin.host:
             delay = 0.0
         await self._pause(max(delay, self._wait_of_network(origin)))
-        mind = Mind(name, origin, peer, user, None, True)
+        mind = Mind(name, origin, peer, proved=True)
         given = NameAndPassword(name.key, password)
         try:
             found = await self._enter(given, mind)
@@ -210,17 +226,28 @@ class Gate:
         others = session.receiver.connections > 1 or self._claiming[user.key] > 0
         if user.password is None and others:
             raise Refusal("name-in-use", name=session.name)
+        waiting = self._setting.setdefault(user.key, [])
         try:
             done = await self._users.set_password(
                 user.id, user.password, encoded, self._now(), origin.host
             )
         except StoreFailure:
             done = False
+        finally:
+            self._setting.pop(user.key, None)
+            while waiting:
+                waiting.pop().callback(None)
         if not done:
             raise Refusal("password-not-set")
         self._log.info(
             "{name} set a password from {origin}", name=session.name, origin=origin
         )
+
+    async def _set(self, key: str) -> None:
+        """Wait until a password is set that is being set."""
+        done: Deferred[None] = Deferred()
+        self._setting[key].append(done)
+        await done
 
     async def _check_old(self, user: User, old: str | None) -> None:
         await self._pause(self._by_name.begin(user.key, self._clock.seconds()))

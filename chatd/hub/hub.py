@@ -1,27 +1,30 @@
 """The hub: logins, presence, and the receivers in memory."""
 
-from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from chatd import background
 from chatd.accounts import Accounts
 from chatd.clock import WallClock
+from chatd.hub.book import Book
 from chatd.hub.delivery import Delivery
+from chatd.hub.online import NameList, Online
 from chatd.hub.pending import Pending
-from chatd.hub.realm import LoggedIn, Mind
+from chatd.hub.realm import LoggedIn, Mind, Moment
 from chatd.hub.receiver import Receiver
 from chatd.hub.recent import Room
 from chatd.hub.resends import Earlier, Resends
-from chatd.hub.run import Runs
+from chatd.hub.runs import Runs
 from chatd.hub.session import Session, Surroundings
 from chatd.hub.watches import WatchRoom
 from chatd.journal import Journal
 from chatd.limits import Limits
-from chatd.store.records import AccountChange, StoreFailure, User
+from chatd.store.records import AccountChange, Seen, StoreFailure, User
 from chatd.store.store import Store
+from chatd.store.transactions import LISTED_SEEN_LAST
 from chatd.turn import Turn
 from chatd.wire.answers import Refusal
 from chatd.wire.message import DerivedIds
@@ -37,14 +40,6 @@ MOST_ROUTES = 100_000
 
 WEEK = 7 * 24 * 3600 * 1000
 """How long the ids of stored messages are known, in milliseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class NameList:
-    """Some names, in alphabetical order, and how many more there are."""
-
-    names: Sequence[str]
-    more: int
 
 
 class Unreadable(Exception):
@@ -77,9 +72,7 @@ class Hub:
         # Whoever reads a user and then finds none in memory must know whether there was
         # one meanwhile: it may have got messages that the read did not see.
         self._forgotten = 0
-        # In the order of their last logins, and in that of the alphabet.
-        self._online: dict[str, Receiver] = {}
-        self._online_keys: list[str] = []
+        self._online = Online()
         self._sessions: dict[int, tuple[Session, ...]] = {}
         # How many changes of accounts were heard of, and which was a user's last.
         self._changes = 0
@@ -87,10 +80,12 @@ class Hub:
         self.pending = Pending(limits.all_pending_bytes)
         # Those in memory, by what is written in a line to send to them.
         self._routes: dict[bytes, Receiver] = {}
+        self.turn = turn
         self.runs = Runs(journal, store.allot, turn, now)
         self.recent_room = Room(limits.all_recent_bytes)
         self._watch_room = WatchRoom()
         self._resends = Resends()
+        self._book = Book(store.seen_last, LISTED_SEEN_LAST)
         self.ids = DerivedIds(store.id_secret)
         self._surroundings = Surroundings(
             journal,
@@ -104,37 +99,65 @@ class Hub:
             presence=self,
         )
 
-    async def login(self, mind: Mind) -> LoggedIn:
-        """Log a connection in.
+    def moment(self) -> Moment:
+        """Return what is known now: to be asked before a user is looked up.
+
+        What an administrator changes from then on may have come too late for that.
+        """
+        return Moment(self._now(), self._changes, self._forgotten)
+
+    def login(self, mind: Mind) -> LoggedIn | Deferred[LoggedIn]:
+        """Log a connection in; at once, if nothing has to be looked up.
 
         The caller starts the session when the connection is ready for messages.
-        Raises `Refusal`:
+        Raises, or fails with, `Refusal`:
         wrong-password, account-closed, too-many-names, not-registered,
         too-many-connections.
         """
-        # What an administrator changes from here on may have come too late for it.
-        since, changes = self._now(), self._changes
-        forgotten = self._forgotten
-        name = mind.name
+        user, found_at = mind.known, mind.found_at
+        if user is None or found_at is None or mind.proved:
+            # Proving takes time: what was found before it may be true no more.
+            return Deferred.fromCoroutine(self._look_up_and_login(mind))
+        receiver = self._known_receiver(user, found_at)
+        if receiver is None:
+            return Deferred.fromCoroutine(self._look_up_and_login(mind))
+        self._accounts.admit_known(user, mind.origin, mind.password, proved=False)
+        return self._let_in(mind, receiver, user, found_at, new=False)
+
+    async def _look_up_and_login(self, mind: Mind) -> LoggedIn:
+        name, found_at = mind.name, self.moment()
         user, new = await self._accounts.admit(
-            name,
-            mind.origin,
-            known=mind.known,
-            password=mind.password,
-            proved=mind.proved,
+            name, mind.origin, password=mind.password, proved=mind.proved
         )
+        receiver = self._known_receiver(user, found_at)
+        if receiver is None:
+            receiver = await self._receiver_of(name)
+        if receiver is None:
+            raise Refusal("not-registered", name=name.shown, reason="disk error")
+        return self._let_in(mind, receiver, user, found_at, new=new)
+
+    def _known_receiver(self, user: User, found_at: Moment) -> Receiver | None:
+        """Return the receiver of a user who was just looked up; None if not known."""
         receiver = self._receivers.get(user.key)
         if receiver is not None and receiver.id != user.id:
             # The name was freed and taken again, and only that has been heard of yet.
             self._end_removed(receiver.id)
             receiver = None
-        if receiver is None and forgotten == self._forgotten:
+        if receiver is None and found_at.forgotten == self._forgotten:
             receiver = self._remember(self._receiver(user))
-        elif receiver is None:
-            receiver = await self._receiver_of(name)
-        if receiver is None:
-            raise Refusal("not-registered", name=name.shown, reason="disk error")
-        if receiver.id != user.id or self._changed.get(user.id, 0) > changes:
+        return receiver
+
+    def _let_in(
+        self,
+        mind: Mind,
+        receiver: Receiver,
+        user: User,
+        found_at: Moment,
+        *,
+        new: bool,
+    ) -> LoggedIn:
+        changed = self._changed.get(user.id, 0) > found_at.changes
+        if receiver.id != user.id or changed:
             raise Refusal("account-closed")
         limit = self._limits.connections_by_user
         if receiver.connections >= limit:
@@ -149,21 +172,19 @@ class Hub:
                 self._clock,
                 self._limits.unacknowledged,
             )
-        session = Session(receiver, delivery, since, self._surroundings)
+        session = Session(receiver, delivery, found_at.since, self._surroundings)
         sessions = self._sessions.get(receiver.id, ())
         self._sessions[receiver.id] = (*sessions, session)
+        self._saw(receiver)
         return LoggedIn(session, new, user)
 
     def came(self, receiver: Receiver) -> None:
         """Take note that a user has one more connection that receives."""
-        if self._online.pop(receiver.key, None) is None:
-            insort(self._online_keys, receiver.key)
-        self._online[receiver.key] = receiver
+        self._online.came(receiver)
 
     def went(self, receiver: Receiver) -> None:
         """Take note that a user may have one connection less that receives."""
-        if not receiver.online and self._online.pop(receiver.key, None) is not None:
-            del self._online_keys[bisect_left(self._online_keys, receiver.key)]
+        self._online.went(receiver)
 
     def left(self, session: Session) -> None:
         """Take note that a session is closed."""
@@ -173,6 +194,12 @@ class Hub:
         if others := tuple(each for each in sessions if each is not session):
             self._sessions[receiver.id] = others
         self._accounts.depart(receiver.id)
+        if self._receivers.get(receiver.key) is receiver:
+            self._saw(receiver)
+
+    def _saw(self, receiver: Receiver) -> None:
+        seen = Seen(receiver.id, receiver.key, receiver.name, self._now())
+        self._book.saw(seen)
 
     def account_changed(self, change: AccountChange) -> None:
         """End a user's sessions: an administrator has changed the account.
@@ -182,6 +209,11 @@ class Hub:
         """
         if change.kind == "removed":
             self._end_removed(change.user)
+        if change.kind in ("removed", "added"):
+            self._book.forget(change.user)
+            background.start(
+                self._fill_book(), self._log, "The client book cannot be read"
+            )
         elif change.kind == "changed":
             self._changes += 1
             self._changed[change.user] = self._changes
@@ -287,33 +319,19 @@ class Hub:
 
     def online(self, most: int, besides: str) -> NameList:
         """Return who is online, those who came last; `besides` is left out."""
-        names: list[str] = []
-        for key in reversed(self._online):
-            if key != besides:
-                if len(names) == most:
-                    break
-                names.append(key)
-        others = len(self._online) - (besides in self._online)
-        shown = [self._online[key].name for key in sorted(names)]
-        return NameList(shown, others - len(names))
+        return self._online.latest(most, besides)
 
     def online_by_prefix(self, prefix: str, most: int, besides: str) -> NameList:
         """Return who is online whose name begins so, in alphabetical order."""
-        prefix = prefix.lower()
-        keys = self._online_keys
-        first = bisect_left(keys, prefix)
-        behind = bisect_left(keys, prefix + "\U0010ffff")
-        # One more than is shown, as oneself may be among them.
-        some = keys[first : min(behind, first + most + 1)]
-        shown = [self._online[key].name for key in some if key != besides][:most]
-        own = besides in self._online and besides.startswith(prefix)
-        return NameList(shown, behind - first - own - len(shown))
+        return self._online.by_prefix(prefix, most, besides)
 
-    async def users(self, most: int) -> NameList:
+    def users(self) -> NameList:
         """Return the users, those seen last, in alphabetical order."""
-        seen = await self._store.names_seen_last(most)
-        names = [name for name, _ in sorted(seen, key=lambda each: each[1])]
+        names = self._book.names()
         return NameList(names, max(0, self._store.users - len(names)))
+
+    async def _fill_book(self) -> None:
+        self._book.fill(await self._store.names_seen_last(LISTED_SEEN_LAST))
 
     async def users_by_prefix(self, prefix: str, most: int) -> NameList:
         """Return the users whose name begins so, in alphabetical order."""

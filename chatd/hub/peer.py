@@ -6,6 +6,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
+from chatd.hub.accepted import AcceptedRun
 from chatd.wire.block import Block
 from chatd.wire.message import Message
 
@@ -37,10 +38,14 @@ class Peer(Protocol):
         peer whose machine acknowledges for it.
         """
 
-    def write_now(self, lines: bytes) -> int:
-        """Write lines that show messages; return their mark.
+    def bytes_for(self, run: AcceptedRun) -> int:
+        """Return how many bytes a run may take, when it is written."""
 
-        Asked only of a peer whose machine acknowledges for it.
+    def write_run(self, run: AcceptedRun, lines: bytes) -> int:
+        """Write messages that were just accepted; return the mark of the last.
+
+        `lines` show them to a person. Marks of those that a program acknowledges are
+        consecutive.
         """
 
     @property

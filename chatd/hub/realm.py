@@ -15,6 +15,18 @@ from chatd.store.records import User
 from chatd.wire.names import Name
 
 
+class Moment(NamedTuple):
+    """What was known when a user was looked up.
+
+    `since` is that time, by the clock on the wall, in milliseconds; `changes` and
+    `forgotten` how much the hub had heard of and let go of.
+    """
+
+    since: int
+    changes: int
+    forgotten: int
+
+
 class ISession(Interface):
     """What is asked of the realm: a `LoggedIn`."""
 
@@ -36,14 +48,16 @@ class Mind:
     """Who asks: the name as given, where it comes from, and who receives, if anybody.
 
     Without a `peer` the connection only sends: it is not online and gets no messages.
-    `known` is the user of that name, if one was found. `password` is the encoded one
-    that a new name gets. `proved` is whether the credentials were more than a claim.
+    `known` is the user of that name, if one was found, and `found_at` when it was
+    looked for. `password` is the encoded one that a new name gets. `proved` is whether
+    the credentials were more than a claim.
     """
 
     name: Name
     origin: Origin
     peer: Peer | None
     known: User | None = None
+    found_at: Moment | None = None
     password: str | None = None
     proved: bool = False
 
@@ -51,8 +65,11 @@ class Mind:
 class Sessions(Protocol):
     """What the realm needs of the hub."""
 
-    async def login(self, mind: Mind) -> LoggedIn:
-        """Log a connection in."""
+    def moment(self) -> Moment:
+        """Return what is known now: to be asked before a user is looked up."""
+
+    def login(self, mind: Mind) -> LoggedIn | Deferred[LoggedIn]:
+        """Log a connection in; at once, if nothing has to be looked up."""
 
 
 @implementer(IRealm)
@@ -67,12 +84,15 @@ class Realm:
         avatarId: object,  # noqa: N803
         mind: object,
         *interfaces: Any,
-    ) -> Deferred[Avatar]:
+    ) -> Avatar | Deferred[Avatar]:
         """Return a session that is not started (`IRealm`)."""
         if ISession not in interfaces or not isinstance(mind, Mind):
             raise NotImplementedError
-        return Deferred.fromCoroutine(self._log_in(mind))
+        found = self._hub.login(mind)
+        if isinstance(found, Deferred):
+            return found.addCallback(_avatar)
+        return _avatar(found)
 
-    async def _log_in(self, mind: Mind) -> Avatar:
-        logged_in = await self._hub.login(mind)
-        return ISession, logged_in, logged_in.session.close
+
+def _avatar(found: LoggedIn) -> Avatar:
+    return ISession, found, found.session.close

@@ -52,6 +52,9 @@ class Informed(Protocol):
 class Connection(Protocol):
     """What a receiver needs of the delivery to one of its connections."""
 
+    as_lines: bool
+    """Whether it is a person's: its machine acknowledges what is written to it."""
+
     @property
     def live(self) -> bool:
         """Whether each message is written to it as soon as that is accepted."""
@@ -68,7 +71,7 @@ class Connection(Protocol):
         """Write a message that was just accepted, if live."""
 
     def has_room_for(self, run: AcceptedRun) -> bool:
-        """Whether a whole run can be written as lines."""
+        """Whether a whole run can be written."""
 
     @property
     def near(self) -> bool:
@@ -204,6 +207,7 @@ class Receiver:
             run.shown = True
             for delivery in writing:
                 delivery.write_run(run, lines)
+            run.written()
         return True
 
     @property
@@ -258,7 +262,7 @@ class Receiver:
         self._pending -= run.count
         self.backlog.stored += run.count
         self.committed = run.last
-        if self._recent is not None and not self._recent.add(run.row):
+        if self._recent is not None and not all(map(self._recent.add, run.rows)):
             self._forget_recent()
         for delivery in self.deliveries:
             delivery.more_stored()

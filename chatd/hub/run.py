@@ -15,31 +15,34 @@ apart into the acceptances that it stands for, and everything goes on as if it h
 those from the beginning. So nothing that can happen to messages is told twice.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Protocol, TypeAlias
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Protocol, TypeAlias
 
-from chatd.clock import WallClock
-from chatd.hub.acceptance import Acceptance, Receipt
+from chatd.hub.acceptance import SILENT, Acceptance, Receipt
 from chatd.hub.receiver import Receiver
 from chatd.hub.session import Session
-from chatd.journal import Journal
-from chatd.store.records import StoredId
-from chatd.turn import Turn
+from chatd.store.records import IdRow
 from chatd.wire.answers import Refusal
-from chatd.wire.block import Block, Part
+from chatd.wire.block import Block, Part, Row
+from chatd.wire.message import Message
 
 
 class Chunk(Protocol):
     """Lines of one connection that were taken at once; the sender's form has them.
 
-    `count` and `size` are what its session has counted in for it, in messages and
-    bytes, and `left` how many pieces of it are not settled.
+    `count` is how many messages it has, `size` how many bytes its session has counted
+    in for it, and `left` how many pieces of it are not settled.
     """
 
     session: Session
     count: int
     size: int
     left: int
+
+    @property
+    def kind(self) -> "type[Run]":
+        """What runs its messages make: those of one turn are of one kind."""
 
     def expect(self, receiver: Receiver, texts: Sequence[bytes]) -> "Fate":
         """Take note that these texts of it are shown to nobody yet.
@@ -61,36 +64,11 @@ class Fate(Protocol):
         """Return what is to be told of each, instead of this."""
 
 
-class Silent:
-    """A receipt that says nothing, of what was shown to somebody who was there."""
-
-    wants_delivery = False
-
-    def taken(self) -> None:
-        """Say nothing."""
-
-    def stored(self, *, may_be_delivered: bool) -> None:
-        """Say nothing."""
-
-    def delivered(self) -> None:
-        """Say nothing."""
-
-    def refused(self, refusal: Refusal) -> None:
-        """Never comes: what was shown is not refused."""
-
-
-SILENT: Final = Silent()
-
-
 Piece: TypeAlias = tuple[Chunk, list[bytes]]
 """A chunk, and the texts that it has for one receiver.
 
 They are in UTF-8, have no line feed and nothing that a screen should not get.
 """
-
-
-Routes: TypeAlias = Callable[[bytes], Receiver | None]
-"""Returns to whom a target leads, None if that is not known here."""
 
 
 class Run:
@@ -100,7 +78,6 @@ class Run:
     """
 
     # For what most runs never need to have another value.
-    stored_id: StoredId | None = None
     parts: Sequence[Acceptance] | None = None
     """The acceptances that stand for it, once it was taken apart."""
     shared = False
@@ -140,8 +117,17 @@ class Run:
         return self.receiver.name
 
     @property
-    def row(self) -> Block:
-        """The messages, as they are written to disk; made when that is asked first."""
+    def stored_ids(self) -> Sequence[IdRow]:
+        """Nothing: no message of it can be sent again."""
+        return ()
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """The messages, as they are written to disk: together."""
+        return (self._block_of_all,)
+
+    @property
+    def _block_of_all(self) -> Block:
         if self._block is None:
             parts = [
                 Part(chunk.session.name, len(texts), b"\n".join(texts))
@@ -166,6 +152,17 @@ class Run:
         lines = b"".join(parts)
         self.size = len(lines) - around
         return lines
+
+    def object_ends(self) -> Sequence[str] | None:
+        """Nothing is at hand: programs are shown the messages of the `rows`."""
+        return None
+
+    def written(self) -> None:
+        """Nothing was made that is kept."""
+
+    def sizes(self) -> Iterable[int]:
+        """Return how many bytes of text each message has."""
+        return chain.from_iterable(map(len, texts) for _, texts in self.pieces)
 
     def measure(self) -> None:
         """Find out the `size`: it is 0 until then."""
@@ -200,23 +197,22 @@ class Run:
 
     def _separate(self) -> Sequence[Acceptance]:
         parts: list[Acceptance] = []
-        messages = iter(self.row.messages())
+        messages = iter(self._block_of_all.messages())
         receipts = iter([each for fate in self._fates for each in fate.receipts()])
         for chunk, texts in self.pieces:
             for _ in texts:
                 receipt = next(receipts, SILENT)
-                message = next(messages)
-                part = Acceptance(chunk.session, self.receiver, message, receipt)
-                part.shown = self.shown
-                part.under_way = self.under_way
-                parts.append(part)
+                parts.append(self.part(chunk, next(messages), receipt))
             # From now on its session counts them out one by one.
-            chunk.count -= len(texts)
-            chunk.size -= sum(map(len, texts))
-            chunk.left -= 1
-            if not chunk.left:
-                chunk.session.settled_chunk(chunk.count, chunk.size)
+            leave_out(chunk, texts)
         return parts
+
+    def part(self, chunk: Chunk, message: Message, receipt: Receipt) -> Acceptance:
+        """Return what stands for one of its messages from now on."""
+        part = Acceptance(chunk.session, self.receiver, message, receipt)
+        part.shown = self.shown
+        part.under_way = self.under_way
+        return part
 
     def is_from(self, session: object) -> bool:
         """Whether a session has sent some of it."""
@@ -236,11 +232,14 @@ class Run:
             self.receiver.unstored_run(self)
         for fate in self._fates:
             fate.delivered()
-        self.count_out()
+        self._count_out()
         return self.under_way
 
     def settle(self, refusal: Refusal | None) -> None:
         """Tell everybody concerned that all of it is on disk, or refused."""
+        if refusal is not None and self.delivered:
+            self.receiver.unstored_run(self)
+            return
         if refusal is not None:
             # Each sender has to know which of its messages failed first.
             for part in self.separate():
@@ -251,133 +250,30 @@ class Run:
             return
         for fate in self._fates:
             fate.stored()
-        self.count_out()
+        self._count_out()
 
-    def count_out(self) -> None:
-        """Tell the senders' sessions that it is on disk or delivered."""
-        for chunk, _ in self.pieces:
-            chunk.left -= 1
-            if not chunk.left:
-                chunk.session.settled_chunk(chunk.count, chunk.size)
+    def arrived(self) -> None:
+        """Take note that a connection had it before anything was kept of it."""
+        self._count_out()
+
+    def _count_out(self) -> None:
+        for chunk, texts in self.pieces:
+            _settle_piece(chunk, len(texts))
 
 
-class Runs:
-    """What was taken in this turn and is not accepted yet."""
+def leave_out(chunk: Chunk, texts: Sequence[bytes]) -> None:
+    """Count texts of a chunk out that stand for themselves from now on."""
+    chunk.size -= sum(map(len, texts))
+    chunk.session.pending_messages += len(texts)
+    _settle_piece(chunk, len(texts))
 
-    def __init__(
-        self,
-        journal: Journal,
-        allot: Callable[[int], int],
-        turn: Turn,
-        now: WallClock,
-    ) -> None:
-        self._journal = journal
-        self._allot = allot
-        self._turn = turn
-        self._now = now
-        # Also by what was written in a line to send to them, in this turn.
-        self._runs: dict[Receiver, Run] = {}
-        self._by_target: dict[bytes, Run] = {}
-        self._sessions: set[Session] = set()
-        self._accepted: list[Run] = []
 
-    def add(
-        self, chunk: Chunk, groups: Mapping[bytes, list[bytes]], routes: Routes
-    ) -> bytes | None:
-        """Add a chunk, whose texts are grouped by target.
-
-        Returns the first target for which that cannot be done, or of which a text is
-        empty. Then nothing is added: the lines from there on are for somebody else.
-        """
-        session = chunk.session
-        if session in self._sessions:
-            # The answers to its chunks have an order.
-            self.accept()
-        if not self._runs:
-            self._turn.at_end(self._end_turn)
-        by_target = self._by_target
-        for target, texts in groups.items():
-            run = by_target.get(target)
-            if run is None:
-                receiver = routes(target)
-                if receiver is None:
-                    self._withdraw(chunk)
-                    return target
-                run = by_target[target] = self._run_for(receiver)
-            count = run.count + len(texts)
-            if (
-                count > run.room
-                or run.chunk is chunk
-                or b"" in texts
-                or not run.receiver.backlog.knows(session.name)
-            ):
-                self._withdraw(chunk)
-                return target
-            run.count = count
-            run.chunk = chunk
-            run.pieces.append((chunk, texts))
-        self._sessions.add(session)
-        return None
-
-    def _run_for(self, receiver: Receiver) -> Run:
-        run = self._runs.get(receiver)
-        if run is None:
-            run = self._runs[receiver] = Run(receiver, receiver.backlog.unshared_room())
-        return run
-
-    def _withdraw(self, chunk: Chunk) -> None:
-        for run in self._runs.values():
-            if run.chunk is chunk:
-                run.count -= len(run.pieces.pop()[1])
-                run.chunk = run.pieces[-1][0] if run.pieces else None
-
-    def accept(self) -> None:
-        """Accept everything: write what can be shown, the rest goes to the disk.
-
-        Called before anything else of a sender is taken.
-        """
-        if self._runs:
-            self._accept()
-        if self._accepted:
-            self._hand_over()
-
-    def _end_turn(self) -> None:
-        if self._runs:
-            self._accept()
-            # When it is sent: what is acknowledged at once need not be held.
-            self._turn.at_end(self._hand_over)
-
-    def _accept(self) -> None:
-        runs, self._runs = self._runs, {}
-        self._by_target.clear()
-        self._sessions.clear()
-        time = self._now()
-        divided, unseen, arrived = [], [], []
-        for receiver, run in runs.items():
-            if not run.pieces:
-                continue
-            run.place(self._allot(run.count), time)
-            if not receiver.accept_run(run):
-                divided.append(run)
-            if run.delivered:
-                arrived.append(run)
-                continue
-            if not run.shown:
-                unseen.append(run)
-            self._accepted.append(run)
-        for run in unseen:
-            run.expect()
-        for run in divided:
-            for part in run.separate():
-                run.receiver.accept(part)
-                part.tell_if_shown()
-        # Last: who is told may send more, and everything else comes before that.
-        for run in arrived:
-            run.count_out()
-
-    def _hand_over(self) -> None:
-        """Give the journal what is not delivered by now, in the order of acceptance."""
-        accepted, self._accepted = self._accepted, []
-        for run in accepted:
-            if not run.delivered:
-                self._journal.take(run)
+def _settle_piece(chunk: Chunk, messages: int) -> None:
+    session = chunk.session
+    session.pending_messages -= messages
+    chunk.left -= 1
+    # The bytes are counted out with the last of them.
+    if not chunk.left:
+        session.settled_chunk(chunk.size)
+    elif session.paused or session.interrupted:
+        session.settled_chunk(0)

@@ -18,10 +18,9 @@ from chatd.hub.delivery import Delivery
 from chatd.hub.interruptions import Interruptions
 from chatd.hub.pending import Pending
 from chatd.hub.receiver import Receiver
-from chatd.hub.resends import Earlier, Resends, digest
+from chatd.hub.resends import Earlier, Resends, SenderIds, digest
 from chatd.journal import Journal
 from chatd.limits import Limits
-from chatd.store.records import StoredId
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
 from chatd.wire.names import Name
@@ -87,7 +86,8 @@ class Session:
     """What stands before each of its messages on a text connection, once it sends."""
     next_prefix = b""
     """What stands between two of its messages there."""
-    _pending_messages = 0
+    pending_messages = 0
+    """How many of its messages are not settled: runs count theirs out here."""
     _pending_bytes = 0
     _told = True
     _failed: dict[str, int] | None = None
@@ -121,7 +121,7 @@ class Session:
     def must_pause(self) -> bool:
         """Whether too much of what this session sent is not settled."""
         return (
-            self._pending_messages >= self._with.limits.pending_messages
+            self.pending_messages >= self._with.limits.pending_messages
             or self._pending_bytes >= self._with.limits.pending_bytes
         )
 
@@ -136,9 +136,14 @@ class Session:
         self._with.presence.came(self.receiver)
         return begun
 
+    @property
+    def ids(self) -> SenderIds:
+        """The ids that the user has used."""
+        return self._with.resends.of(self.receiver.id)
+
     def may_be_stored(self, message_id: str) -> bool:
         """Whether `send` needs what the store knows of an id of this user's."""
-        return self._with.resends.of(self.receiver.id).may_be_stored(message_id)
+        return self.ids.may_be_stored(message_id)
 
     def send(
         self,
@@ -160,21 +165,21 @@ class Session:
 
         Raises `Refusal`: queue-full, out-of-order, id-used.
         """
-        text_digest = None
-        if own_id:
+        self._with.runs.accept()
+        data = text.encode()
+        known = self.ids if own_id else None
+        if known is not None:
             if self._interruptions is not None:
                 self._interruptions.came(target, message_id)
-            text_digest = digest(text)
-            known = self._with.resends.of(self.receiver.id)
             earlier = known.find(message_id, target.id) or stored.get(target.id)
             if earlier is not None:
-                earlier.check(text_digest, message_id, target.name)
+                earlier.check(data, message_id, target.name)
                 self._send_again(target, earlier, receipt)
                 return
         if self._interruptions is not None:
-            all_answered = not self._pending_messages
+            all_answered = not self.pending_messages
             self._interruptions.check(target, all_answered=all_answered)
-        size = len(text.encode())
+        size = len(data)
         try:
             target.reserve(self.name, size)
         except Refusal:
@@ -191,21 +196,9 @@ class Session:
             size,
         )
         acceptance = Acceptance(self, target, message, receipt)
-        if text_digest is not None:
-            acceptance.stored_id = StoredId(
-                message.position,
-                self.receiver.id,
-                message.id,
-                target.id,
-                text_digest,
-                message.time,
-            )
-            known.add(
-                message.id,
-                target.id,
-                Earlier(message.position, text_digest, acceptance),
-            )
-        self._pending_messages += 1
+        if known is not None:
+            known.add_accepted(acceptance, self.receiver.id, digest(data))
+        self.pending_messages += 1
         self._pending_bytes += size
         self._with.pending.add(size)
         target.accept(acceptance)
@@ -229,14 +222,14 @@ class Session:
             return 0
         if self._with.pending.near(size):
             return 0
-        return max(0, limits.pending_messages - self._pending_messages)
+        return max(0, limits.pending_messages - self.pending_messages)
 
     def take(self, messages: int, size: int) -> None:
         """Count messages in that a chunk had, and that have their places reserved."""
         if not self.prefix:
             self.prefix = f"{self.name}: ".encode()
             self.next_prefix = b"\n" + self.prefix
-        self._pending_messages += messages
+        self.pending_messages += messages
         self._pending_bytes += size
         self._with.pending.add(size)
 
@@ -248,7 +241,7 @@ class Session:
     def _send_again(self, target: Receiver, earlier: Earlier, receipt: Receipt) -> None:
         if earlier.entry is not None:
             # It counts, without its text: there is an answer to be given.
-            self._pending_messages += 1
+            self.pending_messages += 1
             earlier.entry.also(self, receipt)
         elif earlier.position <= target.delivered:
             receipt.delivered()
@@ -288,7 +281,7 @@ class Session:
         """
         done: Deferred[None] = Deferred()
         self._with.runs.accept()
-        if self._pending_messages:
+        if self.pending_messages:
             self._all_settled = [*self._all_settled, done]
             self._with.journal.hurry(lambda entry: entry.is_from(self))
         else:
@@ -327,28 +320,29 @@ class Session:
         """Count a message out that is on disk, delivered or refused."""
         stored_id = acceptance.stored_id
         if stored_id is not None:
-            known = self._with.resends.of(self.receiver.id)
-            tell = known.refused if refused else known.settled
+            tell = self.ids.refused if refused else self.ids.settled
             tell(stored_id.id, stored_id.target)
         size = acceptance.message.size
-        self._pending_messages -= 1
+        self.pending_messages -= 1
         self._pending_bytes -= size
         self._with.pending.add(-size)
         self._conclude(acceptance, refused=refused)
 
-    def settled_chunk(self, messages: int, size: int) -> None:
-        """Count messages out that are on disk or delivered; see `take`."""
-        self._pending_messages -= messages
+    def settled_chunk(self, size: int) -> None:
+        """Take note that some of a chunk is settled; count its bytes out with the last.
+
+        See `take`.
+        """
         self._pending_bytes -= size
         self._with.pending.add(-size)
         if self.paused or self._all_settled or self.interrupted:
-            if not self._pending_messages:
+            if not self.pending_messages:
                 self._failed = None
             self._tell_settled()
 
     def settled_again(self, acceptance: Acceptance, *, refused: bool) -> None:
         """Count out a message that was sent again while it was not settled."""
-        self._pending_messages -= 1
+        self.pending_messages -= 1
         self._conclude(acceptance, refused=refused)
 
     def _conclude(self, acceptance: Acceptance, *, refused: bool) -> None:
@@ -361,14 +355,14 @@ class Session:
             self._failed[receiver.key] = self._with.allot()
             message_id = None if stored_id is None else stored_id.id
             self._interrupt(receiver, message_id, position)
-        elif self._failed and not self._pending_messages:
+        elif self._failed and not self.pending_messages:
             self._failed = None
         self._tell_settled()
 
     def _tell_settled(self) -> None:
         if self.owner is not None:
             self.owner.settled()
-        if not self._pending_messages:
+        if not self.pending_messages:
             if self._interruptions is not None:
                 self._interruptions.answered()
             waiting, self._all_settled = self._all_settled, ()

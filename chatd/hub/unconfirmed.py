@@ -1,7 +1,11 @@
 """What was written to a connection and is not known to have reached its peer."""
 
 from array import array
+from bisect import bisect_right
+from itertools import chain, repeat
 from typing import Final
+
+from chatd.hub.accepted import AcceptedRun
 
 _POSITION, _WEIGHT, _COUNT, _FIELDS = 1, 2, 3, 4
 
@@ -78,6 +82,25 @@ class Unconfirmed:
         self.weight += weight
         self.messages += count
 
+    def add_run(self, mark: int, run: AcceptedRun, *, each: bool) -> None:
+        """Add messages behind all others; the last of them has the mark.
+
+        If `each` can be confirmed by itself, the others have the marks before it.
+        """
+        if not each:
+            self.add(mark, run.last, run.size, run.count)
+            return
+        count = run.count
+        marks = range(mark - count + 1, mark + 1)
+        positions = range(run.first, run.last + 1)
+        if self._entries is _NONE:
+            self._entries = array("Q")
+        self._entries.extend(
+            chain.from_iterable(zip(marks, positions, run.sizes(), repeat(1)))
+        )
+        self.weight += run.size
+        self.messages += count
+
     def confirm(self, mark: int) -> int:
         """Drop what has marks up to this one; return the last position, or 0."""
         return self._drop(0, mark)
@@ -87,16 +110,18 @@ class Unconfirmed:
         self._drop(_POSITION, position)
 
     def _drop(self, field: int, upto: int) -> int:
-        entries, first = self._entries, self._first
+        entries, begin = self._entries, self._first
         end = len(entries)
-        while first < end and entries[first + field] <= upto:
-            self.weight -= entries[first + _WEIGHT]
-            self.messages -= entries[first + _COUNT]
-            if self._sizes:
-                self._sizes.pop(entries[first], None)
-            first += _FIELDS
-        if first == self._first:
+        keys = range(begin + field, end, _FIELDS)
+        count = bisect_right(keys, upto, key=entries.__getitem__)
+        if not count:
             return 0
+        first = begin + count * _FIELDS
+        self.weight -= sum(entries[begin + _WEIGHT : first : _FIELDS])
+        self.messages -= sum(entries[begin + _COUNT : first : _FIELDS])
+        if self._sizes:
+            for mark in entries[begin:first:_FIELDS]:
+                self._sizes.pop(mark, None)
         position = entries[first - _FIELDS + _POSITION]
         self._first = first
         if first == end or first >= max(_TIDY, end // 2):

@@ -13,17 +13,25 @@ from twisted.internet.defer import Deferred
 class Slot:
     """The place of one answer; resolved exactly once, perhaps with nothing."""
 
-    __slots__ = ("_answers", "lines")
+    __slots__ = ("_answers", "begun", "lines")
 
     def __init__(self, answers: "Answers") -> None:
         self._answers = answers
-        self.lines: tuple[str, ...] | None = None
+        self.lines: Sequence[str] | None = None
+        self.begun: Sequence[str] = ()
+        """What of the answer is known, and not written yet, before it is resolved."""
+
+    def begin(self, lines: Sequence[str]) -> None:
+        """Give a part of the answer, behind those given before; more will come."""
+        self.begun = [*self.begun, *lines]
+        self._answers.known(lines)
 
     def resolve(self, *lines: str) -> None:
         """Give the answer; further calls do nothing."""
         if self.lines is None:
-            self.lines = lines
-            self._answers.resolved(lines)
+            self.lines = [*self.begun, *lines] if self.begun else lines
+            self.begun = ()
+            self._answers.known(lines)
 
 
 class Answers:
@@ -72,6 +80,10 @@ class Answers:
         else:
             self._write(list(lines))
 
+    def close(self) -> None:
+        """Write nothing any more, whatever becomes known."""
+        self._write = self._on_held = _ignore
+
     def all_given(self) -> Deferred[None]:
         """Fire when every answer asked for so far is written."""
         done: Deferred[None] = Deferred()
@@ -81,7 +93,7 @@ class Answers:
             done.callback(None)
         return done
 
-    def resolved(self, lines: tuple[str, ...]) -> None:
+    def known(self, lines: Sequence[str]) -> None:
         """Write the answers that are known and that nothing holds back."""
         self._held += sum(map(len, lines))
         self._advance()
@@ -96,6 +108,9 @@ class Answers:
         if not self._slots:
             # Most connections have none on most of their days.
             self._slots = None
+        elif self._slots[0].begun:
+            ready.extend(self._slots[0].begun)
+            self._slots[0].begun = ()
         if ready:
             self._held -= sum(map(len, ready))
             self._write(ready)
@@ -107,3 +122,7 @@ class Answers:
 def encoded(lines: Iterable[str]) -> bytes:
     """Return lines as they go over the wire."""
     return ("\n".join(lines) + "\n").encode("utf-8", "replace")
+
+
+def _ignore(_: object) -> None:
+    """Nobody is there."""

@@ -20,6 +20,7 @@ from typing import Final
 
 from chatd.hub.acceptance import Receipt
 from chatd.hub.receiver import Receiver
+from chatd.hub.run import Run
 from chatd.hub.session import Session
 from chatd.server.answers import Slot
 from chatd.server.speaking import SpeakingForm
@@ -120,6 +121,8 @@ class Chunk:
         "session",
         "size",
     )
+
+    kind = Run
 
     def __init__(
         self,

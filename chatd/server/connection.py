@@ -12,13 +12,11 @@ ends the input: answers and messages still go out, then ``Goodbye.``, then the e
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
-    IDelayedCall,
     IHalfCloseableProtocol,
-    IReactorTime,
     ISSLTransport,
 )
 from twisted.internet.protocol import connectionDone
@@ -27,14 +25,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chatd.accounts import Origin
-from chatd.hub.gate import Gate
-from chatd.hub.hub import Hub
-from chatd.limits import Limits
 from chatd.server.form import ENDED, Form
 from chatd.server.gauges import under_tls
 from chatd.server.lines import LinearLineReceiver
 from chatd.server.linger import Linger
-from chatd.server.outlet import Outlet, Ticker, Traffic
+from chatd.server.outlet import Outlet
+from chatd.server.owner import Owner
 from chatd.server.pace import Pace
 from chatd.server.refusals import RefusalLog
 from chatd.server.tcp import Transport, tune
@@ -46,23 +42,6 @@ _IAC: Final = 255
 
 NOTHING: Final[frozenset[str]] = frozenset()
 """The same for all: another empty set would take 216 bytes."""
-
-
-class Owner(Protocol):
-    """What a connection needs of its factory."""
-
-    hub: Hub
-    gate: Gate
-    limits: Limits
-    clock: IReactorTime
-    ticker: Ticker
-    traffic: Traffic
-
-    def joined(self, connection: "Connection") -> Form:
-        """Count a connection in, and return its first form."""
-
-    def left(self, connection: "Connection") -> None:
-        """Count a connection out; called once."""
 
 
 @implementer(IHalfCloseableProtocol)
@@ -86,7 +65,6 @@ class Connection(LinearLineReceiver):
     # What most connections never need is made when it is.
     _holds: frozenset[str] = NOTHING
     _processed: Sequence[Deferred[None]] = ()
-    _login_deadline: IDelayedCall | None = None
     _telnet: TelnetFilter | None = None
     _refusals: RefusalLog | None = None
     _linger: Linger | None = None
@@ -111,15 +89,10 @@ class Connection(LinearLineReceiver):
         if ISSLTransport.providedBy(self.transport):
             self.origin = replace(self.origin, private=True)
         self.outlet = Outlet(
-            self.transport,
-            self.owner.ticker,
-            self.owner.traffic,
-            lambda count: self.form.progress(count),
+            self.transport, self.owner.ticker, self.owner.traffic, self.form.progress
         )
         tune(under_tls(self.transport))
-        self._login_deadline = self.owner.clock.callLater(
-            self.owner.limits.login_time, self._login_too_late
-        )
+        self.owner.logins.begin(self)
         self.form = self.owner.joined(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -217,7 +190,7 @@ class Connection(LinearLineReceiver):
         self.logged_in()
         if self.closed:
             self.outlet.lost()
-            self.owner.left(self)
+            self._gone()
         else:
             self.form.disconnected()
             # Lines that waited until the answers were read are taken now.
@@ -243,12 +216,11 @@ class Connection(LinearLineReceiver):
         self.form = form
         self.takes_chunks = form.takes_chunks
         self.outlet.on_progress = form.progress
+        self.outlet.watched = True
 
     def logged_in(self) -> None:
-        """Take note that the login came in time."""
-        deadline, self._login_deadline = self._login_deadline, None
-        if deadline is not None and deadline.active():
-            deadline.cancel()
+        """Take note that the login came in time, or that none is awaited."""
+        self.owner.logins.end(self)
 
     def write(self, data: bytes) -> None:
         """Write, if anybody is there."""
@@ -280,9 +252,12 @@ class Connection(LinearLineReceiver):
         if self.closed or (self._rushing and reason != "line"):
             return
         if not self._holds:
-            self.pauseProducing()
+            self.paused = True
             self.form.held()
         self._holds |= {reason}
+        # A line does not wait long: reading goes on until something waits behind it.
+        if reason != "line" or self.something_waits:
+            self.pauseProducing()
 
     def release(self, reason: str) -> None:
         """Drop a reason; lines are taken again after the last."""
@@ -336,10 +311,11 @@ class Connection(LinearLineReceiver):
             return
         self._conclude()
         if self.alive:
-            self.transport.resumeProducing()
-            _ = self.outlet.drained().addCallback(lambda _: self._half_close())
+            if not self._peer_ended:
+                self.transport.resumeProducing()
+            self.outlet.call_when_drained(self._half_close)
         else:
-            self.owner.left(self)
+            self._gone()
 
     def _conclude(self) -> None:
         self.closed = True
@@ -349,11 +325,18 @@ class Connection(LinearLineReceiver):
         self.paused = False
         form, self.form = self.form, ENDED
         self.outlet.on_progress = self.form.progress
+        self.outlet.watched = False
         form.close()
         self._tell_processed()
 
+    def _gone(self) -> None:
+        self._pace.end()
+        self.owner.left(self)
+
     def _half_close(self) -> None:
         if not self.alive:
+            return
+        if self._peer_ended and self.outlet.close():
             return
         half_close = getattr(self.transport, "loseWriteConnection", None)
         if self._peer_ended or half_close is None:
@@ -367,7 +350,8 @@ class Connection(LinearLineReceiver):
             self._linger = Linger(self.transport, self.outlet, self.owner.clock)
             self._linger.begin()
 
-    def _login_too_late(self) -> None:
+    def too_late(self) -> None:
+        """End: nobody has logged in."""
         self.dismiss(Refusal("login-timeout", limit=self.owner.limits.login_time))
 
     def _end_input(self) -> None:
@@ -397,7 +381,7 @@ class Connection(LinearLineReceiver):
             return  # by what was just told
         if not self.alive:
             self._conclude()
-            self.owner.left(self)
+            self._gone()
         elif self.input_ended:
             self.form.end()
 

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
-from chatd.hub.hub import NameList
+from chatd.accounts import Origin
+from chatd.hub.gate import Gate
+from chatd.hub.online import NameList
+from chatd.hub.realm import LoggedIn
 from chatd.hub.session import Session
+from chatd.wire import text
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +24,14 @@ class Entrance:
     online: NameList
     is_open: bool
     remark: str | None
+
+
+def remark_on(gate: Gate, found: LoggedIn, origin: Origin) -> str | None:
+    """Return a line about the name's password, if there is anything to say."""
+    name = found.session.name
+    known = gate.password_set(found)
+    if known is not None:
+        return text.password_was_set(name, known.time, known.address)
+    if gate.may_be_protected(found):
+        return text.open_name(name, private=gate.may_ask(origin))
+    return None

@@ -16,6 +16,7 @@ from chatd.hub.gate import Gate
 from chatd.hub.hub import Hub
 from chatd.limits import Limits, Tally
 from chatd.server.connection import Connection
+from chatd.server.deadlines import Deadlines
 from chatd.server.form import Ended, Form
 from chatd.server.greeting import Greeting
 from chatd.server.outlet import Ticker, Traffic
@@ -50,6 +51,7 @@ class ChatFactory(Factory):
         self.turn = Turn(clock)
         self.ticker = Ticker(clock, self.turn)
         self.traffic = Traffic()
+        self.logins = Deadlines(clock, limits.login_time)
         self._connections: dict[Connection, None] = {}
         self._refused: dict[Connection, None] = {}
         self._newcomers: dict[Newcomer, None] = {}
@@ -75,6 +77,9 @@ class ChatFactory(Factory):
         Loopback and Unix sockets are exempt from what is counted by address, and are
         private though nothing encrypts them.
         """
+        if isinstance(peer, TCP4Address) and ":" not in peer.host:
+            here = peer.host.startswith("127.")
+            return Origin(peer.host, peer.port, here, here)
         if isinstance(peer, TCP4Address | TCP6Address):
             address = without_mapping(ip_address(peer.host))
             here = address.is_loopback

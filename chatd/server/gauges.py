@@ -19,9 +19,16 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, ISystemHandle
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from zope.interface import implementer
 
-from chatd.server.tcp import Transport, bytes_acknowledged, tcp_info, tcp_socket
+from chatd.server.tcp import (
+    Transport,
+    bytes_acknowledged,
+    family_of,
+    tcp_info,
+    tcp_socket,
+)
 
 _SIOCOUTQ: Final = 0x5411
+_UNIX: Final = int(socket.AF_UNIX)
 _TLS_RECORD: Final = 16 * 1024  # RFC 8446, section 5.1
 
 
@@ -206,7 +213,7 @@ def gauge_for(transport: object) -> Gauge:
     handle = transport.getHandle()
     if not isinstance(handle, socket.socket):
         return HandedGauge()
-    if handle.family == socket.AF_UNIX:
+    if family_of(handle) == _UNIX:
         return UnixGauge(handle)
     info = tcp_info(handle) if handle is tcp_socket(transport) else None
     return HandedGauge() if info is None else TCPGauge(handle, info.acknowledged)

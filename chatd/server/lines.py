@@ -37,6 +37,11 @@ class LinearLineReceiver(LineReceiver):
         """How many complete lines were received and not delivered yet."""
         return 0 if self._lines is None else len(self._lines)
 
+    @property
+    def something_waits(self) -> bool:
+        """Whether anything was received and not delivered yet."""
+        return bool(self._lines or self._tail)
+
     def dataReceived(self, data: bytes) -> None:
         """Take bytes from the transport, and deliver the lines they complete."""
         if self._raw:
@@ -65,6 +70,8 @@ class LinearLineReceiver(LineReceiver):
         if not self._skipping:
             self._add_to_tail(rest)
         self.deliver_lines()
+        if self.paused and self.something_waits and self.transport is not None:
+            self.pauseProducing()  # whoever paused it may have left the reading to this
 
     def _add_to_tail(self, data: bytes) -> None:
         if not self._tail:

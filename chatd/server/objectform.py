@@ -1,24 +1,34 @@
 """The JSON form: programs, and the bundled client."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from twisted.internet.defer import Deferred
 
 from chatd import __version__
+from chatd.hub.accepted import AcceptedRun
 from chatd.hub.receiver import Receiver
+from chatd.server import bulk, objectbulk
 from chatd.server.connection import Connection
 from chatd.server.speaking import LISTED_ON_REQUEST, SpeakingForm
-from chatd.wire import objects
+from chatd.wire import objectlines, objects
 from chatd.wire.answers import Refusal
+from chatd.wire.block import each_message
 from chatd.wire.message import Message, new_id
 from chatd.wire.names import MAX_NAME_LENGTH, BadName, Name, parse_name
 from chatd.wire.text import MAX_TARGETS, backlog_elsewhere
+
+MOST_OF_A_BYTE: Final = 6
+MOST_OF_A_MESSAGE: Final = 1024
+MOST_OF_A_NUMBER: Final = 64
+"""Bytes at most that are written: for one of a text, and for what is around it."""
 
 
 class ObjectForm(SpeakingForm):
     """A connection that speaks JSON, before and after its login."""
 
     acknowledges = True
+    takes_chunks = bulk.ENABLED
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
@@ -50,6 +60,15 @@ class ObjectForm(SpeakingForm):
             return None
         return self._answer(request)
 
+    def take_chunk(self, chunk: bytes, most: int) -> int:
+        """Take plain messages and acknowledgements at once; return their bytes."""
+        if self.leaving:
+            return 0
+        taken, acknowledged = objectbulk.take(self, chunk, most, self._sequence)
+        if acknowledged:
+            self._acknowledge(acknowledged)
+        return taken
+
     def refusal_line(self, refusal: Refusal) -> str:
         """Return an ``error``."""
         return objects.error(refusal)
@@ -72,6 +91,23 @@ class ObjectForm(SpeakingForm):
             ]
         )
         return range(first, self._sequence + 1)
+
+    def bytes_for(self, run: AcceptedRun) -> int:
+        """Return how many bytes a run may take at most."""
+        ends = run.object_ends()
+        if ends is None:
+            return run.size * MOST_OF_A_BYTE + run.count * MOST_OF_A_MESSAGE
+        return sum(map(len, ends)) + run.count * MOST_OF_A_NUMBER
+
+    def write_run(self, run: AcceptedRun, lines: bytes) -> int:
+        """Write messages that were just accepted, counted like all others."""
+        ends = run.object_ends()
+        if ends is None:
+            return self.deliver(each_message(run.rows), queued=False)[-1]
+        first = self._sequence + 1
+        self._sequence += run.count
+        self.connection.write(objectlines.messages(first, ends))
+        return self._sequence
 
     def notice(self, text: str) -> None:
         """Write a ``notice``."""

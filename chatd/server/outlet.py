@@ -12,9 +12,11 @@ answers, and is never cut off.
 
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, cast
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IDelayedCall,
     IPullProducer,
@@ -22,6 +24,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.tcp import Connection as TCPConnection
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chatd.server.gauges import gauge_for, under_tls
@@ -128,6 +131,7 @@ class Outlet:
         "_transport",
         "_unhurried",
         "on_progress",
+        "watched",
         "written",
     )
 
@@ -161,11 +165,13 @@ class Outlet:
         self._own = (
             cast(TCPConnection, transport) if isinstance(transport, BARE) else None
         )
-        self._drained: Sequence[Deferred[None]] = ()
+        self._drained: Sequence[Callable[[], object]] = ()
         self._lost = False
         # After how many more writes it is looked at once again.
         self._unhurried = 0
         self.written = 0
+        self.watched = False
+        """Whether something follows at once from what is acknowledged."""
 
     @property
     def unsent(self) -> int:
@@ -222,7 +228,10 @@ class Outlet:
             return
         if self._drained:
             self._tell_drained()
-        self._look_at_once()
+        if self.watched:
+            self._look_at_once()
+        elif not self._lost:
+            self._ticker.add(self)
 
     @property
     def near(self) -> bool:
@@ -290,8 +299,15 @@ class Outlet:
         if self._lost or not self.unsent:
             return succeed(None)
         done: Deferred[None] = Deferred()
-        self._drained = [*self._drained, done]
+        self._drained = [*self._drained, partial(done.callback, None)]
         return done
+
+    def call_when_drained(self, call: Callable[[], object]) -> None:
+        """Call back when all has left that was written, or the connection is lost."""
+        if self._lost or not self.unsent:
+            call()
+        else:
+            self._drained = [*self._drained, call]
 
     def resumeProducing(self) -> None:
         """Take note that the transport has written everything (`IPullProducer`)."""
@@ -336,6 +352,17 @@ class Outlet:
             )
             self._transport.abortConnection()
 
+    def close(self) -> bool:
+        """Close at once if all was sent and the peer has ended; return whether.
+
+        The transport by itself would first wait until it could write.
+        """
+        own = self._own
+        if own is None or self.unsent or self._awaiting_drain or not own.connected:
+            return False
+        own.connectionLost(Failure(ConnectionDone()))
+        return True
+
     def lost(self) -> None:
         """Let go of everything: the connection is lost."""
         self._lost = True
@@ -344,6 +371,9 @@ class Outlet:
         self._socket = None
         self._ticker.remove(self)
         self._tell_drained()
+        # What refers to each other is left to Python's search for cycles, which stops
+        # all others meanwhile.
+        self.on_progress = _ignore
 
     def _hand_over(self) -> None:
         self._traffic.unsent -= self.unsent
@@ -352,7 +382,11 @@ class Outlet:
     def _tell_drained(self) -> None:
         drained, self._drained = self._drained, ()
         for each in drained:
-            each.callback(None)
+            each()
+
+
+def _ignore(count: int) -> None:
+    """Nobody waits for it any more."""
 
 
 def _is_dead(info: TCPInfo, silence: float) -> bool:

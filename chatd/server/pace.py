@@ -30,7 +30,7 @@ class Pace:
     __slots__ = ("_bucket", "_clock", "_held", "_taken")
 
     def __init__(self, held: Held, limits: Limits, clock: IReactorTime) -> None:
-        self._held = held
+        self._held: Held | None = held
         self._clock = clock
         self._bucket = Bucket(limits.line_rate, limits.line_burst, clock.seconds())
         self._taken = 0.0
@@ -59,6 +59,10 @@ class Pace:
         if delay:
             self._wait("sequences", delay)
 
+    def end(self) -> None:
+        """Hold nobody any more: the connection is gone."""
+        self._held = None
+
     def _take_turn(self, lines: float) -> None:
         self._taken += lines
         if self._taken >= LINES_A_TURN:
@@ -66,5 +70,6 @@ class Pace:
             self._wait("turn", 0)
 
     def _wait(self, reason: str, seconds: float) -> None:
-        self._held.hold(reason)
-        self._clock.callLater(seconds, self._held.release, reason)
+        if self._held is not None:
+            self._held.hold(reason)
+            self._clock.callLater(seconds, self._held.release, reason)

@@ -13,21 +13,23 @@ from twisted.logger import Logger
 
 from chatd import background
 from chatd.hub.acceptance import Receipt
+from chatd.hub.accepted import AcceptedRun
 from chatd.hub.gate import Gate
 from chatd.hub.hub import Hub, Unreadable
-from chatd.hub.realm import LoggedIn
 from chatd.hub.receiver import Receiver
 from chatd.hub.resends import Earlier
 from chatd.hub.session import NOTHING_STORED, Session
-from chatd.limits import Limits
+from chatd.notes import Notes
 from chatd.server.answers import Answers, encoded
 from chatd.server.connection import Connection
-from chatd.server.entrance import Entrance
-from chatd.wire import text
+from chatd.server.entrance import Entrance, remark_on
 from chatd.wire.answers import Refusal
 from chatd.wire.block import Block
 from chatd.wire.message import Message
 from chatd.wire.names import Name
+
+_log = Logger()
+_notes = Notes("chatd.server.speaking")
 
 LISTED_AT_LOGIN: Final = 50
 LISTED_ON_REQUEST: Final = 200
@@ -47,7 +49,6 @@ class SpeakingForm:
     """
 
     takes_chunks = False
-    _log = Logger()
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -55,8 +56,10 @@ class SpeakingForm:
         self.session: Session | None = None
         self._unread_answers = 0
         self._held = False
+        self._crowded = False
         self._waiting_for_room = False
-        self._leaving = False
+        self.leaving = False
+        """Whether the client has said that it sends no more."""
 
     # How it looks on the wire.
 
@@ -87,8 +90,12 @@ class SpeakingForm:
         """Write messages that are kept together, as lines."""
         raise NotImplementedError
 
-    def write_now(self, lines: bytes) -> int:
-        """Write lines that show messages; return their mark."""
+    def bytes_for(self, run: AcceptedRun) -> int:
+        """Return how many bytes a run may take, when it is written."""
+        raise NotImplementedError
+
+    def write_run(self, run: AcceptedRun, lines: bytes) -> int:
+        """Write messages that were just accepted; return the mark of the last."""
         raise NotImplementedError
 
     def notice(self, text: str) -> None:
@@ -99,7 +106,7 @@ class SpeakingForm:
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer with the refusal; what follows the leaving has no answer."""
-        if not self._leaving:
+        if not self.leaving:
             self.answers.say(self.refusal_line(refusal))
 
     def progress(self, acknowledged: int) -> None:
@@ -139,13 +146,16 @@ class SpeakingForm:
 
     def close(self) -> None:
         """Log out."""
-        if self.session is not None:
-            self._log.info(
+        session, self.session = self.session, None
+        if session is not None:
+            _notes.info(
                 "{name} left from {origin}",
-                name=self.session.name,
+                name=session.name,
                 origin=self.connection.origin,
             )
-            self.session.close()
+            session.owner = None
+            session.close()
+        self.answers.close()
 
     # What the delivery calls (`Peer`).
 
@@ -202,15 +212,6 @@ class SpeakingForm:
         """What lets connections in."""
         return self.connection.owner.gate
 
-    @property
-    def _limits(self) -> Limits:
-        return self.connection.owner.limits
-
-    @property
-    def leaving(self) -> bool:
-        """Whether the client has said that it sends no more."""
-        return self._leaving
-
     async def open_session(
         self, name: Name, password: str | None, *, receive: bool
     ) -> Entrance:
@@ -222,9 +223,11 @@ class SpeakingForm:
         found = await self.gate.login(name, origin, self if receive else None, password)
         session = found.session
         try:
-            users = await self.hub.users(LISTED_AT_LOGIN)
+            users = self.hub.users()
             if self.connection.closed:
-                raise Refusal("login-timeout", limit=self._limits.login_time)
+                raise Refusal(
+                    "login-timeout", limit=self.connection.owner.limits.login_time
+                )
             if session.expelled is not None:
                 raise session.expelled
         except BaseException:
@@ -234,7 +237,7 @@ class SpeakingForm:
         session.owner = self
         self.connection.become(self)
         self.connection.logged_in()
-        self._log.info(
+        _notes.info(
             "{name} logged in from {origin}{how}",
             name=session.name,
             origin=origin,
@@ -242,18 +245,8 @@ class SpeakingForm:
         )
         online = self.hub.online(LISTED_AT_LOGIN, session.receiver.key)
         is_open = self.gate.may_be_protected(found)
-        remark = self._remark(found, is_open)
+        remark = remark_on(self.gate, found, origin)
         return Entrance(session, found.new, users, online, is_open, remark)
-
-    def _remark(self, found: LoggedIn, is_open: bool) -> str | None:
-        name = found.session.name
-        known = self.gate.password_set(found)
-        if known is not None:
-            return text.password_was_set(name, known.time, known.address)
-        if is_open:
-            private = self.gate.may_ask(self.connection.origin)
-            return text.open_name(name, private=private)
-        return None
 
     async def start_session(self, session: Session) -> None:
         """Begin to deliver, and return when the first queued messages are written.
@@ -329,15 +322,16 @@ class SpeakingForm:
 
     def leave(self, *, goodbye: bool = True) -> None:
         """Say goodbye once all that was sent is safe, and close."""
-        if not self._leaving:
-            self._leaving = True
-            background.start(self._leave(goodbye), self._log, "Leaving failed")
+        if not self.leaving:
+            self.leaving = True
+            background.start(self._leave(goodbye), _log, "Leaving failed")
 
     async def _leave(self, goodbye: bool) -> None:
-        if self.session is not None:
+        session = self.session
+        if session is not None:
             listening = not self.connection.input_ended
-            await self.session.finish(queued=True, listening=listening)
-            await self.session.all_settled()
+            await session.finish(queued=True, listening=listening)
+            await session.all_settled()
         await self.answers.all_given()
         if not self.connection.closed:
             if goodbye:
@@ -374,20 +368,24 @@ class SpeakingForm:
         self._unread_answers += self.write_lines(lines)
         if first:
             self._judge_what_is_known()
-            _ = self.drained().addCallback(lambda _: self._answers_read())
+            self.connection.outlet.call_when_drained(self._answers_read)
         self._hold_answers(0)
 
     def _hold_answers(self, held: int) -> None:
         """Take no lines while too much is not read, or `held` back by a late answer."""
         crowded = self.connection.outlet.crowded
-        limit = CROWDED_ANSWERS if crowded else self._limits.unread_answers
+        limits = self.connection.owner.limits
+        limit = CROWDED_ANSWERS if crowded else limits.unread_answers
         if self._unread_answers + held > limit:
+            self._crowded = True
             self.connection.hold("answers")
 
     def _answers_read(self) -> None:
         self._unread_answers = 0
         self._judge_what_is_known()
-        self.connection.release("answers")
+        if self._crowded:
+            self._crowded = False
+            self.connection.release("answers")
 
     def _judge_what_is_known(self) -> None:
         if self.session is not None:

@@ -11,6 +11,22 @@ from twisted.internet.interfaces import IAddress, ISystemHandle
 # Seconds of silence, seconds between probes, probes: a dead peer is found in a minute.
 KEEPALIVE: Final = (30, 10, 3)
 
+_OPTIONS: Final = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in zip(
+            ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"), KEEPALIVE, strict=True
+        )
+        if hasattr(socket, name)  # not on every system
+    ),
+]
+# Whoever has these was tuned: no system has the first by default.
+_TELLING: Final = _OPTIONS[1:3]
+
+_TCP_FAMILIES: Final = (int(socket.AF_INET), int(socket.AF_INET6))
+
 # struct tcp_info of linux/tcp.h: tcpi_retransmits and tcpi_probes, both u8 at 2 and 3;
 # tcpi_last_ack_recv, u32 at 56; tcpi_bytes_acked, u64 at 120.
 _TCP_INFO: Final = struct.Struct("=2xBB52xI60xQ")
@@ -98,16 +114,24 @@ def tune(transport: object) -> None:
     connection = tcp_socket(transport)
     if connection is None:
         return
-    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
-    options.append((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
-    names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
-    for name, value in zip(names, KEEPALIVE, strict=True):
-        if hasattr(socket, name):  # not on every system
-            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
-    for level, option, value in options:
-        # The peer may have gone already: then there is nothing to tune.
-        with contextlib.suppress(OSError):
-            connection.setsockopt(level, option, value)
+    # The peer may have gone already: then there is nothing to tune.
+    with contextlib.suppress(OSError):
+        if all(connection.getsockopt(*each[:2]) == each[2] for each in _TELLING):
+            return  # it has them all from the port that took it
+        for each in _OPTIONS:
+            connection.setsockopt(*each)
+
+
+def tune_port(port: object) -> None:
+    """Tune all connections that a listening port will take, where that can be done.
+
+    Linux hands the options of a listening socket on.
+    """
+    listener = getattr(port, "socket", None)
+    if sys.platform == "linux" and isinstance(listener, socket.socket):
+        if listener.family in (socket.AF_INET, socket.AF_INET6):
+            for each in _OPTIONS:
+                listener.setsockopt(*each)
 
 
 def tcp_socket(transport: object) -> socket.socket | None:
@@ -117,4 +141,10 @@ def tcp_socket(transport: object) -> socket.socket | None:
     handle = transport.getHandle()
     if not isinstance(handle, socket.socket):
         return None
-    return handle if handle.family in (socket.AF_INET, socket.AF_INET6) else None
+    return handle if family_of(handle) in _TCP_FAMILIES else None
+
+
+def family_of(connection: socket.socket) -> int:
+    """Return a socket's family, without making a member of an enumeration of it."""
+    family: int = super(socket.socket, connection).family
+    return family

@@ -7,13 +7,14 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
+from chatd.hub.accepted import AcceptedRun
 from chatd.hub.receiver import Receiver
 from chatd.hub.session import Session
 from chatd.server import bulk
 from chatd.server.answers import Slot, encoded
 from chatd.server.commands import COMMANDS
 from chatd.server.connection import Connection
-from chatd.server.dialog import Dialog
+from chatd.server.dialog import Cancelled, Dialog
 from chatd.server.speaking import SpeakingForm
 from chatd.wire import text
 from chatd.wire.answers import Refusal
@@ -43,16 +44,17 @@ class TextForm(SpeakingForm):
         """Log in, say who there is, and begin to deliver. Raises `Refusal`."""
         entrance = await self.open_session(name, password, receive=receive)
         session, users, online = entrance.session, entrance.users, entrance.online
-        self.answers.say(text.welcome(session.name, new=entrance.new))
+        lines = [text.welcome(session.name, new=entrance.new)]
         if receive:
-            self.answers.say(
+            lines += (
                 text.book(users.names, text.more_listed_by("/users", users.more)),
                 text.online(online.names, text.more_listed_by("/who", online.more)),
             )
             if entrance.remark is not None:
-                self.answers.say(entrance.remark)
-            self.answers.say(text.HINT)
-            self._announce_backlog(session)
+                lines.append(entrance.remark)
+            lines.append(text.HINT)
+            lines += self._backlog(session)
+        self.answers.say(*lines)
         await self.start_session(session)
 
     def line(self, line: str) -> Deferred[None] | None:
@@ -73,7 +75,7 @@ class TextForm(SpeakingForm):
 
     def take_chunk(self, chunk: bytes, most: int) -> int:
         """Take plain messages at once; return how many bytes they are."""
-        if self.confirm or self._leaving:
+        if self.confirm or self.leaving:
             return 0
         if self._dialog is not None and self._dialog.awaits_answer:
             return 0
@@ -81,25 +83,28 @@ class TextForm(SpeakingForm):
 
     def end(self) -> None:
         """Leave: nothing more will be asked, nor answered."""
-        if self._dialog is not None:
-            self._dialog.close()
+        self._end_dialog()
         super().end()
 
     def close(self) -> None:
         """Log out."""
-        if self._dialog is not None:
-            self._dialog.close()
+        self._end_dialog()
         super().close()
+
+    def _end_dialog(self) -> None:
+        dialog, self._dialog = self._dialog, None
+        if dialog is not None:
+            dialog.close()
 
     def begin_dialog(self, talk: Coroutine[Any, Any, None]) -> Deferred[None]:
         """Ask the person something; fires when it was asked, or is over."""
-        if self._dialog is None:
-            self._dialog = Dialog(self)
+        self._dialog = Dialog(self)
         return self._dialog.begin(talk)
 
     async def ask(self, question: str) -> str:
         """Ask something in a dialog, and return the answer. Raises `Cancelled`."""
-        assert self._dialog is not None
+        if self._dialog is None:
+            raise Cancelled
         return await self._dialog.ask(question)
 
     def question(self, text: str) -> None:
@@ -139,10 +144,17 @@ class TextForm(SpeakingForm):
     def deliver_block(self, block: Block, *, queued: bool) -> tuple[int, "array[int]"]:
         """Write messages that are kept together; the mark is the bytes so far."""
         lines, lengths = text.block_lines(block, queued=queued)
-        return self.write_now(lines), lengths
+        return self._write_now(lines), lengths
 
-    def write_now(self, lines: bytes) -> int:
-        """Write lines that show messages; the mark is the bytes so far."""
+    def bytes_for(self, run: AcceptedRun) -> int:
+        """Return how many bytes of text it has."""
+        return run.size
+
+    def write_run(self, run: AcceptedRun, lines: bytes) -> int:
+        """Write messages that were just accepted; the mark is the bytes so far."""
+        return self._write_now(lines)
+
+    def _write_now(self, lines: bytes) -> int:
         outlet = self.connection.outlet
         outlet.write(lines)
         return outlet.written
@@ -151,14 +163,13 @@ class TextForm(SpeakingForm):
         """Write the line as it is."""
         self.write_lines([text])
 
-    def _announce_backlog(self, session: Session) -> None:
+    def _backlog(self, session: Session) -> Sequence[str]:
         delivery, count = session.delivery, session.receiver.undelivered
         if delivery is None or count == 0:
-            return
+            return ()
         if not delivery.must_wait:
-            self.answers.say(text.backlog(count))
-        elif delivery.elsewhere:
-            self.answers.say(text.backlog_elsewhere(count))
+            return (text.backlog(count),)
+        return (text.backlog_elsewhere(count),) if delivery.elsewhere else ()
 
     def _receipt(self, name: Name, receiver: Receiver | None) -> "TextReceipt":
         return TextReceipt(self, self.answers.slot(), receiver)

@@ -27,11 +27,14 @@ from chatd.store.migrations import (
     migrate,
     version_of,
 )
+from chatd.store.records import Seen
 from chatd.store.transactions import (
+    LISTED_SEEN_LAST,
     count_users,
     find_id_secret,
     last_account_change,
     last_position,
+    names_seen_last,
 )
 from chatd.wire.display import neutralise
 
@@ -132,8 +135,9 @@ class OpenedDatabase:
 
     `users` is how many there are, `last_position` the highest of a message that is
     stored, or was and is still known by its id, or 0; `last_change` is the number of
-    the last change by an administrator, `id_secret` what ids are derived with. `notes`
-    are lines for the log, on what was done to the database.
+    the last change by an administrator. `seen_last` are those who were seen last, the
+    latest first, `id_secret` is what ids are derived with. `notes` are lines for the
+    log, on what was done to the database.
     """
 
     path: Path
@@ -141,6 +145,7 @@ class OpenedDatabase:
     users: int
     last_position: int
     last_change: int
+    seen_last: list[Seen]
     id_secret: bytes
     notes: list[str]
 
@@ -218,10 +223,13 @@ def _open(path: Path, lock: Lock, migrations: Sequence[Migration]) -> OpenedData
         purge_removed(connection)
         users = count_users(connection)
         last_change = last_account_change(connection)
+        seen_last = names_seen_last(connection, LISTED_SEEN_LAST)
         id_secret = find_id_secret(connection)
         position = last_position(connection)
     notes = [neutralise(note) for note in notes]
-    return OpenedDatabase(path, lock, users, position, last_change, id_secret, notes)
+    return OpenedDatabase(
+        path, lock, users, position, last_change, seen_last, id_secret, notes
+    )
 
 
 def _create_if_missing(path: Path) -> None:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from heapq import merge
+from itertools import islice
 from operator import attrgetter
 from typing import Final
 
@@ -61,8 +62,8 @@ def _messages(cursor: sqlite3.Cursor, target: str) -> Iterator[Row]:
 
 
 def _runs(cursor: sqlite3.Cursor, target: str) -> Iterator[Row]:
-    for first, time, senders, texts in cursor:
-        yield Block(first, target, time, _parts(senders, texts))
+    for first, time, senders, texts, ids in cursor:
+        yield Block(first, target, time, _parts(senders, texts, ids))
 
 
 def append(connection: sqlite3.Connection, rows: Sequence[tuple[int, Row]]) -> None:
@@ -128,16 +129,18 @@ def _shorten(connection: sqlite3.Connection, target: int, upto: int) -> Sequence
     row = connection.execute(sql("page_of_runs"), (target, upto, 1)).fetchone()
     if row is None or row[0] > upto:
         return ()
-    first, time, senders, texts = row
-    gone, rest = Block(first, "", time, _parts(senders, texts)).cut(upto - first + 1)
+    first, time, *values = row
+    gone, rest = Block(first, "", time, _parts(*values)).cut(upto - first + 1)
     connection.execute(sql("change_run"), (rest.first, *_values(rest), rest.last))
     return gone.parts
 
 
-def _values(block: Block) -> tuple[str, bytes]:
-    """Return a block's messages as two columns have them."""
+def _values(block: Block) -> tuple[str, bytes, str | None]:
+    """Return a block's messages as three columns have them."""
     senders = [f"{part.sender} {part.messages} {part.size}" for part in block.parts]
-    return "\n".join(senders), b"\n".join([part.texts for part in block.parts])
+    ids = "\n".join([part.ids for part in block.parts if part.ids])
+    texts = b"\n".join([part.texts for part in block.parts])
+    return "\n".join(senders), texts, ids or None
 
 
 def _shares(senders: str) -> Iterator[tuple[str, int, int]]:
@@ -146,11 +149,13 @@ def _shares(senders: str) -> Iterator[tuple[str, int, int]]:
         yield sender, int(messages), int(size)
 
 
-def _parts(senders: str, texts: bytes) -> list[Part]:
+def _parts(senders: str, texts: bytes, ids: str | None) -> list[Part]:
     parts, begin = [], 0
+    left = iter(ids.split("\n") if ids else ())
     for sender, messages, size in _shares(senders):
         end = begin + size + messages - 1
-        parts.append(Part(sender, messages, texts[begin:end]))
+        own = "\n".join(islice(left, messages))
+        parts.append(Part(sender, messages, texts[begin:end], own))
         begin = end + 1
     return parts
 

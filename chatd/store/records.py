@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple, TypeAlias
 
 from chatd.wire.block import Row
 
@@ -73,6 +73,15 @@ class Arrival:
     password: str | None = field(default=None, repr=False)
 
 
+class Seen(NamedTuple):
+    """When a user was last seen, in milliseconds since 1970-01-01 UTC."""
+
+    id: int
+    key: str
+    name: str
+    time: int
+
+
 @dataclass(frozen=True, slots=True)
 class AccountChange:
     """What an administrator has changed beside a running chatd: a user, by its id.
@@ -95,9 +104,8 @@ class Removed:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredId:
-    """What a message is known by when it is sent again, and what it was.
+class StoredId(NamedTuple):
+    """What a message is known by when it is sent again, and what it was: a row.
 
     `sender` and `target` are user ids; the three with `id` are the key. `digest` is
     that of the text, `time` in milliseconds since 1970-01-01 UTC.
@@ -111,6 +119,10 @@ class StoredId:
     time: int
 
 
+IdRow: TypeAlias = tuple[int, int, str, int, bytes, int]
+"""A `StoredId`, by its fields."""
+
+
 @dataclass(slots=True)
 class Batch:
     """What one transaction writes.
@@ -118,14 +130,16 @@ class Batch:
     `messages` are pairs of the receiver's user id and the message, or several that are
     kept together; those of one receiver are in the order of their positions. `ids` are
     those of messages that may be sent again. `removals` says for a user id up to which
-    position its messages go; `departures` when a user was last seen.
+    position its messages go; `visits` which known users have logged in; `departures`
+    when a user was last seen.
     """
 
     arrivals: list[Arrival] = field(default_factory=list)
+    visits: dict[int, Arrival] = field(default_factory=dict)
     departures: dict[int, int] = field(default_factory=dict)
     removals: dict[int, int] = field(default_factory=dict)
     messages: Sequence[tuple[int, Row]] = ()
-    ids: Sequence[StoredId] = ()
+    ids: Sequence[IdRow] = ()
 
 
 @dataclass(frozen=True, slots=True)

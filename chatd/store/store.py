@@ -10,11 +10,10 @@ ever appears behind a position already read.
 
 import sqlite3
 from collections.abc import Callable
-from typing import Concatenate, NoReturn, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar, cast
 
 from twisted.enterprise import adbapi
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -25,6 +24,7 @@ from chatd.store.records import (
     Amount,
     Batch,
     Outcome,
+    Seen,
     StoreFailure,
     User,
 )
@@ -55,7 +55,7 @@ class Store:
     def __init__(
         self,
         opened: OpenedDatabase,
-        reactor: IReactorFromThreads,
+        reactor: Any,
         *,
         max_bytes: int,
         min_free: int,
@@ -65,7 +65,11 @@ class Store:
         self._room = Room(opened.path, max_bytes, min_free)
         self.last_position = opened.last_position
         self.users = opened.users
+        self.seen_last = opened.seen_last
+        """Who was seen last when the database was opened, the latest first."""
         self.id_secret = opened.id_secret
+        self._clock = reactor
+        self._sought: list[tuple[str, Deferred[User | None]]] = []
         self._data_version: int | None = None
         self._last_change = opened.last_change
         self._writer = self._pool(reactor, 1, configure)
@@ -73,7 +77,7 @@ class Store:
 
     def _pool(
         self,
-        reactor: IReactorFromThreads,
+        reactor: Any,
         threads: int,
         prepare: Callable[[sqlite3.Connection], None],
     ) -> adbapi.ConnectionPool:
@@ -99,8 +103,30 @@ class Store:
         return first
 
     def find_user(self, key: str) -> Deferred[User | None]:
-        """Return the user of that key, with the figures of its queue."""
-        return self._read(transactions.find_user, key)
+        """Return the user of that key, with the figures of its queue.
+
+        All that are asked for in one turn of the reactor are one question to a thread:
+        to ask costs more than to look up.
+        """
+        found: Deferred[User | None] = Deferred()
+        if not self._sought:
+            self._clock.callLater(0, self._find_sought)
+        self._sought.append((key, found))
+        return found
+
+    def _find_sought(self) -> None:
+        sought, self._sought = self._sought, []
+
+        def tell(users: list[User | None]) -> None:
+            for (_, found), user in zip(sought, users, strict=True):
+                found.callback(user)
+
+        def fail(failure: Failure) -> None:
+            for _, found in sought:
+                found.errback(failure)
+
+        keys = [key for key, _ in sought]
+        _ = self._read(transactions.find_users, keys).addCallbacks(tell, fail)
 
     def find_share(self, target: int, sender: str) -> Deferred[Amount]:
         """Return how much of a receiver's queue is the sender's.
@@ -209,8 +235,8 @@ class Store:
             self._last_change = changes[-1].number
         return changes, transactions.count_users(connection)
 
-    def names_seen_last(self, most: int) -> Deferred[list[tuple[str, str]]]:
-        """Return name and key of those seen last, the latest first."""
+    def names_seen_last(self, most: int) -> Deferred[list[Seen]]:
+        """Return those seen last, the latest first."""
         return self._read(transactions.names_seen_last, most)
 
     def names_by_prefix(

@@ -5,6 +5,8 @@ All functions run in whatever thread holds the connection, and raise `sqlite3.Er
 
 import contextlib
 import sqlite3
+from collections.abc import Sequence
+from typing import Any
 
 from chatd.store import queues
 from chatd.store.records import (
@@ -13,16 +15,32 @@ from chatd.store.records import (
     Arrival,
     Batch,
     Outcome,
+    Seen,
     User,
 )
 from chatd.store.statements import sql
+
+LISTED_SEEN_LAST = 50
+"""How many of those who were seen last are listed."""
 
 
 def find_user(connection: sqlite3.Connection, key: str) -> User | None:
     """Return the user of that key, with the figures of its queue."""
     row = connection.execute(sql("find_user"), (key,)).fetchone()
-    if row is None:
-        return None
+    return None if row is None else _user(row)
+
+
+def find_users(
+    connection: sqlite3.Connection, keys: Sequence[str]
+) -> list[User | None]:
+    """Return the user of each key, as `find_user` does, in one statement."""
+    places = ",".join("?" * len(keys))
+    rows = connection.execute(sql("find_users").replace("?", places), keys)
+    found = {row[1]: _user(row) for row in rows}
+    return [found.get(key) for key in keys]
+
+
+def _user(row: Sequence[Any]) -> User:
     id, key, name, messages, size, *positions = row[:9]
     first, last, first_of_run, last_of_run = positions
     address, password, since, where, disabled = row[9:]
@@ -84,9 +102,9 @@ def forget_stored_ids(
     return rows[-1][0] if len(rows) == most else None
 
 
-def names_seen_last(connection: sqlite3.Connection, most: int) -> list[tuple[str, str]]:
-    """Return name and key of those who logged in or left last, the latest first."""
-    return connection.execute(sql("names_seen_last"), (most,)).fetchall()
+def names_seen_last(connection: sqlite3.Connection, most: int) -> list[Seen]:
+    """Return those who logged in or left last, the latest first."""
+    return [Seen(*row) for row in connection.execute(sql("names_seen_last"), (most,))]
 
 
 def names_by_prefix(
@@ -174,29 +192,14 @@ def write(
     """
     connection.execute("BEGIN IMMEDIATE")
     arrived = [_arrive(connection, each, lack) for each in batch.arrivals]
-    connection.executemany(
-        sql("depart"), [(time, user) for user, time in batch.departures.items()]
-    )
+    _note_seen(connection, batch)
     removed = {
         target: queues.remove(connection, target, upto)
         for target, upto in batch.removals.items()
     }
     if lack is None:
         queues.append(connection, batch.messages)
-        connection.executemany(
-            sql("append_stored_id"),
-            [
-                (
-                    each.position,
-                    each.sender,
-                    each.id,
-                    each.target,
-                    each.digest,
-                    each.time,
-                )
-                for each in batch.ids
-            ],
-        )
+        connection.executemany(sql("append_stored_id"), batch.ids)
     return Outcome(lack if batch.messages else None, arrived, removed)
 
 
@@ -233,3 +236,19 @@ def _arrive(
         connection.execute(sql("arrive_new"), values)
     user = find_user(connection, arrival.key)
     return None if user is None else (user, new)
+
+
+def _note_seen(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Note when users came and left; who did both costs no more than who did one."""
+    left = batch.departures
+    connection.executemany(
+        sql("visit"),
+        [
+            (each.address, each.port, max(each.time, left.get(user, 0)), user, each.key)
+            for user, each in batch.visits.items()
+        ],
+    )
+    connection.executemany(
+        sql("depart"),
+        [(time, user) for user, time in left.items() if user not in batch.visits],
+    )

@@ -8,6 +8,7 @@ behind the other, and to show them is to replace what lies between.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import NamedTuple, TypeAlias
 
 from chatd.wire.message import Message
@@ -16,12 +17,14 @@ from chatd.wire.message import Message
 class Part(NamedTuple):
     """What one sender has of a block: texts in UTF-8, with a line feed between.
 
-    None has a line feed itself, nor anything that a screen should not get.
+    None has a line feed itself, nor anything that a screen should not get. So are the
+    `ids`, where the messages have ids of their own.
     """
 
     sender: str
     messages: int
     texts: bytes
+    ids: str = ""
 
     @property
     def size(self) -> int:
@@ -32,15 +35,17 @@ class Part(NamedTuple):
         """Return the first messages, and the others: there are some of both."""
         *_, rest = self.texts.split(b"\n", count)
         head = self.texts[: -len(rest) - 1]
+        ids = self.ids.split("\n") if self.ids else []
+        head_ids, rest_ids = "\n".join(ids[:count]), "\n".join(ids[count:])
         return (
-            Part(self.sender, count, head),
-            Part(self.sender, self.messages - count, rest),
+            Part(self.sender, count, head, head_ids),
+            Part(self.sender, self.messages - count, rest, rest_ids),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Messages without ids of their own, with consecutive positions and one time.
+    """Messages with consecutive positions and one time; all have own ids, or none.
 
     `first` is the position of the first one, `target` and `time` as in `Message`.
     """
@@ -73,12 +78,13 @@ class Block:
     def messages(self) -> list[Message]:
         """Return each message by itself."""
         position, messages = self.first, []
-        for sender, _, texts in self.parts:
-            for text in texts.split(b"\n"):
+        for sender, count, texts, ids in self.parts:
+            known_by = ids.split("\n") if ids else repeat("", count)
+            for text, id in zip(texts.split(b"\n"), known_by, strict=True):
                 messages.append(
                     Message(
                         position,
-                        "",
+                        id,
                         sender,
                         self.target,
                         text.decode(),

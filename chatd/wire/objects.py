@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
 from chatd.wire.answers import Refusal
@@ -161,21 +163,21 @@ def message(
 
     `message_id` is its id, if it was sent without one.
     """
-    return _line(
-        type="message",
-        seq=sequence,
-        id=message.id if message_id is None else message_id,
-        **{"from": message.sender},
-        to=message.target,
-        text=message.text,
-        time=timestamp(message.time),
-        queued=queued,
+    known_by = message.id if message_id is None else message_id
+    return (
+        f'{{"type":"message","seq":{sequence},"id":{quoted(known_by)}'
+        f',"from":{quoted(message.sender)},"to":{quoted(message.target)}'
+        f',"text":{quoted(message.text)},"time":"{timestamp(message.time)}"'
+        f',"queued":{"true" if queued else "false"}}}'
     )
 
 
 def accepted(message_id: str, to: str, status: str) -> str:
     """Return that a message to one target is ``stored`` or ``delivered``."""
-    return _line(type="accepted", id=message_id, to=to, status=status)
+    return (
+        f'{{"type":"accepted","id":{quoted(message_id)},"to":{quoted(to)}'
+        f',"status":"{status}"}}'
+    )
 
 
 def error(refusal: Refusal, message_id: str | None = None, to: str = "") -> str:
@@ -213,27 +215,43 @@ def goodbye() -> str:
     return _line(type="goodbye")
 
 
+@lru_cache(maxsize=64)
 def timestamp(milliseconds: int) -> str:
     """Return a time as RFC 3339 has it, in UTC, to the millisecond."""
     when = datetime.fromtimestamp(milliseconds // 1000, UTC)
     return f"{when:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
 
 
+quoted: Final = encode_basestring_ascii
+"""What returns a string as JSON has it."""
+
+# ASCII only: whatever a text holds, a line of JSON harms no terminal.
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def _line(**fields: object) -> str:
-    # ASCII only: whatever a text holds, a line of JSON harms no terminal.
-    return json.dumps(fields, separators=(",", ":"))
+    return _encode(fields)
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(name)
+
+
+DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+"""What reads JSON; it takes what is no JSON, as NaN, for an error."""
 
 
 def _object(line: str) -> dict[str, Any]:
     try:
-        value = json.loads(line, parse_constant=_refuse_constant)
+        value = DECODER.decode(line)
     except RecursionError:
         raise Refusal("bad-json", reason="nested too deeply") from None
     except ValueError:
         raise Refusal("bad-json", reason="it cannot be parsed") from None
     if not isinstance(value, dict):
         raise Refusal("bad-json", reason="it is another kind of value")
-    if _nesting(value) > MAX_NESTING:
+    brackets = line.count("{") + line.count("[")
+    if brackets > MAX_NESTING and _nesting(value) > MAX_NESTING:
         raise Refusal("bad-json", reason="nested too deeply")
     if "\\u" in line:
         try:
@@ -241,10 +259,6 @@ def _object(line: str) -> dict[str, Any]:
         except UnicodeEncodeError:
             raise Refusal("bad-json", reason="it has a lone surrogate") from None
     return value
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(name)
 
 
 def _nesting(value: object) -> int:

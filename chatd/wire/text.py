@@ -102,7 +102,7 @@ def block_lines(block: Block, *, queued: bool) -> tuple[bytes, "array[int]"]:
     end = (f" ({stamp(block.time)})\n" if queued else "\n").encode()
     pieces: list[bytes] = []
     lengths = array("I")
-    for sender, _, texts in block.parts:
+    for sender, _, texts, _ in block.parts:
         begin = f"{sender}: ".encode()
         more = len(begin) + len(end)
         pieces += (begin, texts.replace(b"\n", end + begin), end)

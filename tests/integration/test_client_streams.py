@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 from chatd.client.frontend import MAX_TYPED, Kind, Line
 from chatd.client.plain import Plain
 
-SECONDS = 10
+SECONDS = 60
 
 
 class Core:

@@ -19,7 +19,7 @@ from chatd.server.factory import ChatFactory
 from chatd.server.gauges import TCPGauge, UnixGauge
 
 PROMPT = b"Enter your username: "
-SECONDS = 20
+SECONDS = 60
 
 
 async def turn() -> None:

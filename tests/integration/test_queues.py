@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -36,9 +37,13 @@ PARTS = st.lists(
 def block_of(
     first: int, target: str, senders: list[tuple[str, list[str]]], time: int = 7
 ) -> Block:
-    parts = [
-        Part(sender, len(texts), "\n".join(texts).encode()) for sender, texts in senders
-    ]
+    parts, ids = [], count(first)
+    for sender, texts in senders:
+        # Each second block has ids.
+        own = [f"id{next(ids)}" for _ in texts] if first % 2 else []
+        parts.append(
+            Part(sender, len(texts), "\n".join(texts).encode(), "\n".join(own))
+        )
     return Block(first, target, time, parts)
 
 

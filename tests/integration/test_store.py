@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
 
-from chatd.store import opening
+from chatd.store import opening, transactions
 from chatd.store.opening import open_database
 from chatd.store.records import Amount, Arrival, Batch, StoreFailure, User
 from chatd.store.store import Store
@@ -374,3 +375,52 @@ def test_an_upgrade_takes_no_statement_from_a_daemon_that_runs(tmp_path: Path) -
     package = Path(opening.__file__).parents[1]
     shutil.copytree(package, tmp_path / "chatd")
     subprocess.run([sys.executable, "-c", REPLACED], cwd=tmp_path, check=True)
+
+
+@pytest_twisted.ensureDeferred
+async def test_users_who_are_looked_up_in_one_turn_are_each_the_right_one(
+    make_store: MakeStore,
+) -> None:
+    store = make_store()
+    users = {name: await registered(store, name) for name in ("alice", "bob", "carol")}
+    await store.commit(Batch(messages=[(users["bob"].id, message(store, "hi"))]))
+    asked = ["carol", "zed", "alice", "carol", "bob"]
+    found = await gatherResults([store.find_user(name) for name in asked])
+    assert found[:4] == [users["carol"], None, users["alice"], users["carol"]]
+    assert found[4] == await store.find_user("bob")
+    assert found[4].queued_messages == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_failing_disk_fails_each_who_looks_up_in_one_turn(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    store = make_store()
+    monkeypatch.setattr(transactions, "find_users", broken)
+    looks = [store.find_user(name) for name in ("alice", "bob")]
+    for each in looks:
+        with pytest.raises(StoreFailure):
+            await each
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_came_and_left_is_noted_once_and_not_of_who_was_removed(
+    make_store: MakeStore,
+) -> None:
+    store = make_store()
+    alice, bob = await registered(store, "alice"), await registered(store, "bob")
+    visits = {
+        alice.id: replace(arrival("alice"), address="192.0.2.7", time=2_000),
+        bob.id: replace(arrival("freed"), address="192.0.2.8", time=9_000),
+    }
+    await store.commit(Batch(visits=visits, departures={alice.id: 3_000}))
+    again = await store.find_user("alice")
+    assert again is not None
+    assert again.address == "192.0.2.7"
+    assert [(each.name, each.time) for each in await store.names_seen_last(2)] == [
+        ("alice", 3_000),
+        ("bob", 1_000),
+    ]

@@ -5,6 +5,7 @@ tests. Whatever is waited for has a deadline, and what a test leaves running is 
 """
 
 import os
+import random
 import re
 import select
 import shutil
@@ -24,7 +25,7 @@ from typing import Final, Protocol, Self
 
 import pytest
 
-DEADLINE: Final = 30.0
+DEADLINE: Final = 60.0
 """Seconds after which what should have happened at once counts as missing."""
 
 TWISTD: Final = Path(sys.executable).with_name("twistd")
@@ -308,19 +309,29 @@ class Program(Conversation):
             os.close(each)
 
 
+FLOOD_PART: Final = 50
+"""How many lines are sent at once."""
+
+
 class Flood:
     """Sends numbered lines from a thread, until all are sent or nobody takes more.
 
     The test meanwhile reads the answers, or talks to others. `line` makes a line of
-    its number; without a `count` there is no end to them.
+    its number; without a `count` there is no end to them. Where there is `room` to be
+    acquired, that is done for each `FLOOD_PART` of them.
     """
 
     def __init__(
-        self, client: TextClient, line: Callable[[int], str], count: int | None
+        self,
+        client: TextClient,
+        line: Callable[[int], str],
+        count: int | None,
+        room: threading.Semaphore | None,
     ) -> None:
         self._client = client
         self._line = line
         self._numbers = range(sys.maxsize if count is None else count)
+        self._room = room
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._send)
         self._thread.start()
@@ -339,8 +350,9 @@ class Flood:
         left = self._numbers
         with suppress(OSError):
             while left and not self._stopping.is_set():
-                self._client.send(*map(self._line, left[:50]))
-                left = left[50:]
+                if self._room is None or self._room.acquire(timeout=0.1):
+                    self._client.send(*map(self._line, left[:FLOOD_PART]))
+                    left = left[FLOOD_PART:]
 
     def stop(self) -> None:
         """Stop sending, and close the connection if that has not ended by itself."""
@@ -354,11 +366,31 @@ class Flood:
 # The daemon -------------------------------------------------------------------------
 
 
-class Daemon:
+class AnyDaemon:
+    """A daemon that runs in `process`, by itself or together with others."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+
+    def log(self) -> str:
+        raise NotImplementedError
+
+    def wait_for_log(self, text: str) -> None:
+        """Wait until the log has the text."""
+        _wait_until(
+            lambda: text in self.log() or self.process.poll() is not None,
+            f"{text!r} in the daemon's log",
+        )
+        if text not in self.log():
+            pytest.fail(f"the daemon ended with {self.process.returncode}")
+
+
+class Daemon(AnyDaemon):
     """A running ``twistd -n chatd``.
 
-    `addresses` are those it listens on, as in its log. `tolerated` are the words among
-    `TROUBLE` that its log may have.
+    `addresses` are those it listens on, as in its log, and `port` is the first TCP port
+    of these, 0 if there is none. `tolerated` are the words among `TROUBLE` that its log
+    may have.
     """
 
     def __init__(
@@ -368,6 +400,7 @@ class Daemon:
         self.tolerated: set[str] = set()
         self.expected_status = 0
         self.addresses: list[str] = []
+        self.port = 0
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -383,27 +416,14 @@ class Daemon:
         """Wait until it answers, and so surely handles signals as it should."""
         self.wait_for_log("is ready")
         self.addresses = re.findall(r"Listening on (\S+)\n", self.log())
+        ports = (re.search(r":(\d+)$", address) for address in self.addresses)
+        self.port = next((int(found[1]) for found in ports if found), 0)
         first = TextClient(self.port or str(self.folder / self.addresses[0]))
         first.expect("Enter your username: ")
         first.reset()
 
-    @property
-    def port(self) -> int:
-        """The TCP port that it listens on first, 0 if there is none."""
-        ports = (re.search(r":(\d+)$", address) for address in self.addresses)
-        return next((int(found[1]) for found in ports if found), 0)
-
     def log(self) -> str:
         return self._log.read_bytes().decode()
-
-    def wait_for_log(self, text: str) -> None:
-        """Wait until the log has the text."""
-        _wait_until(
-            lambda: text in self.log() or self.process.poll() is not None,
-            f"{text!r} in the daemon's log",
-        )
-        if text not in self.log():
-            pytest.fail(f"the daemon ended with {self.process.returncode}")
 
     def most_memory(self) -> int:
         """Return how many bytes were resident at most so far."""
@@ -470,6 +490,20 @@ class StartDaemon(Protocol):
 
 
 @pytest.fixture
+def port() -> int:
+    """Return a free port, for a daemon that is to come back where it was.
+
+    It is none that the kernel gives to whoever asks for any, as long as nobody has it,
+    nor one that another worker takes.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while True:
+        number = random.SystemRandom().randrange(10_000 + worker, 32_768, 64)
+        with suppress(OSError), socket.create_server(("", number)):
+            return number
+
+
+@pytest.fixture
 def home(tmp_path: Path) -> Path:
     """Return the folder that a test's daemons work in."""
     path = tmp_path / "home"
@@ -477,12 +511,18 @@ def home(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def start_daemon(home: Path, tmp_path: Path) -> Iterator[StartDaemon]:
-    """Start daemons, and see at the end that all is well with them."""
-    daemons: list[Daemon] = []
+class Daemons:
+    """Starts daemons, as `StartDaemon` says; those that run are ended at the end."""
+
+    def __init__(self, home: Path, logs: Path, environment: Mapping[str, str]) -> None:
+        self._home = home
+        self._logs = logs
+        self._environment = environment
+        self._started: list[Daemon] = []
+        self._number = 0
 
     def start(
+        self,
         *options: str,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
@@ -495,22 +535,147 @@ def start_daemon(home: Path, tmp_path: Path) -> Iterator[StartDaemon]:
         if application is not None:
             what = ["--pidfile=", "-y", str(application)]
         command = [*under, str(TWISTD), "-n", *what]
-        log = tmp_path / f"daemon{len(daemons)}.log"
-        daemon = Daemon(command, cwd or home, log, os.environ | dict(env or {}))
-        daemons.append(daemon)
+        self._number += 1
+        log = self._logs / f"daemon{self._number}.log"
+        environment = {**self._environment, **(env or {})}
+        daemon = Daemon(command, cwd or self._home, log, environment)
+        self._started.append(daemon)
         daemon.wait_until_ready()
         return daemon
 
-    yield start
-    problems = [problem for each in daemons for problem in each.problems()]
-    if problems:
+    def end(self) -> None:
+        """End them, and see that all is well with them."""
+        ended, self._started = self._started, []
+        problems = [problem for each in ended for problem in each.problems()]
+        if problems:
+            pytest.fail(f"the daemon: {'; '.join(problems)}", pytrace=False)
+
+
+@pytest.fixture
+def start_daemon(home: Path, tmp_path: Path) -> Iterator[StartDaemon]:
+    """Start daemons, and see at the end that all is well with them."""
+    daemons = Daemons(home, tmp_path, os.environ)
+    yield daemons.start
+    daemons.end()
+
+
+# Many daemons in one process ---------------------------------------------------------
+
+
+class Shared(AnyDaemon):
+    """A daemon that has its process together with others, but nothing else.
+
+    Its log is all that the process has logged since the daemon was `given`.
+    """
+
+    def __init__(self, host: Daemon, port: int) -> None:
+        self.process = host.process
+        self.port = port
+        self._host = host
+        self._start = 0
+
+    def given(self) -> None:
+        """Take note that somebody has it from now on."""
+        self._start = len(self._host.log())
+
+    def log(self) -> str:
+        return self._host.log()[self._start :]
+
+    def problems(self) -> list[str]:
+        """Return what its log should not have."""
+        log = self.log()
+        print(log)  # seen if the test fails
+        return [f"its log has {word!r}" for word in TROUBLE if word in log]
+
+
+class Several:
+    """Starts many daemons in one process, as an application file may say.
+
+    Each has a database and a port of its own. To start so many processes would take
+    longer than all that is done with them.
+    """
+
+    def __init__(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        self._home = tmp_path_factory.mktemp("several")
+        self._hosts = 0
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name != "COVERAGE_PROCESS_CONFIG"
+        }
+        logs = tmp_path_factory.mktemp("logs")
+        self._daemons = Daemons(self._home, logs, environment)
+
+    def start(self, options: Sequence[Sequence[str]]) -> list[Shared]:
+        """Start a daemon with each of these options, and end those before."""
+        self.end()
+        self._hosts += 1
+        lines = [
+            "from twisted.application import service",
+            "from chatd.tap import Options, makeService",
+            "application = service.Application('several')",
+        ]
+        for number, each in enumerate(options):
+            name = f"chatd{self._hosts}.{number}"
+            here = (f"--db={name}.db", "--port=tcp:0:interface=127.0.0.1", *each)
+            lines += [
+                "options = Options()",
+                f"options.parseOptions({here!r})",
+                "chatd = makeService(options)",
+                f"chatd.setName({name!r})",
+                "chatd.setServiceParent(application)",
+            ]
+        path = self._home / f"application{self._hosts}.tac"
+        path.write_text("\n".join(lines), encoding="utf-8")
+        host = self._daemons.start(application=path)
+        return [Shared(host, int(each.rpartition(":")[2])) for each in host.addresses]
+
+    def end(self) -> None:
+        self._daemons.end()
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Several]:
+    """Start many daemons in one process."""
+    several = Several(tmp_path_factory)
+    yield several
+    several.end()
+
+
+SPARE: Final = 10
+"""How many daemons are started at once. Each looks at its database every second."""
+
+
+@pytest.fixture(scope="session")
+def spare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[Shared]]:
+    """Start daemons for one test after the other."""
+    several = Several(tmp_path_factory)
+
+    def daemons() -> Iterator[Shared]:
+        while True:
+            yield from several.start([()] * SPARE)
+
+    yield daemons()
+    several.end()
+
+
+@pytest.fixture
+def daemon(spare: Iterator[Shared]) -> Iterator[Shared]:
+    """Return a daemon that nobody else talks to, started with every option as it is.
+
+    It is for tests of what is said; what the process does, `start_daemon` is for.
+    """
+    given = next(spare)
+    given.given()
+    yield given
+    if problems := given.problems():
         pytest.fail(f"the daemon: {'; '.join(problems)}", pytrace=False)
 
 
 class Connect(Protocol):
     def __call__(
         self,
-        where: Daemon | int | str,
+        where: AnyDaemon | int | str,
         name: str | None = None,
         host: str = ...,
         *,
@@ -530,14 +695,14 @@ def connect(start_daemon: StartDaemon) -> Iterator[Connect]:
     with ExitStack() as clients:
 
         def connect(
-            where: Daemon | int | str,
+            where: AnyDaemon | int | str,
             name: str | None = None,
             host: str = "127.0.0.1",
             *,
             source: str = "",
             header: bytes = b"",
         ) -> TextClient:
-            address = where.port if isinstance(where, Daemon) else where
+            address = where.port if isinstance(where, AnyDaemon) else where
             client = TextClient(address, host, source)
             return clients.enter_context(closing(client)).begin(name, header)
 
@@ -562,9 +727,13 @@ def connect_tls(start_daemon: StartDaemon) -> Iterator[ConnectTLS]:
 
 class StartFlood(Protocol):
     def __call__(
-        self, client: TextClient, line: Callable[[int], str], count: int | None = None
+        self,
+        client: TextClient,
+        line: Callable[[int], str],
+        count: int | None = None,
+        room: threading.Semaphore | None = None,
     ) -> Flood:
-        """Send lines, made of their numbers from 0, without a pause."""
+        """Send lines, made of their numbers from 0, without a pause; see `Flood`."""
 
 
 @pytest.fixture
@@ -573,9 +742,12 @@ def flood(connect: Connect) -> Iterator[StartFlood]:
     floods: list[Flood] = []
 
     def start(
-        client: TextClient, line: Callable[[int], str], count: int | None = None
+        client: TextClient,
+        line: Callable[[int], str],
+        count: int | None = None,
+        room: threading.Semaphore | None = None,
     ) -> Flood:
-        floods.append(Flood(client, line, count))
+        floods.append(Flood(client, line, count, room))
         return floods[-1]
 
     yield start
@@ -639,7 +811,7 @@ class Twistd(Protocol):
 @pytest.fixture
 def twistd(run: Run, home: Path) -> Twistd:
     """Run a twistd that is expected to end by itself."""
-    return lambda *arguments: run([str(TWISTD), *arguments], cwd=home, seconds=15)
+    return lambda *arguments: run([str(TWISTD), *arguments], cwd=home)
 
 
 class SitAt(Protocol):

@@ -37,6 +37,7 @@ def chatctl(run: "Run", home: Path) -> Callable[..., "Finished"]:
     return chatctl
 
 
+@pytest.mark.measured
 def test_an_administrator_adds_users_while_the_daemon_runs(
     start_daemon: "StartDaemon",
     connect: "Connect",
@@ -57,6 +58,7 @@ def test_an_administrator_adds_users_while_the_daemon_runs(
     assert "alice  yes" in chatctl("list").stdout
 
 
+@pytest.mark.measured
 def test_who_is_disabled_or_removed_is_disconnected_within_seconds(
     start_daemon: "StartDaemon",
     connect: "Connect",
@@ -66,7 +68,7 @@ def test_who_is_disabled_or_removed_is_disconnected_within_seconds(
     alice, bob = connect(daemon, "alice"), connect(daemon, "bob")
     assert chatctl("disable", "alice").stdout == "Disabled alice.\n"
     closed = "The administrator has changed or closed this account."
-    assert closed in alice.rest(seconds=5)
+    assert closed in alice.rest(seconds=15)
     alice = connect(daemon)
     alice.send("alice")
     alice.expect(closed)
@@ -77,7 +79,7 @@ def test_who_is_disabled_or_removed_is_disconnected_within_seconds(
     bob.send("/confirm on")
     done = chatctl("remove", "--yes", "alice")
     assert done.stdout == "Removed alice; 0 messages were waiting.\n"
-    assert closed in alice.rest(seconds=5)
+    assert closed in alice.rest(seconds=15)
     bob.send("alice-Hi")
     bob.expect("User 'alice' not found.\n")
     alice = connect(daemon)
@@ -100,7 +102,7 @@ def test_an_administrator_undoes_a_password(
     thief.send("/password", OTHER, OTHER)
     thief.expect("From now on every login as alice needs this password.\n")
     assert chatctl("password", "alice", stdin=f"{GOOD}\n").status == 0
-    thief.rest(seconds=5)
+    thief.rest(seconds=15)
     alice = connect(daemon)
     alice.send("alice", OTHER)
     alice.expect(WRONG)

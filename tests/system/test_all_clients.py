@@ -1,6 +1,5 @@
 """chat, nc and telnet in one conversation, over a daemon that is killed in between."""
 
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from terminal import Terminal
 if TYPE_CHECKING:
     from tests.system.conftest import SitAt, StartDaemon
 
-pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
+pytestmark = pytest.mark.slow
 
 CHAT: Final = Path(sys.executable).with_name("chat")
 HINT: Final = "(/help lists the commands)"
@@ -23,11 +22,10 @@ def test_chat_nc_and_telnet_converse_over_a_daemon_that_is_killed_and_comes_back
     sit_at: "SitAt",
     needs: Callable[[str], str],
     tmp_path: Path,
+    port: int,
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = str(listener.getsockname()[1])
-    nc = [needs("nc.openbsd"), "127.0.0.1", port]
-    telnet = [needs("telnet"), "127.0.0.1", port]
+    nc = [needs("nc.openbsd"), "127.0.0.1", str(port)]
+    telnet = [needs("telnet"), "127.0.0.1", str(port)]
     listen = ("--port", f"tcp:{port}:interface=127.0.0.1")
     daemon = start_daemon(*listen)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Needs = Callable[[str], str]
 
-pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
+pytestmark = pytest.mark.slow
 
 OPERATIONS: Final = Path(__file__).parents[2] / "docs" / "operations.md"
 DIRECT: Final = "tcp:0:interface=127.0.0.1"

@@ -17,7 +17,7 @@ def test_a_quick_run_loses_nothing_and_writes_its_tables(tmp_path: Path) -> None
     command = [sys.executable, str(ROOT / "bench"), "--quick", "--rows", rows]
     command += ["--peers", peers, "--out", str(tmp_path)]
     done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=220, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     written = (tmp_path / "quick" / "results.jsonl").read_text(encoding="utf-8")

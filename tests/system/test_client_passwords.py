@@ -12,7 +12,7 @@ import pytest
 from terminal import Terminal
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Connect, Daemon, StartDaemon
+    from tests.system.conftest import AnyDaemon, Connect, Shared, StartDaemon
 
 pytestmark = pytest.mark.slow
 
@@ -73,7 +73,7 @@ def pipe(environment: dict[str, str]) -> Callable[..., Ended]:
             input=stdin.encode(),
             capture_output=True,
             env=os.environ | environment | variables,
-            timeout=30,
+            timeout=60,
             check=False,
         )
         return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -81,11 +81,11 @@ def pipe(environment: dict[str, str]) -> Callable[..., Ended]:
     return pipe
 
 
-def at(name: str, daemon: "Daemon") -> str:
+def at(name: str, daemon: "AnyDaemon") -> str:
     return f"{name}@127.0.0.1:{daemon.port}"
 
 
-def protect(client: "Connect", daemon: "Daemon") -> None:
+def protect(client: "Connect", daemon: "AnyDaemon") -> None:
     """Give alice a password, and leave."""
     alice = client(daemon, "alice")
     alice.send("/password", GOOD, GOOD, "/quit")
@@ -106,14 +106,14 @@ def expect_times(screen: Terminal, times: int, text: str) -> None:
     screen.wait(lambda: screen._all().count(text) == times, f"{times} times {text!r}")
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("plain", [[], ["--plain"]], ids=["screen", "plain"])
 def test_a_password_is_set_and_asked_for_and_seen_by_nobody(
-    start_daemon: "StartDaemon",
+    daemon: "Shared",
     start_chat: StartChat,
     home_of_chat: Path,
     plain: list[str],
 ) -> None:
-    daemon = start_daemon()
     screen = start_chat(*plain, at("alice", daemon))
     screen.expect(OPEN)
     screen.expect(HINT)
@@ -149,9 +149,8 @@ def test_a_password_is_set_and_asked_for_and_seen_by_nobody(
 
 
 def test_nothing_brings_a_password_back(
-    start_daemon: "StartDaemon", connect: "Connect", start_chat: StartChat
+    daemon: "Shared", connect: "Connect", start_chat: StartChat
 ) -> None:
-    daemon = start_daemon()
     bob = connect(daemon, "bob")
     screen = start_chat(at("alice", daemon))
     screen.expect(HINT)
@@ -171,10 +170,10 @@ def test_nothing_brings_a_password_back(
 
 
 def test_a_password_is_remembered_for_the_next_connection(
-    start_daemon: "StartDaemon", start_chat: StartChat
+    start_daemon: "StartDaemon", start_chat: StartChat, port: int
 ) -> None:
-    daemon = start_daemon()
-    listen = ("--port", f"tcp:{daemon.port}:interface=127.0.0.1")
+    listen = ("--port", f"tcp:{port}:interface=127.0.0.1")
+    daemon = start_daemon(*listen)
     screen = start_chat(at("alice", daemon))
     screen.expect(HINT)
     set_password(screen, GOOD, GOOD)
@@ -183,7 +182,7 @@ def test_a_password_is_remembered_for_the_next_connection(
         daemon.kill()
         expect_times(screen, times, "was lost")
         daemon = start_daemon(*listen)
-        expect_times(screen, times, f"Connected to 127.0.0.1:{daemon.port} again.")
+        expect_times(screen, times, f"Connected to 127.0.0.1:{port} again.")
         if passwords:
             set_password(screen, *passwords)
             expect_times(screen, 2, SET)
@@ -193,13 +192,15 @@ def test_a_password_is_remembered_for_the_next_connection(
 def test_a_person_has_more_time_than_server_and_timeout(
     start_daemon: "StartDaemon", connect: "Connect", start_chat: StartChat
 ) -> None:
-    daemon = start_daemon("--max-login-time=1")
+    daemon = start_daemon()
     protect(connect, daemon)
-    screen = start_chat("--timeout", "1", at("alice", daemon))
+    daemon.stop()
+    daemon = start_daemon("--max-login-time=2")
+    screen = start_chat("--timeout", "2", at("alice", daemon))
     screen.expect(QUESTION)
     # Both would have passed by the time that another has come too late.
     for _ in range(2):
-        assert "No login within 1 " in connect(daemon).rest()
+        assert "No login within 2 " in connect(daemon).rest()
     screen.type("bob-not sent\r")
     screen.expect("Wrong name or password.")
     expect_times(screen, 2, QUESTION)
@@ -208,9 +209,8 @@ def test_a_person_has_more_time_than_server_and_timeout(
 
 
 def test_a_person_may_leave_instead_of_a_password(
-    start_daemon: "StartDaemon", connect: "Connect", start_chat: StartChat
+    daemon: "Shared", connect: "Connect", start_chat: StartChat
 ) -> None:
-    daemon = start_daemon()
     protect(connect, daemon)
     for plain in ([], ["--plain"]):
         screen = start_chat(*plain, at("alice", daemon))
@@ -221,12 +221,11 @@ def test_a_person_may_leave_instead_of_a_password(
 
 
 def test_a_pipe_has_its_password_from_the_environment_or_a_file(
-    start_daemon: "StartDaemon",
+    daemon: "Shared",
     connect: "Connect",
     pipe: Callable[..., Ended],
     tmp_path: Path,
 ) -> None:
-    daemon = start_daemon()
     protect(connect, daemon)
     bob = connect(daemon, "bob")
     done = pipe(at("alice", daemon), stdin="bob-one\n", CHAT_PASSWORD=GOOD)
@@ -243,9 +242,8 @@ def test_a_pipe_has_its_password_from_the_environment_or_a_file(
 
 
 def test_a_pipe_without_the_right_password_ends_with_a_line_that_says_what_to_do(
-    start_daemon: "StartDaemon", connect: "Connect", pipe: Callable[..., Ended]
+    daemon: "Shared", connect: "Connect", pipe: Callable[..., Ended]
 ) -> None:
-    daemon = start_daemon()
     protect(connect, daemon)
     done = pipe(at("alice", daemon), stdin="")
     assert done == Ended(
@@ -261,9 +259,8 @@ def test_a_pipe_without_the_right_password_ends_with_a_line_that_says_what_to_do
 
 
 def test_a_pipe_cannot_change_a_password(
-    start_daemon: "StartDaemon", pipe: Callable[..., Ended]
+    daemon: "Shared", pipe: Callable[..., Ended]
 ) -> None:
-    daemon = start_daemon()
     done = pipe(at("alice", daemon), stdin="/password\n")
     assert done == Ended(
         1, "", "line 1: /password asks for passwords, and nobody can be asked here.\n"

@@ -1,7 +1,6 @@
 """`chat` at a terminal, with a daemon: what is seen, and what is left behind."""
 
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from terminal import Terminal
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Connect, StartDaemon
+    from tests.system.conftest import Connect, Shared, StartDaemon
 
 pytestmark = pytest.mark.slow
 
@@ -40,14 +39,6 @@ def start_chat(tmp_path: Path) -> Iterator[StartChat]:
     yield start
     for each in terminals:
         each.close()
-
-
-@pytest.fixture
-def port() -> int:
-    """Return a free port, for a daemon that is to come back where it was."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        found: int = listener.getsockname()[1]
-        return found
 
 
 @pytest.mark.parametrize("columns", [40, 80, 132])
@@ -94,10 +85,10 @@ def test_a_half_typed_line_survives_all_that_happens(
     screen.expect_prompt("alice> ")
 
 
+@pytest.mark.measured
 def test_names_of_others_are_completed(
-    start_daemon: "StartDaemon", connect: "Connect", start_chat: StartChat
+    daemon: "Shared", connect: "Connect", start_chat: StartChat
 ) -> None:
-    daemon = start_daemon()
     bob = connect(daemon, "Bob")
     connect(daemon, "漢字")
     screen = start_chat(f"alice@127.0.0.1:{daemon.port}")
@@ -149,9 +140,8 @@ def test_every_end_leaves_the_terminal_as_it_was(
 
 
 def test_a_name_that_is_refused_leaves_the_terminal_as_it_was(
-    start_daemon: "StartDaemon", start_chat: StartChat
+    daemon: "Shared", start_chat: StartChat
 ) -> None:
-    daemon = start_daemon()
     screen = start_chat(f"system@127.0.0.1:{daemon.port}")
     assert screen.ended() != 0
     assert screen.attributes() == screen.attributes_before
@@ -169,10 +159,10 @@ def test_a_server_that_does_not_answer_leaves_the_terminal_as_it_was(
     assert screen.modes() == {7, 25}
 
 
+@pytest.mark.measured
 def test_an_impatient_second_signal_leaves_the_terminal_as_it_was(
-    start_daemon: "StartDaemon", start_chat: StartChat
+    daemon: "Shared", start_chat: StartChat
 ) -> None:
-    daemon = start_daemon()
     screen = start_chat(f"alice@127.0.0.1:{daemon.port}")
     screen.expect(HINT)
     screen.type(HALF)

@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.system.conftest import Connect, StartDaemon, StartFlood, TextClient
 
-pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
+pytestmark = pytest.mark.slow
 
 ROUNDS = 10
 UNSLOWED = ("--max-line-rate=1M", "--max-line-burst=1M", "--max-queue-messages=1M")

@@ -35,6 +35,7 @@ def test_it_may_open_as_many_files_as_there_may_be_connections(
     assert "files may be open" not in daemon.log()
 
 
+@pytest.mark.measured
 def test_it_says_so_if_it_may_not_open_as_many_files(
     start_daemon: "StartDaemon",
 ) -> None:

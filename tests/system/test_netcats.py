@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Connect, Run, SitAt, StartDaemon
+    from tests.system.conftest import Connect, Run, Shared, SitAt
 
 Needs = Callable[[str], str]
 
-pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
+pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Client:
 PIPED = {
     "nc.openbsd -N": Client("nc.openbsd -N 127.0.0.1 PORT"),
     "nc.openbsd -N -C": Client("nc.openbsd -N -C 127.0.0.1 PORT"),
-    "nc.openbsd -q 1": Client("nc.openbsd -q 1 127.0.0.1 PORT"),
+    "nc.openbsd -q 5": Client("nc.openbsd -q 10 127.0.0.1 PORT"),
     "nc.openbsd": Client("nc.openbsd 127.0.0.1 PORT", quits=True),
-    "nc.traditional -q 1": Client("nc.traditional -q 1 127.0.0.1 PORT"),
+    "nc.traditional -q 10": Client("nc.traditional -q 10 127.0.0.1 PORT"),
     "nc.traditional": Client("nc.traditional 127.0.0.1 PORT", quits=True),
     "ncat": Client("ncat 127.0.0.1 PORT"),
     "ncat -C": Client("ncat -C 127.0.0.1 PORT"),
@@ -97,16 +97,16 @@ def without_times(text: str) -> str:
 
 
 @pytest.fixture
-def receivers(start_daemon: "StartDaemon", connect: "Connect") -> "Receivers":
-    return Receivers(start_daemon, connect)
+def receivers(daemon: "Shared", connect: "Connect") -> "Receivers":
+    return Receivers(daemon, connect)
 
 
 class Receivers:
     """A daemon with bob, who is online, and carol, who is not."""
 
-    def __init__(self, start_daemon: "StartDaemon", connect: "Connect") -> None:
+    def __init__(self, daemon: "Shared", connect: "Connect") -> None:
         self._connect = connect
-        self.daemon = start_daemon()
+        self.daemon = daemon
         self.bob = connect(self.daemon, "bob")
         connect(self.daemon, "carol").leave()
 

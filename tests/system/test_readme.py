@@ -22,14 +22,13 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 import chatd
-from chatd.listening import DEFAULT_PORT
+from chatd.ports import DEFAULT_PORT
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Connect, Daemon, SitAt, StartDaemon, TextClient
+    from tests.system.conftest import AnyDaemon, Connect, SitAt, StartDaemon, TextClient
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.unmeasured,
     pytest.mark.timeout(300),
 ]
 
@@ -80,7 +79,7 @@ def names_in(line: str) -> list[str]:
     return [name for name in line.split(" => ")[1].split(", ") if name != "(nobody)"]
 
 
-def prepare(transcript: str, daemon: "Daemon", connect: "Connect") -> None:
+def prepare(transcript: str, daemon: "AnyDaemon", connect: "Connect") -> None:
     """Log in those who are known when the conversation begins, or are online."""
     first_of = {
         what: names_in(re.search(f"^{what} => .*", transcript, re.M)[0])  # type: ignore[index]
@@ -105,12 +104,10 @@ def without_what_differs(text: str) -> str:
 @pytest.mark.parametrize("transcript", everywhere("conversation"))
 def test_a_conversation_looks_as_it_is_printed(
     transcript: str,
-    netcat: None,
-    start_daemon: "StartDaemon",
+    daemon: "AnyDaemon",
     connect: "Connect",
     sit_at: "SitAt",
 ) -> None:
-    daemon = start_daemon()
     prepare(transcript, daemon, connect)
     calls = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)+)", transcript, re.M)
     assert calls
@@ -152,9 +149,9 @@ def comparable(line: str) -> object:
 
 @pytest.mark.parametrize("transcript", everywhere("json"))
 def test_a_conversation_in_json_is_as_it_is_printed(
-    transcript: str, start_daemon: "StartDaemon", connect: "Connect"
+    transcript: str, daemon: "AnyDaemon", connect: "Connect"
 ) -> None:
-    client = connect(start_daemon())
+    client = connect(daemon)
     first, *lines = transcript.splitlines()
     client.send(first.removeprefix("-> "))
     assert client.expect("\n") == "\n"
@@ -174,14 +171,16 @@ def test_a_conversation_in_json_is_as_it_is_printed(
 def environment_with(path: Path) -> dict[str, str]:
     """Return an environment without this run's Python settings.
 
-    `path` is where programs are looked for first.
+    `path` is where programs are looked for first. What is installed is compiled when it
+    is imported: all of it takes as long as everything else.
     """
     environment = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("PYTHON", "COVERAGE_"))
     }
-    return environment | {"PATH": f"{path}:{environment['PATH']}"}
+    paths = f"{path}:{environment['PATH']}"
+    return environment | {"PATH": paths, "PIP_COMPILE": "0"}
 
 
 def shell(
@@ -207,20 +206,20 @@ def from_a_script() -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```$", section, re.S | re.M)
 
 
-def on_port(script: str, daemon: "Daemon") -> str:
+def on_port(script: str, daemon: "AnyDaemon") -> str:
     changed = script.replace("localhost 5555", f"localhost {daemon.port}")
     assert changed != script
     return changed
 
 
 @pytest.fixture
-def daemon(netcat: None, start_daemon: "StartDaemon") -> "Daemon":
+def daemon(netcat: None, daemon: "AnyDaemon") -> "AnyDaemon":
     """Return a daemon that scripts talk to."""
-    return start_daemon()
+    return daemon
 
 
 @pytest.fixture
-def bob(daemon: "Daemon", connect: "Connect") -> "TextClient":
+def bob(daemon: "AnyDaemon", connect: "Connect") -> "TextClient":
     return connect(daemon, "bob")
 
 
@@ -228,7 +227,7 @@ LOGGED_IN: Final = "Enter your username: Welcome, backup. You are new here.\n"
 
 
 def test_a_script_sends_in_one_line(
-    daemon: "Daemon", bob: "TextClient", tmp_path: Path
+    daemon: "AnyDaemon", bob: "TextClient", tmp_path: Path
 ) -> None:
     done = shell(on_port(from_a_script()[0], daemon), cwd=tmp_path)
 
@@ -237,7 +236,7 @@ def test_a_script_sends_in_one_line(
 
 
 def test_a_script_is_told_that_the_message_waits(
-    daemon: "Daemon", bob: "TextClient", tmp_path: Path
+    daemon: "AnyDaemon", bob: "TextClient", tmp_path: Path
 ) -> None:
     bob.leave()
 
@@ -249,7 +248,7 @@ def test_a_script_is_told_that_the_message_waits(
 
 @pytest.mark.parametrize("online", [True, False])
 def test_a_script_that_wants_to_be_sure_is_quiet_when_the_message_is_safe(
-    online: bool, daemon: "Daemon", bob: "TextClient", tmp_path: Path
+    online: bool, daemon: "AnyDaemon", bob: "TextClient", tmp_path: Path
 ) -> None:
     if not online:
         bob.leave()
@@ -260,7 +259,7 @@ def test_a_script_that_wants_to_be_sure_is_quiet_when_the_message_is_safe(
 
 
 def test_a_script_that_wants_to_be_sure_complains_when_nobody_has_the_name(
-    daemon: "Daemon", tmp_path: Path
+    daemon: "AnyDaemon", tmp_path: Path
 ) -> None:
     done = shell(on_port(from_a_script()[1], daemon), cwd=tmp_path)
 
@@ -268,8 +267,9 @@ def test_a_script_that_wants_to_be_sure_complains_when_nobody_has_the_name(
 
 
 def test_a_script_that_wants_to_be_sure_complains_when_there_is_no_daemon(
-    daemon: "Daemon", tmp_path: Path
+    netcat: None, start_daemon: "StartDaemon", port: int, tmp_path: Path
 ) -> None:
+    daemon = start_daemon("--port", f"tcp:{port}:interface=127.0.0.1")
     daemon.stop()
 
     done = shell(on_port(from_a_script()[1], daemon), cwd=tmp_path)
@@ -282,8 +282,9 @@ def test_the_readme_has_no_other_scripts() -> None:
 
 
 def test_whoever_wonders_is_told_whether_the_daemon_is_alive(
-    daemon: "Daemon", tmp_path: Path
+    netcat: None, start_daemon: "StartDaemon", port: int, tmp_path: Path
 ) -> None:
+    daemon = start_daemon("--port", f"tcp:{port}:interface=127.0.0.1")
     script = on_port(block(DOCS / "operations.md", "alive"), daemon)
 
     assert shell(script, cwd=tmp_path).returncode == 0

@@ -6,6 +6,7 @@ import signal
 import socket
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
@@ -27,13 +28,6 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 ANY_PORT = ("--port", "tcp:0:interface=127.0.0.1")
-
-
-def free_port() -> int:
-    """Return a port that is free on all addresses."""
-    with socket.create_server(("", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def has_ipv6() -> bool:
@@ -65,11 +59,10 @@ def complaint(done: "Finished") -> str:
 # Where it listens -------------------------------------------------------------------
 
 
+@pytest.mark.measured
 def test_a_bare_port_is_that_port_on_every_address(
-    start_daemon: "StartDaemon", connect: "Connect", home: Path
+    start_daemon: "StartDaemon", connect: "Connect", home: Path, port: int
 ) -> None:
-    port = free_port()
-
     daemon = start_daemon("--port", str(port))
 
     hosts = {"127.0.0.1": f"0.0.0.0:{port}"}
@@ -95,6 +88,7 @@ def test_without_a_port_it_is_5555(twistd: "Twistd") -> None:
     assert complaint(done) == "cannot listen on 5555: Address already in use"
 
 
+@pytest.mark.measured
 def test_it_listens_wherever_it_is_told_to(
     start_daemon: "StartDaemon", connect: "Connect", home: Path
 ) -> None:
@@ -138,6 +132,7 @@ def test_of_several_ports_none_may_be_taken(twistd: "Twistd") -> None:
     assert complaint(done) == f"cannot listen on {port}: Address already in use"
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize(
     "port", ["unix:missing/chat.sock", "tcp:0:interface=192.0.2.1", "tcp:99999"]
 )
@@ -156,6 +151,7 @@ def test_a_folder_that_cannot_be_written_is_named(twistd: "Twistd", home: Path) 
     assert "/proc/server.db cannot be opened" in complaint(in_proc)
 
 
+@pytest.mark.measured
 def test_a_database_in_use_is_named_with_who_uses_it(
     start_daemon: "StartDaemon", twistd: "Twistd", home: Path
 ) -> None:
@@ -234,13 +230,14 @@ def test_a_stale_pid_file_does_not_keep_it_from_starting(
 
 
 def test_it_starts_again_at_once_after_a_kill(
-    start_daemon: "StartDaemon", connect: "Connect"
+    start_daemon: "StartDaemon", connect: "Connect", port: int
 ) -> None:
-    daemon = start_daemon()
+    there = ("--port", f"tcp:{port}:interface=127.0.0.1")
+    daemon = start_daemon(*there)
     alice = connect(daemon, "alice")
     daemon.kill()
     assert alice.rest() == ""
-    again = start_daemon("--port", f"tcp:{daemon.port}:interface=127.0.0.1")
+    again = start_daemon(*there)
 
     assert "1 users in" in again.log()
 
@@ -299,6 +296,7 @@ def background(home: Path) -> Iterator[Background]:
         os.kill(found.pid(), signal.SIGKILL)
 
 
+@pytest.mark.measured
 def test_it_runs_in_the_background(
     twistd: "Twistd",
     connect: "Connect",
@@ -320,7 +318,7 @@ def test_it_runs_in_the_background(
 
 
 def test_who_starts_it_in_the_background_is_told_that_it_cannot(
-    twistd: "Twistd", background: Background
+    twistd: "Twistd", background: Background, wait_until: "WaitUntil"
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
@@ -328,15 +326,17 @@ def test_who_starts_it_in_the_background_is_told_that_it_cannot(
 
     assert done.status == 1
     assert "cannot listen on 127.0.0.1:" in done.stderr
+    # It tells of the failure first, and then clears up.
+    wait_until(lambda: not background.running(), "the end of the daemon")
     told = f"cannot listen on 127.0.0.1:{port}: Address already in use"
     assert background.log().count(told) == 1
     assert "Traceback" not in background.log()
-    assert not background.running()
 
 
 # Signals ----------------------------------------------------------------------------
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_is_announced_and_a_success(
     number: signal.Signals, start_daemon: "StartDaemon", connect: "Connect"
@@ -354,6 +354,7 @@ def test_a_stop_is_announced_and_a_success(
     assert f"Stopping: {number.name}" in daemon.log()
 
 
+@pytest.mark.measured
 def test_a_hangup_changes_nothing(
     start_daemon: "StartDaemon", connect: "Connect"
 ) -> None:
@@ -368,6 +369,7 @@ def test_a_hangup_changes_nothing(
     assert connect(daemon, "bob")
 
 
+@pytest.mark.measured
 def test_a_second_signal_does_not_hurt(
     start_daemon: "StartDaemon", connect: "Connect"
 ) -> None:
@@ -393,10 +395,13 @@ def test_a_stop_sees_that_somebody_who_had_quit_closes(
 
     daemon.send_signal(signal.SIGTERM)
     daemon.wait_for_log("Stopping")
+    began = time.monotonic()
     alice.close()
 
     # Else it would be cut off after 5 s.
-    assert daemon.wait(4) == 0
+    daemon.wait_for_log("Stopped")
+    assert time.monotonic() - began < 4
+    assert daemon.wait() == 0
 
 
 # What it leaves ---------------------------------------------------------------------

@@ -532,6 +532,7 @@ def test_who_wants_no_colours_gets_none(start_screen: StartScreen) -> None:
     assert screen.colour(1) == "default"
 
 
+@pytest.mark.measured
 def test_the_terminal_is_asked_nothing(start_screen: StartScreen) -> None:
     # An answer that comes after the end would be typed at the shell's prompt.
     screen = start_screen()
@@ -576,6 +577,7 @@ ENDS: Final[dict[str, tuple[int, Callable[[Driven], None]]]] = {
 }
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("end", ENDS)
 def test_every_end_leaves_the_terminal_as_it_was(
     start_screen: StartScreen, end: str
@@ -617,6 +619,7 @@ def test_an_empty_prompt_does_not_stay(start_screen: StartScreen) -> None:
     assert screen.lines() == ["Connected.", "bob: Hi", "Disconnected."]
 
 
+@pytest.mark.measured
 def test_what_was_shown_just_before_the_end_is_seen(start_screen: StartScreen) -> None:
     screen = start_screen()
     screen.remote.do("burst", 1, 100)
@@ -626,6 +629,7 @@ def test_what_was_shown_just_before_the_end_is_seen(start_screen: StartScreen) -
     assert screen.lines() == ["Connected.", *messages, "Disconnected."]
 
 
+@pytest.mark.measured
 def test_it_can_be_stopped_before_it_has_begun(start_screen: StartScreen) -> None:
     screen = start_screen("stop")
     assert screen.ended() == 0
@@ -644,6 +648,7 @@ def test_it_ends_when_its_terminal_goes(
     screen.process.wait(DEADLINE)
 
 
+@pytest.mark.measured
 def test_it_can_be_put_into_the_background_and_back(
     needs: Callable[[str], str],
 ) -> None:

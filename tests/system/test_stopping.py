@@ -6,6 +6,7 @@ And receivers that stop reading: they harm nobody, and get everything in the end
 import re
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
         TextClient,
     )
 
-pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
+pytestmark = pytest.mark.slow
 
 UNSLOWED = (
     "--max-line-rate=1M",
@@ -54,8 +55,12 @@ def test_what_was_answered_is_queued_once_and_in_order(
 
     daemon.send_signal(signal.SIGTERM)
     answered = {}
-    for (name, client), sending in zip(senders.items(), floods, strict=True):
-        rest = client.rest()
+    # All are read at once: who does not read and close in time is cut off.
+    with ThreadPoolExecutor(len(senders)) as threads:
+        rests = list(threads.map(lambda each: each.rest(), senders.values()))
+    for (name, client), rest, sending in zip(
+        senders.items(), rests, floods, strict=True
+    ):
         assert rest.replace(STORED, "") == STOPPING
         assert rest.endswith(STOPPING)
         answered[name] = client.heard.count(STORED)
@@ -78,12 +83,12 @@ def test_after_a_goodbye_everything_is_safe(
     for name, client in senders.items():
         client.send(name, *(f"bob-{number}" for number in range(500)), "/quit")
 
-    first = senders["user0"].rest()
-    daemon.send_signal(signal.SIGTERM)
-    answers = {
-        name: first if name == "user0" else client.rest()
-        for name, client in senders.items()
-    }
+    # All are read at once: who does not read and close in time is cut off.
+    with ThreadPoolExecutor(len(senders)) as threads:
+        rests = {name: threads.submit(each.rest) for name, each in senders.items()}
+        first = rests["user0"].result()
+        daemon.send_signal(signal.SIGTERM)
+        answers = {name: rest.result() for name, rest in rests.items()}
     for client in senders.values():
         client.close()
     assert daemon.wait() == 0

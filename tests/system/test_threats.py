@@ -20,7 +20,7 @@ from chatd.wire.display import neutralise
 if TYPE_CHECKING:
     from tests.system.conftest import Connect, Daemon, StartDaemon
 
-pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
+pytestmark = pytest.mark.slow
 
 HALF_OPEN = 5_000
 AT_ONCE = 40  # so many wait at most until the daemon takes them
@@ -119,7 +119,7 @@ def test_no_escape_sequence_reaches_the_terminal_of_a_client_or_the_log(
         env=os.environ | {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         Twistd,
     )
 
-pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
+pytestmark = pytest.mark.slow
 
 Needs = Callable[[str], str]
 
@@ -309,7 +309,7 @@ def chat(
         capture_output=True,
         text=True,
         env=os.environ | person,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -471,6 +471,7 @@ def test_a_person_is_asked_once_and_a_changed_certificate_refused(
         assert each in shown
 
 
+@pytest.mark.measured
 def test_a_person_who_says_no_is_not_connected(
     server: Server, start_screen: Callable[..., Terminal], person: dict[str, str]
 ) -> None:
@@ -516,16 +517,17 @@ def test_a_conversation_goes_on_after_the_server_was_away(
     home: Path,
     start_screen: Callable[..., Terminal],
     person: dict[str, str],
+    port: int,
 ) -> None:
     made = Made("localhost").write(home)
-    server = Server(start_daemon(*PLAIN, "--port", TLS), made, home)
+    there = TLS.replace(":0:", f":{port}:")
+    server = Server(start_daemon(*PLAIN, "--port", there), made, home)
     option = ("--fingerprint", made.fingerprint)
     screen = start_screen("--tls", *option, f"alice@{server.address}")
     screen.expect(HINT)
     server.daemon.kill()
     screen.expect("was lost")
-    again = TLS.replace(":0:", f":{server.port}:")
-    start_daemon(*PLAIN, "--port", again)
+    start_daemon(*PLAIN, "--port", there)
     screen.expect("again.")
     screen.type("alice-back\r")
     screen.expect("alice: back")

@@ -17,13 +17,19 @@ parts = st.lists(
 )
 
 
+def id_of(first: int, position: int) -> str:
+    """Return the id of a message in a block: each second block has some."""
+    return f"id{position}" if first % 2 else ""
+
+
 def block_of(first: int, senders: list[tuple[str, list[str]]]) -> Block:
-    return Block(
-        first,
-        "bob",
-        1_795_000_000_123,
-        [Part(sender, len(some), "\n".join(some).encode()) for sender, some in senders],
-    )
+    parts, position = [], first
+    for sender, some in senders:
+        ids = [id_of(first, at) for at in range(position, position + len(some))]
+        known_by = "\n".join(ids) if any(ids) else ""
+        parts.append(Part(sender, len(some), "\n".join(some).encode(), known_by))
+        position += len(some)
+    return Block(first, "bob", 1_795_000_000_123, parts)
 
 
 blocks = st.builds(block_of, st.integers(1, 9), parts)
@@ -33,7 +39,13 @@ def messages_of(first: int, senders: list[tuple[str, list[str]]]) -> list[Messag
     each = [(sender, text) for sender, some in senders for text in some]
     return [
         Message(
-            position, "", sender, "bob", body, 1_795_000_000_123, len(body.encode())
+            position,
+            id_of(first, position),
+            sender,
+            "bob",
+            body,
+            1_795_000_000_123,
+            len(body.encode()),
         )
         for position, (sender, body) in enumerate(each, first)
     ]

@@ -65,6 +65,7 @@ def test_what_is_no_address_is_refused_with_its_reason(text: str, reason: str) -
     assert reason in str(caught.value)
 
 
+@pytest.mark.unmeasured
 @given(st.text())
 def test_whatever_is_given_is_an_address_or_refused_in_one_line(text: str) -> None:
     try:

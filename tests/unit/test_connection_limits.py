@@ -14,6 +14,7 @@ from twisted.internet.testing import StringTransport
 from zope.interface import alsoProvides
 
 from chatd.accounts import Origin
+from chatd.journal import SEEN_SECONDS
 from chatd.limits import HOUR, Limits
 from chatd.server.factory import REFUSED_AT_ONCE
 from chatd.server.linger import LINGER_SECONDS
@@ -283,6 +284,7 @@ def test_who_is_logged_in_may_stay_as_long_as_wanted(lines: list[str]) -> None:
     assert client.received() == ""
     assert not client.transport.write_closed
     client.vanish()
+    server.wait(SEEN_SECONDS)
     assert at_rest(server)
 
 
@@ -300,18 +302,19 @@ def test_bad_names_give_no_more_time() -> None:
 def test_a_login_that_the_disk_finishes_too_late_is_none(lines: list[str]) -> None:
     server = MemoryServer(Limits(login_time=60))
     server.log_in("alice").vanish()
-    server.store.slow = True
+    server.store.slow_reads = True
     client = server.connect()
     client.send(*lines)
     server.clock.advance(60)
-    server.store.slow = False
-    server.store.catch_up()
+    server.store.slow_reads = False
+    server.store.answer_reads()
     server.settle()
     received = client.received()
     assert "No login within 60 seconds" in received
     assert "elcome" not in received
     assert closed(client)
     assert server.hub._receivers["alice"].connections == 0
+    server.wait(SEEN_SECONDS)
     assert at_rest(server)
 
 
@@ -389,14 +392,14 @@ def test_a_last_bad_name_from_a_connection_that_is_gone_ends_it_once(
     """Telnet's part of it was cut off, which is found only when all is processed."""
     server = MemoryServer(Limits(bad_names=2))
     server.log_in("bob").vanish()
-    server.store.slow = True
+    server.store.slow_reads = True
     client = server.connect()
     client.send_bytes(b"\xff\xfb\x01bob\n\xff\xfa")
     client.end_input()
     client.vanish()
     server.store.unreadable = True
-    server.store.slow = False
-    server.store.catch_up()
+    server.store.slow_reads = False
+    server.store.answer_reads()
     server.settle()
     assert server.factory.all_gone().called
     gc.collect()
@@ -688,3 +691,30 @@ def test_a_flood_of_telnet_sequences_is_slowed_like_one_of_lines() -> None:
     assert "alice: Hi" not in client.received()
     server.wait(2)
     assert "alice: Hi" in client.received()
+
+
+# What is read while a line waits ----------------------------------------------------
+
+
+def test_reading_ends_when_something_has_come_behind_a_line_that_waits() -> None:
+    server = MemoryServer()
+    server.log_in("alice").vanish()
+    server.store.slow_reads = True
+    client = server.connect()
+    client.send("alice")
+    assert client.transport.producerState == "producing"
+    client.send_bytes(b"b")
+    assert client.transport.producerState == "paused"
+    server.store.slow_reads = False
+    server.store.answer_reads()
+    server.settle()
+    assert client.transport.producerState == "producing"
+
+
+def test_nothing_is_read_when_more_than_one_line_has_come_already() -> None:
+    server = MemoryServer()
+    server.log_in("alice").vanish()
+    server.store.slow_reads = True
+    client = server.connect()
+    client.send("alice", "bob-Hi")
+    assert client.transport.producerState == "paused"

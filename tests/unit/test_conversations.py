@@ -183,6 +183,7 @@ class AskedDaemon(MemoryDaemon):
     remote = True
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("path", CONVERSATIONS, ids=lambda path: path.stem)
 def test_to_ask_whether_something_came_changes_nothing(path: Path) -> None:
     script = parse(path.read_text(encoding="utf-8"))

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from memory import MemoryServer
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from chatd.accounts import Origin
 from chatd.hub.delivery import MISSED, RETRY_SECONDS, STALL_SECONDS, Delivery, State
 from chatd.hub.realm import Mind
 from chatd.hub.recent import AT_ONCE
 from chatd.hub.session import Session
-from chatd.journal import HOLD_SECONDS
+from chatd.journal import HOLD_SECONDS, SEEN_SECONDS
 from chatd.limits import MIB, Limits
 from chatd.store import transactions
 from chatd.store.records import Batch
@@ -141,11 +141,11 @@ class House:
 
     def _log_in(self, name: str, screen: Screen | None) -> Session:
         sessions: list[Session] = []
-        login = Deferred.fromCoroutine(
-            self.server.hub.login(Mind(parse_name(name), HERE, screen))
+        login = maybeDeferred(
+            self.server.hub.login, Mind(parse_name(name), HERE, screen)
         )
         login.addCallback(lambda found: sessions.append(found[0]))
-        self.settle()
+        self.wait(SEEN_SECONDS)
         return sessions[0]
 
     def settle(self) -> None:

@@ -199,20 +199,16 @@ def test_connections_that_were_lost_at_any_moment_do_not_count() -> None:
 def test_a_login_that_cannot_be_finished_does_not_count(
     server: MemoryServer, logged_errors: "LoggedErrors"
 ) -> None:
+    server.log_in("bob").vanish()
     client = server.connect()
-    server.store.slow_reads = True
-    client.send("bob")
-    server.store.answer_reads()  # whether the name is known
-    server.settle()
     server.store.unreadable = True
-    server.store.answer_reads()  # who there is
-    server.settle()
+    client.send("bob")
     assert client.received() == (
         PROMPT + "Something went wrong in the server, and was logged."
         " This was not done; please tell the administrator.\n" + PROMPT
     )
     assert server.hub._receivers["bob"].connections == 0
-    server.store.unreadable = server.store.slow_reads = False
+    server.store.unreadable = False
     client.send("bob")
     assert client.lines()[0] == "Welcome, bob."
     assert len(logged_errors.flush()) == 1
@@ -589,6 +585,7 @@ def with_a_share_to_look_up() -> tuple[MemoryServer, Client, Client]:
     bob = server.connect()
     bob.transport.reading = False
     bob.send("bob")
+    server.end_hold()
     server.store.slow = True
     carol.send("bob-2")
     server.end_hold()

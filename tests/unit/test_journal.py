@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.python.failure import Failure
 
-from chatd.journal import HOLD_SECONDS, RETRY_SECONDS, Journal
+from chatd.journal import HOLD_SECONDS, RETRY_SECONDS, SEEN_SECONDS, Journal
 from chatd.store.records import Arrival, Batch, Outcome, Removed, StoreFailure, User
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
@@ -85,11 +85,11 @@ class Entry:
             position, f"id{position}", "alice", "bob", f"m{position}", 0, 2
         )
         self.target = target
-        self.row = self.message
+        self.rows = (self.message,)
         self.count = 1
         self.parts = None
         self.target_name = "bob"
-        self.stored_id = None
+        self.stored_ids = ()
         self.under_way = False
         self.shown = False
         self.delivered = False
@@ -656,8 +656,46 @@ def test_the_last_time_that_a_user_was_seen_is_the_one_that_is_written(
 ) -> None:
     desk.journal.depart(BOB, 1_000)
     desk.journal.depart(BOB, 2_000)
+    desk.clock.advance(SEEN_SECONDS)
     desk.turn()
     assert desk.disk.last.departures == {BOB: 2_000}
+
+
+def test_a_login_under_a_known_name_is_written_in_a_while_and_no_timer_is_left(
+    desk: Desk,
+) -> None:
+    desk.journal.visit(BOB, arrival("bob"))
+    desk.journal.visit(CAROL, arrival("carol"))
+    desk.turn()
+    assert desk.disk.batches == []
+    desk.clock.advance(SEEN_SECONDS)
+    desk.turn()
+    assert desk.disk.last.visits == {BOB: arrival("bob"), CAROL: arrival("carol")}
+    desk.disk.succeed()
+    desk.turn()
+    assert desk.clock.getDelayedCalls() == []
+
+
+def test_a_login_under_a_known_name_goes_along_with_what_is_written_before(
+    desk: Desk,
+) -> None:
+    desk.journal.visit(BOB, arrival("bob"))
+    desk.send()
+    desk.turn()
+    assert desk.disk.last.visits == {BOB: arrival("bob")}
+    assert desk.texts == [["m1"]]
+
+
+def test_a_flush_writes_who_came_and_left(desk: Desk) -> None:
+    desk.journal.visit(BOB, arrival("bob"))
+    desk.journal.depart(CAROL, 1_000)
+    flushed = desk.journal.flushed()
+    desk.turn()
+    assert desk.disk.last.visits == {BOB: arrival("bob")}
+    assert desk.disk.last.departures == {CAROL: 1_000}
+    desk.disk.succeed()
+    desk.turn()
+    assert flushed.called
 
 
 # Flushing ---------------------------------------------------------------------------

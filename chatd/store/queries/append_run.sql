@@ -1,2 +1,2 @@
-INSERT INTO offline_runs (last, first, target, time, senders, messages)
-VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO offline_runs (last, first, target, time, senders, messages, ids)
+VALUES (?, ?, ?, ?, ?, ?, ?)

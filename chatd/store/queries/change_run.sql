@@ -1,3 +1,3 @@
 UPDATE offline_runs
-SET first = ?, senders = ?, messages = ?
+SET first = ?, senders = ?, messages = ?, ids = ?
 WHERE last = ?

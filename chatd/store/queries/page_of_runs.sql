@@ -1,4 +1,4 @@
-SELECT first, time, senders, messages
+SELECT first, time, senders, messages, ids
 FROM offline_runs
 WHERE target = ? AND last > ?
 ORDER BY last
