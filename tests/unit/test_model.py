@@ -55,7 +55,7 @@ LIMITS = Limits(
     unacknowledged=80,
     pending_messages=4,
     pending_bytes=40,
-    all_pending_bytes=14,
+    all_pending_bytes=34,
     unread_answers=150,
     recent_bytes=12,
     all_recent_bytes=20,
@@ -323,8 +323,8 @@ class Daemon(RuleBasedStateMachine):
         super().__init__()
         self._patches = [
             patch.object(queues, "PAGE_MESSAGES", 3),
-            patch.object(queues, "ROW_BYTES", 8),
-            patch.object(delivery, "PAGE_BYTES", 12),
+            patch.object(queues, "ROW_BYTES", 12),
+            patch.object(delivery, "PAGE_BYTES", 8),
             patch.object(hub, "IDLE_RECEIVERS", 2),
         ]
         for each in self._patches:
@@ -347,7 +347,16 @@ class Daemon(RuleBasedStateMachine):
     def begin(self, programs: list[bool]) -> None:
         for number, program in enumerate(programs):
             name = NAMES[number % len(NAMES)]
-            self.connect(name, program, receive=True, reading=True, prompt=True)
+            # The lines of those who ask for no confirmation are taken together.
+            confirm = number % 2 == 0
+            self.connect(
+                name,
+                program,
+                receive=True,
+                reading=True,
+                prompt=True,
+                confirm=confirm,
+            )
 
     @rule(
         name=st.sampled_from(NAMES),
@@ -392,6 +401,8 @@ class Daemon(RuleBasedStateMachine):
         connection = self._pick(which)
         if connection.leaving:
             return
+        if not connection.confirm:
+            to = to[:1]
         lines = []
         for _ in range(count):
             self.numbers += 1
