@@ -107,6 +107,13 @@ class KeyedRun(Run):
         """Let go of what was made to be written."""
         self._object_ends = None
 
+    def separate(self) -> Sequence[Acceptance]:
+        """Take it apart: from here on each message stands for itself."""
+        parts = super().separate()
+        # What is known of their ids outlives it.
+        self._forget_texts()
+        return parts
+
     def _separate(self) -> Sequence[Acceptance]:
         parts: list[Acceptance] = []
         messages = iter(self._block_of_all.messages())

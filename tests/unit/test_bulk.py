@@ -214,3 +214,22 @@ def test_nor_do_receivers_that_acknowledge_at_once(
 ) -> None:
     fast = play(steps, NearTransport, WIDE, fast=True)
     assert fast == play(steps, MemoryTransport, WIDE, fast=False)
+
+
+def test_what_comes_while_its_commit_fails_is_settled_once() -> None:
+    server = MemoryServer()
+    bob, ann = server.log_in("bob"), server.log_in("ann")
+    bob.transport.reading = False
+    ann.send("bob-1", "bob-2")
+    server.store.slow = True
+    server.end_hold()
+    bob.resume_reading()
+    server.wait(0.1)
+    server.store.broken = True
+    server.store.catch_up()
+    assert server.hub.pending._bytes == 0
+    server.store.broken = server.store.slow = False
+    ann.send("/confirm on", "bob-3")
+    assert bob.lines() == ["ann: 1", "ann: 2", "ann: 3"]
+    assert ann.lines()[1:] == ["Delivered to bob."]
+    server.check_figures()

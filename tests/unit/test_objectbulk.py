@@ -339,3 +339,28 @@ def test_a_name_that_is_no_text_is_no_name() -> None:
     ann.send(sending("\ud800", "x", "001").decode(), '{"type":"ping"}')
     codes = [json.loads(line).get("code") for line in ann.lines()]
     assert codes == ["bad-json", None]
+
+
+def test_what_is_known_of_ids_keeps_no_texts() -> None:
+    server = MemoryServer()
+    server.log_in("away").vanish()
+    ann, bob = server.connect(), server.connect()
+    for client, name in (ann, "ann"), (bob, "bob"):
+        client.send("/json", json.dumps({"type": "login", "user": name}))
+    ann.send(sending("away", "0", "000").decode())
+    targets = ["bob", "bob", "away", "bob"]
+    lines = [sending(to, "x", f"00{at}") for at, to in enumerate(targets, 1)]
+    ann.send(*[line.decode() for line in lines])
+    bob.send('{"type":"ack","seq":2}')
+    server.end_hold()
+    user = server.hub._receivers["ann"].id
+    (series,) = server.hub._resends.of(user)._series
+    assert [(list(each), each.apart) for each in series.parts] == [
+        ([], True),
+        ([], False),
+    ]
+    ann.received()
+    ann.send(*[line.decode() for line in lines])
+    statuses = [json.loads(line)["status"] for line in ann.lines()]
+    assert statuses == ["delivered", "delivered", "stored", "stored"]
+    server.check_figures()
