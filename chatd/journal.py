@@ -221,7 +221,7 @@ class Journal:
         # At the end of the turn: what else this turn accepts goes along.
         if not self._under_way and not self._scheduled:
             self._scheduled = True
-            self._turn.at_end(self._begin)
+            self._turn.at_last(self._begin)
 
     def _begin(self) -> None:
         self._scheduled = False

@@ -18,21 +18,34 @@ class Turn:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._calls: list[Callable[[], None]] = []
+        self._last: list[Callable[[], None]] = []
 
     def at_end(self, call: Callable[[], None]) -> None:
         """Call once: after everything that was asked for before, at the end too.
 
         What fails is logged, and keeps nothing else from being called.
         """
-        if not self._calls:
-            self._clock.callLater(0, self._end)
+        self._come_back()
         self._calls.append(call)
 
+    def at_last(self, call: Callable[[], None]) -> None:
+        """Call once, when nothing is left that was asked for with `at_end`."""
+        self._come_back()
+        self._last.append(call)
+
+    def _come_back(self) -> None:
+        if not (self._calls or self._last):
+            self._clock.callLater(0, self._end)
+
     def _end(self) -> None:
-        # It grows while what is called asks for more.
-        for call in self._calls:
+        # Both grow while what is called asks for more.
+        calls, done = self._calls, 0
+        while done < len(calls) or self._last:
+            if done == len(calls):
+                calls.append(self._last.pop(0))
             try:
-                call()
+                calls[done]()
             except Exception:  # the next one is somebody else's
                 self._log.failure("What a turn has left to its end failed")
-        self._calls.clear()
+            done += 1
+        calls.clear()
