@@ -348,6 +348,8 @@ class Session:
     def _conclude(self, acceptance: Acceptance, *, refused: bool) -> None:
         stored_id = acceptance.stored_id
         if refused:
+            # What was taken in this turn is under way as well: now it is accepted, too.
+            self._with.runs.accept()
             # What was accepted after it and nobody has seen must not overtake it.
             receiver, position = acceptance.receiver, acceptance.message.position
             if self._failed is None:
