@@ -326,6 +326,9 @@ class NearTransport(MemoryTransport):
         self.received += data
         return len(data)
 
+    def connectionLost(self, reason: Failure) -> None:
+        self.lose()
+
 
 outlet.BARE = (*outlet.BARE, NearTransport)
 
