@@ -19,7 +19,8 @@ from chatd.server.connection import Connection
 from chatd.server.deadlines import Deadlines
 from chatd.server.form import Ended, Form
 from chatd.server.greeting import Greeting
-from chatd.server.outlet import Ticker, Traffic
+from chatd.server.outlet import Traffic
+from chatd.server.ticker import Ticker
 from chatd.turn import Turn
 from chatd.wire.answers import Refusal
 

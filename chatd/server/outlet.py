@@ -18,9 +18,7 @@ from typing import Final, cast
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
-    IDelayedCall,
     IPullProducer,
-    IReactorTime,
 )
 from twisted.internet.tcp import Connection as TCPConnection
 from twisted.logger import Logger
@@ -29,14 +27,7 @@ from zope.interface import implementer
 
 from chatd.server.gauges import gauge_for, under_tls
 from chatd.server.tcp import TCPInfo, Transport, tcp_info, tcp_socket
-from chatd.turn import Turn
-
-TICK_SECONDS: Final = 0.02
-"""How often acknowledgements are looked for while any are awaited.
-
-A receiver that only listens delays its own by up to 40 ms, so looking more often gains
-little.
-"""
+from chatd.server.ticker import Ticker
 
 SILENCE_SECONDS: Final = 50.0
 """How long a machine may answer nothing while bytes to it are on their way."""
@@ -69,39 +60,6 @@ class Traffic:
     def crowded(self) -> bool:
         """Whether slow peers hold so much memory that each may have only little."""
         return self.unsent > MAX_UNSENT
-
-
-class Ticker:
-    """Calls those who await something, `TICK_SECONDS` apart, and rests else."""
-
-    def __init__(self, clock: IReactorTime, turn: Turn) -> None:
-        self.clock = clock
-        self._turn = turn
-        self._waiting: dict[Outlet, None] = {}
-        self._call: IDelayedCall | None = None
-
-    def add(self, outlet: "Outlet") -> None:
-        """Let an outlet look for acknowledgements at the next tick."""
-        self._waiting[outlet] = None
-        if self._call is None:
-            self._call = self.clock.callLater(TICK_SECONDS, self._tick)
-
-    def remove(self, outlet: "Outlet") -> None:
-        """Leave an outlet alone."""
-        self._waiting.pop(outlet, None)
-        if not self._waiting and self._call is not None:
-            self._call.cancel()
-            self._call = None
-
-    def flush_later(self, outlet: "Outlet") -> None:
-        """Let an outlet send what it has at the end of the reactor's turn."""
-        self._turn.at_end(outlet.flush)
-
-    def _tick(self) -> None:
-        self._call = None
-        waiting, self._waiting = self._waiting, {}
-        for outlet in waiting:
-            outlet.look()
 
 
 @implementer(IPullProducer)

@@ -9,7 +9,8 @@ from chatd.hub.hub import Hub
 from chatd.limits import Limits
 from chatd.server.deadlines import Deadlines
 from chatd.server.form import Form
-from chatd.server.outlet import Ticker, Traffic
+from chatd.server.outlet import Traffic
+from chatd.server.ticker import Ticker
 
 
 class Owner(Protocol):

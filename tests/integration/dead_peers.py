@@ -12,8 +12,9 @@ from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 
-from chatd.server.outlet import Outlet, Ticker, Traffic
+from chatd.server.outlet import Outlet, Traffic
 from chatd.server.tcp import tcp_info
+from chatd.server.ticker import Ticker
 from chatd.turn import Turn
 
 REACTOR: Any = reactor

@@ -27,8 +27,9 @@ from zope.interface import implementer
 
 from chatd.listening import endpoints
 from chatd.server import gauges
-from chatd.server.outlet import TICK_SECONDS, Outlet, Ticker, Traffic
+from chatd.server.outlet import Outlet, Traffic
 from chatd.server.tcp import tcp_info
+from chatd.server.ticker import TICK_SECONDS, Ticker
 from chatd.turn import Turn
 
 SECONDS = 60

@@ -28,6 +28,7 @@ from chatd.server import (
     speaking,
     tcp,
     textform,
+    ticker,
 )
 from chatd.server.commands import COMMANDS
 from chatd.store import queues
@@ -298,7 +299,7 @@ ARCHITECTURE_FIGURES: Final[list[tuple[object, object, str]]] = [
     (LIMITS.all_recent_bytes, 64 * MIB, "while one catches up | 1 MiB | 64 MiB"),
     (LIMITS.connections, 10_000, "So 10,000 connections"),
     (hub.IDLE_RECEIVERS, 10_000, "at most 10,000 idle receivers"),
-    (outlet.TICK_SECONDS, 0.02, "asks the kernel every 20 ms"),
+    (ticker.TICK_SECONDS, 0.02, "asks the kernel every 20 ms"),
 ]
 OPERATIONS_FIGURES: Final[list[tuple[object, object, str]]] = [
     (proxied.HEADER_SECONDS, 5, "A header has to come within 5 seconds"),

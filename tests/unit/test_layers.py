@@ -96,6 +96,7 @@ LAYERS: Final = {
         "chatd.server.deadlines",
         "chatd.server.gauges",
         "chatd.server.tls",
+        "chatd.server.ticker",
         "chatd.server.outlet",
         "chatd.server.owner",
         "chatd.server.pace",
