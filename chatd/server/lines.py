@@ -31,6 +31,10 @@ class LinearLineReceiver(LineReceiver):
     _skipping = False
     _delivering = False
     _raw = False
+    # How many lines are taken one by one before all that wait are tried at once again,
+    # and how many it were after the last time that none could be taken so.
+    _one_by_one = 0
+    _last_one_by_one = 0
 
     @property
     def lines_waiting(self) -> int:
@@ -113,6 +117,7 @@ class LinearLineReceiver(LineReceiver):
                     self.rawDataReceived(data)
                 elif self._lines:
                     line = self._lines.popleft().removesuffix(b"\r")
+                    self._one_by_one -= 1
                     if len(line) > self.MAX_LENGTH:
                         self.line_too_long(line)
                     else:
@@ -140,8 +145,15 @@ class LinearLineReceiver(LineReceiver):
             self.deliver_lines()
 
     def _take_waiting(self) -> None:
+        if self._one_by_one > 0:
+            return
         chunk = b"\n".join(self._lines or ()) + b"\n"
         taken = self.take_chunk(chunk)
+        # Else thousands of lines that must each wait were looked at for each of them.
+        self._last_one_by_one = (
+            0 if taken else min(1_000, 2 * self._last_one_by_one + 1)
+        )
+        self._one_by_one = self._last_one_by_one
         if taken == len(chunk):
             self._lines = None
         elif taken:

@@ -553,6 +553,24 @@ def test_lines_that_are_taken_one_by_one_cost_no_more_than_at_once() -> None:
     assert CountingBytes.copied == len(data)
 
 
+def test_lines_that_cannot_be_taken_at_once_are_not_all_looked_at_for_each() -> None:
+    class Choosy(Recorder):
+        takes_chunks = True
+        looked_at = 0
+
+        def take_chunk(self, chunk: bytes) -> int:
+            self.looked_at += len(chunk)
+            return 0
+
+    data = b"ab\n" * 10_000
+    receiver = Choosy(lambda receiver, line: receiver.pauseProducing())
+    receiver.feed(data)
+    while receiver.lines_waiting:
+        receiver.resumeProducing()
+    assert len(receiver.seen) == 10_000
+    assert receiver.looked_at < 20 * len(data)
+
+
 def test_a_line_that_drips_in_costs_as_much_a_byte_however_long_it_is() -> None:
     class Dripping(Recorder):
         MAX_LENGTH = 100_000
