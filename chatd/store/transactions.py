@@ -26,8 +26,7 @@ LISTED_SEEN_LAST = 50
 
 def find_user(connection: sqlite3.Connection, key: str) -> User | None:
     """Return the user of that key, with the figures of its queue."""
-    row = connection.execute(sql("find_user"), (key,)).fetchone()
-    return None if row is None else _user(row)
+    return find_users(connection, [key])[0]
 
 
 def find_users(
