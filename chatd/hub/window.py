@@ -34,14 +34,7 @@ class Window:
 
     def takes(self, messages: int, size: int) -> bool:
         """Whether so many messages, of so many bytes in all, can be written now."""
-        unconfirmed, peer = self._unconfirmed, self._peer
-        room = CROWDED_BYTES if peer.crowded else self._most
-        behind = peer.outstanding
-        if behind < unconfirmed.weight:
-            behind = unconfirmed.weight
-        return (
-            behind + size <= room and unconfirmed.messages + messages <= MAX_UNCONFIRMED
-        )
+        return messages <= self._places and size <= self._room
 
     def fitting(self, entries: Sequence[AcceptedMessage]) -> int:
         """Return how many of the messages can be written now, from the first on."""
