@@ -59,7 +59,8 @@ def test_chat_nc_and_telnet_converse_over_a_daemon_that_is_killed_and_comes_back
         bob = sit_at(nc, terminal=False)
         bob.expect("Enter your username: ")
         bob.send("bob")
-        bob.expect("You have 1 offline message:\nalice: Still here? (")
+        # A daemon that was killed may deliver again what it had no time to remove.
+        bob.expect("alice: Still here? (")
         bob.send("alice-Yes", "/quit")
         bob.expect("Goodbye.\n")
         alice.expect("bob: Yes")
