@@ -56,6 +56,11 @@ class LineRun(Run):
         self._batch = batch
 
     @property
+    def gathered(self) -> int:
+        """How many messages there are, until it is composed."""
+        return len(self.lines) + self.more
+
+    @property
     def pieces(self) -> Sequence[Piece]:
         """Whose messages it consists of, in their order."""
         return self._batch.pieces(self.receiver)
@@ -108,8 +113,10 @@ class LineBatch:
         self._left = 0
         self.receivers: dict[bytes, Receiver] = {}
         self._runs: dict[Receiver, LineRun] = {}
-        # Only of those of which nothing has to be looked at before a line is added.
+        # What adds a line for a target; for some it has to be looked at again whether
+        # it may, for each chunk.
         self._adders: dict[bytes, Callable[[bytes], None]] = {}
+        self._once: list[bytes] = []
         # Of chunks that have something for the disk.
         self._known_pieces: dict[Session, dict[Receiver, list[bytes]]] = {}
         self._pieces: dict[Receiver, list[Piece]] | None = None
@@ -124,13 +131,15 @@ class LineBatch:
 
         Returns how many were taken: their chunk must be added then.
         """
+        known = self._adders
+        while self._once:
+            del known[self._once.pop()]
         if len(lines) >= MANY_LINES and self._gather_many(session, lines):
             return len(lines)
-        prefix, upto = session.prefix, self._count + len(lines)
-        known = self._adders
+        prefix = session.prefix
         waiting = iter(lines)
         for target, _, text in map(bytes.partition, waiting, _DASH):
-            add = known.get(target) or self._adder(target, session, upto)
+            add = known.get(target) or self._adder(target, session, lines)
             if add is None or not text:
                 return len(lines) - length_hint(waiting) - 1
             add(prefix + text)
@@ -138,7 +147,6 @@ class LineBatch:
 
     def _gather_many(self, session: Session, lines: Sequence[bytes]) -> bool:
         """Gather lines if nothing is special about any; return whether that is so."""
-        upto = self._count + len(lines)
         groups: dict[bytes, list[bytes]] = {}
         for target, _, text in map(bytes.partition, lines, _DASH):
             try:
@@ -146,7 +154,8 @@ class LineBatch:
             except KeyError:
                 groups[target] = [text]
         for target, texts in groups.items():
-            if b"" in texts or not self._may_add(target, session, upto):
+            add = self._adders.get(target) or self._adder(target, session, lines)
+            if add is None or b"" in texts:
                 return False
         receivers = self.receivers
         pieces = {receivers[target]: texts for target, texts in groups.items()}
@@ -171,7 +180,7 @@ class LineBatch:
         """Return what was gathered; nothing is added any more."""
         runs = [each for each in self._runs.values() if each.lines]
         for each in runs:
-            each.count = len(each.lines) + each.more
+            each.count = each.gathered
         self._left = len(runs)
         self._runs.clear()
         self._adders.clear()
@@ -217,19 +226,13 @@ class LineBatch:
             session.pending_messages -= chunk.count
             session.settled_chunk(chunk.size)
 
-    def _may_add(self, target: bytes, session: Session, upto: int) -> bool:
-        """Whether a session's lines may be added with no look at anything.
-
-        There are `upto` lines at most until that is asked again.
-        """
-        if target not in self._adders:
-            self._adder(target, session, upto)
-        return target in self._adders
-
     def _adder(
-        self, target: bytes, session: Session, upto: int
+        self, target: bytes, session: Session, lines: Sequence[bytes]
     ) -> Callable[[bytes], None] | None:
-        """Return what adds a line of a session's, None if it may not be added here."""
+        """Return what adds a session's lines for a target, None if they may not be.
+
+        It stays known.
+        """
         receiver = self.receivers.get(target) or self._routes(target)
         if receiver is None:
             return None
@@ -239,10 +242,13 @@ class LineBatch:
             run = self._runs[receiver] = LineRun(receiver, self)
             run.room = receiver.backlog.unshared_room()
         backlog = receiver.backlog
-        if len(run.lines) + run.more >= run.room or not backlog.knows(session.name):
-            return None
-        add = run.lines.append
-        if run.room >= upto and backlog.knows_all:
-            self._adders[target] = add
+        if run.room >= self._count + len(lines) and backlog.knows_all:
             self._most = min(self._most, run.room)
+        else:
+            begin = target + b"-"
+            count = sum(line.startswith(begin) for line in lines)
+            if run.gathered + count > run.room or not backlog.knows(session.name):
+                return None
+            self._once.append(target)
+        add = self._adders[target] = run.lines.append
         return add

@@ -45,7 +45,8 @@ def take(form: SpeakingForm, data: bytes, most: int) -> int:
     session = form.session
     if session is None or session.interrupted:
         return 0
-    lines = _plain_lines(form, data, min(most, MOST_LINES, session.places(len(data))))
+    most = min(most, MOST_LINES, session.places(len(data)))
+    count, lines = _plain_lines(form, data, most)
     if not lines:
         return 0
     batch = form.hub.runs.lines(session, len(lines))
@@ -54,16 +55,18 @@ def take(form: SpeakingForm, data: bytes, most: int) -> int:
     taken = batch.gather(session, lines)
     if not taken:
         return 0
-    del lines[taken:]
-    size = _size_of(data, taken)
+    size = len(data)
+    if taken < count:
+        del lines[taken:]
+        size -= len(data.split(b"\n", taken)[-1])
     batch.add(Chunk(form, session, batch.receivers, lines, size))
     session.take(taken, size)
     form.pause_for_commits(session)
     return size
 
 
-def _plain_lines(form: SpeakingForm, data: bytes, most: int) -> list[bytes]:
-    """Return the first lines, as far as they are text of the allowed length.
+def _plain_lines(form: SpeakingForm, data: bytes, most: int) -> tuple[int, list[bytes]]:
+    """Return how many lines there are, and the first that are text, and not too long.
 
     They are without their ends.
     """
@@ -73,6 +76,7 @@ def _plain_lines(form: SpeakingForm, data: bytes, most: int) -> list[bytes]:
     plain = plain_bytes(data)
     lines = data.split(b"\n")
     lines.pop()
+    count = len(lines)
     if plain < len(data):
         del lines[data.count(b"\n", 0, plain) :]
     if len(lines) > most:
@@ -80,16 +84,8 @@ def _plain_lines(form: SpeakingForm, data: bytes, most: int) -> list[bytes]:
     limits = form.connection.owner.limits
     limit = min(limits.message, limits.line)
     if len(data) > limit and max(map(len, lines), default=0) > limit:
-        return list(takewhile(lambda line: len(line) <= limit, lines))
-    return lines
-
-
-def _size_of(data: bytes, lines: int) -> int:
-    """Return how many bytes the first lines are, with their ends."""
-    if data.count(b"\n") == lines:
-        return len(data)
-    *_, rest = data.split(b"\n", lines)
-    return len(data) - len(rest)
+        lines = list(takewhile(lambda line: len(line) <= limit, lines))
+    return count, lines
 
 
 class Chunk:
