@@ -54,19 +54,12 @@ class Connection(LinearLineReceiver):
 
     _log = Logger()
     transport: Transport  # type: ignore[assignment]
-    alive = False
     closed = False  # the conversation is over, though bytes may still come
     input_ended = False
     cut = False  # so it is unknown whether more was sent
     _peer_ended = False
-    _head: bytes | None = b""
-    _first_line = True
     _rushing = False
-    # What most connections never need is made when it is.
-    _holds: frozenset[str] = NOTHING
     _processed: Sequence[Deferred[None]] = ()
-    _telnet: TelnetFilter | None = None
-    _refusals: RefusalLog | None = None
     _linger: Linger | None = None
 
     def __init__(
@@ -76,10 +69,18 @@ class Connection(LinearLineReceiver):
         self.owner = owner
         self.origin = origin
         self.unwelcome = unwelcome
+        self.alive = False
         self.form: Form = ENDED
+        self.takes_chunks = False
         self.outlet: Outlet
         self.MAX_LENGTH = owner.limits.line
         self._pace = Pace(self, owner.limits, owner.clock)
+        self._head: bytes | None = b""
+        self._first_line = True
+        self._holds = NOTHING
+        # What most connections never need is made when it is.
+        self._telnet: TelnetFilter | None = None
+        self._refusals: RefusalLog | None = None
 
     # What Twisted calls.
 
@@ -386,9 +387,10 @@ class Connection(LinearLineReceiver):
             self.form.end()
 
     def _tell_processed(self) -> None:
-        processed, self._processed = self._processed, ()
-        for each in processed:
-            each.callback(None)
+        if self._processed:
+            processed, self._processed = self._processed, ()
+            for each in processed:
+                each.callback(None)
 
     def _failed(self, failure: Failure) -> None:
         if isinstance(failure.value, Refusal):
