@@ -90,7 +90,7 @@ class Connection(LinearLineReceiver):
         if ISSLTransport.providedBy(self.transport):
             self.origin = replace(self.origin, private=True)
         self.outlet = Outlet(
-            self.transport, self.owner.ticker, self.owner.traffic, self.form.progress
+            self.transport, self.owner.ticker, self.owner.traffic, self.form
         )
         tune(under_tls(self.transport))
         self.owner.logins.begin(self)
@@ -216,7 +216,7 @@ class Connection(LinearLineReceiver):
         """Go on in another form."""
         self.form = form
         self.takes_chunks = form.takes_chunks
-        self.outlet.on_progress = form.progress
+        self.outlet.listener = form
         self.outlet.watched = True
 
     def logged_in(self) -> None:
@@ -325,7 +325,7 @@ class Connection(LinearLineReceiver):
         self._holds = NOTHING
         self.paused = False
         form, self.form = self.form, ENDED
-        self.outlet.on_progress = self.form.progress
+        self.outlet.listener = self.form
         self.outlet.watched = False
         form.close()
         self._tell_processed()

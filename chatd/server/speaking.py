@@ -52,7 +52,7 @@ class SpeakingForm:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.answers = Answers(self._write_answers, self._hold_answers)
+        self.answers = Answers(self)
         self.session: Session | None = None
         self._unread_answers = 0
         self._held = False
@@ -363,15 +363,18 @@ class SpeakingForm:
         self._waiting_for_room = False
         self.connection.release("commits of all")
 
-    def _write_answers(self, lines: list[str]) -> None:
+    # What the answers call (`Writer`).
+
+    def write_answers(self, lines: list[str]) -> None:
+        """Write answers, and count them until they are read."""
         first = not self._unread_answers
         self._unread_answers += self.write_lines(lines)
         if first:
             self._judge_what_is_known()
             self.connection.outlet.call_when_drained(self._answers_read)
-        self._hold_answers(0)
+        self.answers_held(0)
 
-    def _hold_answers(self, held: int) -> None:
+    def answers_held(self, held: int) -> None:
         """Take no lines while too much is not read, or `held` back by a late answer."""
         crowded = self.connection.outlet.crowded
         limits = self.connection.owner.limits

@@ -32,9 +32,12 @@ class Side(Protocol):
             self.transport,
             Ticker(REACTOR, Turn(REACTOR)),
             Traffic(),
-            lambda acknowledged: None,
+            self,
             self.silence,
         )
+
+    def progress(self, acknowledged: int) -> None:
+        pass
 
     def connectionLost(self, reason: object = None) -> None:
         self.gone = True
