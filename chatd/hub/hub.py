@@ -12,7 +12,9 @@ from chatd.clock import WallClock
 from chatd.hub.book import Book
 from chatd.hub.delivery import Delivery
 from chatd.hub.online import NameList, Online
+from chatd.hub.pages import Terms
 from chatd.hub.pending import Pending
+from chatd.hub.queues import Queues
 from chatd.hub.realm import LoggedIn, Mind, Moment
 from chatd.hub.receiver import Receiver
 from chatd.hub.recent import Room
@@ -65,7 +67,6 @@ class Hub:
         self._journal = journal
         self._accounts = accounts
         self._limits = limits
-        self._clock = clock
         self._now = now
         self._receivers: dict[str, Receiver] = {}
         self._most_receivers = IDLE_RECEIVERS
@@ -83,7 +84,8 @@ class Hub:
         self.turn = turn
         self.runs = Runs(journal, store.allot, turn, now)
         self.recent_room = Room(limits.all_recent_bytes)
-        self._watch_room = WatchRoom()
+        self._queues = Queues(journal, limits, self.recent_room, WatchRoom())
+        self._terms = Terms(store, clock, limits.unacknowledged)
         self._resends = Resends()
         self._book = Book(store.seen_last, LISTED_SEEN_LAST)
         self.ids = DerivedIds(store.id_secret)
@@ -165,13 +167,7 @@ class Hub:
         receiver.connections += 1
         delivery = None
         if mind.peer is not None:
-            delivery = Delivery(
-                receiver,
-                mind.peer,
-                self._store,
-                self._clock,
-                self._limits.unacknowledged,
-            )
+            delivery = Delivery(receiver, mind.peer, self._terms)
         session = Session(receiver, delivery, found_at.since, self._surroundings)
         sessions = self._sessions.get(receiver.id, ())
         self._sessions[receiver.id] = (*sessions, session)
@@ -366,14 +362,7 @@ class Hub:
         return Unreadable()
 
     def _receiver(self, user: User) -> Receiver:
-        return Receiver(
-            user,
-            self._journal,
-            self._limits,
-            self.recent_room,
-            self._watch_room,
-            self._store.last_position,
-        )
+        return Receiver(user, self._queues, self._store.last_position)
 
     async def _look_up_share(self, receiver: Receiver, sender: str) -> None:
         if not receiver.backlog.knows(sender):

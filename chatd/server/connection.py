@@ -15,10 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import (
-    IHalfCloseableProtocol,
-    ISSLTransport,
-)
+from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -37,8 +34,6 @@ from chatd.server.tcp import Transport, tune
 from chatd.wire.answers import Refusal
 from chatd.wire.foreign import TLS_HELLO, begins_http, is_http
 from chatd.wire.telnet import TelnetFilter
-
-_IAC: Final = 255
 
 NOTHING: Final[frozenset[str]] = frozenset()
 """The same for all: another empty set would take 216 bytes."""
@@ -74,7 +69,7 @@ class Connection(LinearLineReceiver):
         self.takes_chunks = False
         self.outlet: Outlet
         self.MAX_LENGTH = owner.limits.line
-        self._pace = Pace(self, owner.limits, owner.clock)
+        self._pace = Pace(self, owner.limits, owner.clock.seconds())
         self._head: bytes | None = b""
         self._first_line = True
         self._holds = NOTHING
@@ -89,9 +84,8 @@ class Connection(LinearLineReceiver):
         self.alive = True
         if ISSLTransport.providedBy(self.transport):
             self.origin = replace(self.origin, private=True)
-        self.outlet = Outlet(
-            self.transport, self.owner.ticker, self.owner.traffic, self.form
-        )
+        owner = self.owner
+        self.outlet = Outlet(self.transport, owner.ticker, owner.traffic, self.form)
         tune(under_tls(self.transport))
         self.owner.logins.begin(self)
         self.form = self.owner.joined(self)
@@ -110,12 +104,12 @@ class Connection(LinearLineReceiver):
                 self._log.info("TLS at a plain port from {origin}", origin=self.origin)
                 self.hang_up()
                 return
-        if self._telnet is None and _IAC not in data:
+        sequences = data.count(b"\xff")
+        if self._telnet is None and not sequences:
             super().dataReceived(data)
             return
-        sequences = data.count(b"\xff")
         if sequences:
-            self._pace.sequences(sequences)
+            self._pace.sequences(sequences, self.owner.clock.seconds())
         super().dataReceived(self.telnet.feed(data))
         replies = self.telnet.take_replies()
         if replies:
@@ -127,7 +121,8 @@ class Connection(LinearLineReceiver):
         """Have the form take as many lines as it can take at once."""
         if self._rushing or self.closed:
             return 0
-        taken = self.form.take_chunk(chunk, self._pace.lines_at_once())
+        most = self._pace.at_once(self.owner.clock.seconds())
+        taken = self.form.take_chunk(chunk, most)
         if taken:
             self._pace.lines(chunk.count(b"\n", 0, taken))
         return taken
@@ -137,7 +132,7 @@ class Connection(LinearLineReceiver):
         # What was taken before it comes first.
         self.owner.hub.runs.accept()
         if not self._rushing:
-            self._pace.line()
+            self._pace.line(self.owner.clock.seconds())
         first, self._first_line = self._first_line, False
         if first and is_http(line):
             self.dismiss(Refusal("not-http"))
@@ -259,6 +254,11 @@ class Connection(LinearLineReceiver):
         # A line does not wait long: reading goes on until something waits behind it.
         if reason != "line" or self.something_waits:
             self.pauseProducing()
+
+    def hold_for(self, seconds: float, reason: str) -> None:
+        """Take no further lines for a reason, and drop that after some time."""
+        self.hold(reason)
+        self.owner.clock.callLater(seconds, self.release, reason)
 
     def release(self, reason: str) -> None:
         """Drop a reason; lines are taken again after the last."""

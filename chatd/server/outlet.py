@@ -73,7 +73,8 @@ class Listener(Protocol):
 class Outlet:
     """Writes to one transport.
 
-    `listener` is told of progress. `silence` is after how many seconds a peer's machine is dead.
+    `listener` is told of progress. `silence` is after how many seconds a peer's
+    machine is dead.
     """
 
     __slots__ = (

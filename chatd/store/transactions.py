@@ -46,7 +46,7 @@ def _user(row: Sequence[Any]) -> User:
     return User(
         id,
         key,
-        name,
+        key if name == key else name,  # kept as long as the user is: once is enough
         messages,
         size,
         min(filter(None, (first, first_of_run)), default=0),
