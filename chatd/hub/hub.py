@@ -74,7 +74,7 @@ class Hub:
         # one meanwhile: it may have got messages that the read did not see.
         self._forgotten = 0
         self._online = Online()
-        self._sessions: dict[int, tuple[Session, ...]] = {}
+        self._sessions: dict[Session, None] = {}
         # How many changes of accounts were heard of, and which was a user's last.
         self._changes = 0
         self._changed: dict[int, int] = {}
@@ -169,8 +169,7 @@ class Hub:
         if mind.peer is not None:
             delivery = Delivery(receiver, mind.peer, self._terms)
         session = Session(receiver, delivery, found_at.since, self._surroundings)
-        sessions = self._sessions.get(receiver.id, ())
-        self._sessions[receiver.id] = (*sessions, session)
+        self._sessions[session] = None
         self._saw(receiver)
         return LoggedIn(session, new, user)
 
@@ -186,9 +185,7 @@ class Hub:
         """Take note that a session is closed."""
         receiver = session.receiver
         receiver.connections -= 1
-        sessions = self._sessions.pop(receiver.id)
-        if others := tuple(each for each in sessions if each is not session):
-            self._sessions[receiver.id] = others
+        del self._sessions[session]
         self._accounts.depart(receiver.id)
         if self._receivers.get(receiver.key) is receiver:
             self._saw(receiver)
@@ -214,10 +211,14 @@ class Hub:
             self._changes += 1
             self._changed[change.user] = self._changes
             now = self._now()
-            for session in self._sessions.get(change.user, ()):
+            for session in self._sessions_of(change.user):
                 # One of a time to come is from before the clock was set back.
                 if session.since <= change.time or session.since > now:
                     session.expel(Refusal("account-closed"))
+
+    def _sessions_of(self, user: int) -> list[Session]:
+        # All are looked at, which is seldom: a list for each user would stay in memory.
+        return [each for each in self._sessions if each.receiver.id == user]
 
     def _end_removed(self, user: int) -> None:
         for key, receiver in list(self._receivers.items()):
@@ -226,7 +227,7 @@ class Hub:
                 self._routes.clear()
         # Even if there was none: it may have been read, and be on its way.
         self._forgotten += 1
-        for session in self._sessions.get(user, ()):
+        for session in self._sessions_of(user):
             session.expel(Refusal("account-closed"))
 
     def route(self, target: bytes) -> Receiver | None:

@@ -49,6 +49,7 @@ class Connection(LinearLineReceiver):
 
     _log = Logger()
     transport: Transport  # type: ignore[assignment]
+    unwelcome: Refusal | None = None
     closed = False  # the conversation is over, though bytes may still come
     input_ended = False
     cut = False  # so it is unknown whether more was sent
@@ -57,13 +58,10 @@ class Connection(LinearLineReceiver):
     _processed: Sequence[Deferred[None]] = ()
     _linger: Linger | None = None
 
-    def __init__(
-        self, owner: Owner, origin: Origin, unwelcome: Refusal | None = None
-    ) -> None:
+    def __init__(self, owner: Owner, origin: Origin) -> None:
         super().__init__()
         self.owner = owner
         self.origin = origin
-        self.unwelcome = unwelcome
         self.alive = False
         self.form: Form = ENDED
         self.takes_chunks = False
@@ -169,7 +167,8 @@ class Connection(LinearLineReceiver):
     def readConnectionLost(self) -> None:
         """Take note of the peer's last byte (`IHalfCloseableProtocol`)."""
         self._peer_ended = True
-        self.cut = getattr(self.transport, "truncated", False)
+        if getattr(self.transport, "truncated", False):
+            self.cut = True
         if not self.closed:
             self._end_input()
         elif self.alive:
