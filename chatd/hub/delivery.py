@@ -16,7 +16,7 @@ or is known to have reached another connection.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -52,7 +52,6 @@ class Delivery:
     _receiver: Receiver
     _peer: Peer
     _terms: Terms
-    as_lines: bool = field(init=False)
     state: State = State.NEW
     _queued_upto: int = 0
     _position: int = 0
@@ -67,8 +66,10 @@ class Delivery:
     _told_missed: bool = False
     _overtaken: int = 0
 
-    def __post_init__(self) -> None:
-        self.as_lines = not self._peer.acknowledges
+    @property
+    def as_lines(self) -> bool:
+        """Whether it is a person's: its machine acknowledges what is written to it."""
+        return not self._peer.acknowledges
 
     @property
     def live(self) -> bool:
@@ -304,7 +305,7 @@ class Delivery:
         )
 
     async def _write_pages(self) -> None:
-        receiver, as_lines = self._receiver, not self._peer.acknowledges
+        receiver, as_lines = self._receiver, self.as_lines
         while True:
             if self._begun is None:
                 await self._peer.drained()

@@ -31,8 +31,9 @@ NOTHING: Final[dict[int, Accepted]] = {}
 class Connection(Protocol):
     """What a receiver needs of the delivery to one of its connections."""
 
-    as_lines: bool
-    """Whether it is a person's: its machine acknowledges what is written to it."""
+    @property
+    def as_lines(self) -> bool:
+        """Whether it is a person's: its machine acknowledges what is written to it."""
 
     @property
     def live(self) -> bool:

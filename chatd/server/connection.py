@@ -62,7 +62,6 @@ class Connection(LinearLineReceiver):
         super().__init__()
         self.owner = owner
         self.origin = origin
-        self.alive = False
         self.form: Form = ENDED
         self.takes_chunks = False
         self.outlet: Outlet
@@ -79,7 +78,6 @@ class Connection(LinearLineReceiver):
 
     def connectionMade(self) -> None:
         """Begin (`IProtocol`)."""
-        self.alive = True
         if ISSLTransport.providedBy(self.transport):
             self.origin = replace(self.origin, private=True)
         owner = self.owner
@@ -179,7 +177,7 @@ class Connection(LinearLineReceiver):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Honour the lines already read; the connection is gone (`IProtocol`)."""
-        self.alive = False
+        super().connectionLost(reason)
         if self._linger is not None:
             self._linger.end()
         self.logged_in()

@@ -9,7 +9,9 @@ Lines that are too long are skipped to their end, and reported once each.
 
 from collections import deque
 
+from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
 
 
 class LinearLineReceiver(LineReceiver):
@@ -40,6 +42,15 @@ class LinearLineReceiver(LineReceiver):
         # again, and how many it were after the last time that none could be taken so.
         self._one_by_one = 0
         self._last_one_by_one = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection is made, and not lost."""
+        return bool(self.connected)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Take note that the connection is lost (`IProtocol`)."""
+        self.connected = 0
 
     @property
     def lines_waiting(self) -> int:

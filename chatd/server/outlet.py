@@ -87,8 +87,6 @@ class Outlet:
         "_kept",
         "_lost",
         "_own",
-        "_registered",
-        "_silence",
         "_ticker",
         "_traffic",
         "_transport",
@@ -99,6 +97,7 @@ class Outlet:
     )
 
     _log = Logger()
+    silence = SILENCE_SECONDS
 
     def __init__(
         self,
@@ -106,19 +105,16 @@ class Outlet:
         ticker: Ticker,
         traffic: Traffic,
         listener: Listener,
-        silence: float = SILENCE_SECONDS,
     ) -> None:
         self._transport = transport
         self._gauge = gauge_for(transport)
         self._ticker = ticker
         self._traffic = traffic
         self.listener: Listener | None = listener
-        self._silence = silence
         self._awaited_since = 0.0
         self._handed = 0
         self._acknowledged = 0
         self._awaiting_drain = False
-        self._registered = False
         # What was written in this turn, while the transport has nothing else to send.
         self._kept: list[bytes] | None = None
         # None under TLS, where what is written is not what is sent.
@@ -246,13 +242,11 @@ class Outlet:
     def _pass_on(self, data: bytes) -> None:
         self._gauge.write(self._transport, data)
         if not self._awaiting_drain:
-            self._awaiting_drain = True
             # A slow peer may take long to drain it, and acknowledges as it goes.
             self._ticker.add(self)
-            self._registered = False
             # A pull producer is asked at once, and again when all is written.
             self._producing.registerProducer(self, False)
-            self._registered = True
+            self._awaiting_drain = True
 
     @property
     def _producing(self) -> Transport:
@@ -276,7 +270,7 @@ class Outlet:
 
     def resumeProducing(self) -> None:
         """Take note that the transport has written everything (`IPullProducer`)."""
-        if not self._registered:
+        if not self._awaiting_drain:
             return
         self._awaiting_drain = False
         self._producing.unregisterProducer()
@@ -308,11 +302,11 @@ class Outlet:
 
     def _look_for_life(self) -> None:
         silence = self._ticker.clock.seconds() - self._awaited_since
-        if silence < self._silence:
+        if silence < self.silence:
             return
         connection = tcp_socket(self._producing)
         info = None if connection is None else tcp_info(connection)
-        if info is not None and _is_dead(info, self._silence):
+        if info is not None and _is_dead(info, self.silence):
             self._log.info(
                 "{peer} has answered nothing for {silence:.0f} s: cut off",
                 peer=getattr(self._transport.getPeer(), "host", "a peer"),
