@@ -82,6 +82,7 @@ LAYERS: Final = {
         "chatd.hub.pending",
         "chatd.hub.session",
         "chatd.hub.run",
+        "chatd.hub.linerun",
         "chatd.hub.keyedrun",
         "chatd.hub.runs",
         "chatd.hub.realm",
