@@ -110,6 +110,8 @@ class LineBatch:
         self._runs: dict[Receiver, LineRun] = {}
         # Only of those of which nothing has to be looked at before a line is added.
         self._adders: dict[bytes, Callable[[bytes], None]] = {}
+        # Of chunks that have something for the disk.
+        self._known_pieces: dict[Session, dict[Receiver, list[bytes]]] = {}
         self._pieces: dict[Receiver, list[Piece]] | None = None
 
     def takes(self, session: Session, lines: int) -> bool:
@@ -147,12 +149,15 @@ class LineBatch:
             if b"" in texts or not self._may_add(target, session, upto):
                 return False
         receivers = self.receivers
-        if len({receivers[target] for target in groups}) < len(groups):
+        pieces = {receivers[target]: texts for target, texts in groups.items()}
+        if len(pieces) < len(groups):
             return False  # one is written in two ways
+        if not all(receiver.online for receiver in pieces):
+            self._known_pieces[session] = pieces
         prefix = session.prefix
         between = b"\n" + prefix
-        for target, texts in groups.items():
-            run = self._runs[receivers[target]]
+        for receiver, texts in pieces.items():
+            run = self._runs[receiver]
             run.lines.append(prefix + between.join(texts))
             run.more += len(texts) - 1
         return True
@@ -181,17 +186,21 @@ class LineBatch:
     def _divide(self) -> dict[Receiver, list[Piece]]:
         receivers = self.receivers
         pieces: dict[Receiver, list[Piece]] = {each: [] for each in receivers.values()}
-        for chunk in self.sessions.values():
-            groups: dict[Receiver, list[bytes]] = {}
-            for target, _, text in map(bytes.partition, chunk.lines, _DASH):
-                receiver = receivers[target]
-                if receiver in groups:
-                    groups[receiver].append(text)
-                else:
-                    groups[receiver] = [text]
+        for session, chunk in self.sessions.items():
+            groups = self._known_pieces.get(session) or self._group(chunk.lines)
             for receiver, texts in groups.items():
                 pieces[receiver].append((chunk, texts))
         return pieces
+
+    def _group(self, lines: Sequence[bytes]) -> dict[Receiver, list[bytes]]:
+        groups: dict[Receiver, list[bytes]] = {}
+        for target, _, text in map(bytes.partition, lines, _DASH):
+            receiver = self.receivers[target]
+            if receiver in groups:
+                groups[receiver].append(text)
+            else:
+                groups[receiver] = [text]
+        return groups
 
     def leave_out(self, chunk: run.Chunk, messages: int, size: int) -> None:
         """Leave it to the session of a chunk to count so many out one by one."""
