@@ -6,9 +6,14 @@ The figures are those of the database plus what is on its way there; they are ke
 counted, so that an acceptance costs the same for an empty queue and a full one.
 """
 
+from typing import Final
+
 from chatd.limits import Limits
 from chatd.store.records import Amount
 from chatd.wire.answers import Refusal
+
+NOTHING: Final[dict[str, Amount]] = {}
+"""The shares of all who have none in their queue; an empty one each has 64 bytes."""
 
 
 class Backlog:
@@ -17,13 +22,23 @@ class Backlog:
     `stored` is how many messages are on disk and not yet delivered.
     """
 
-    __slots__ = ("_held", "_limits", "_name", "_shares", "_shares_known", "stored")
+    __slots__ = (
+        "_bytes",
+        "_limits",
+        "_messages",
+        "_name",
+        "_shares",
+        "_shares_known",
+        "stored",
+    )
 
     def __init__(self, name: str, limits: Limits, held: Amount) -> None:
         self._name = name
         self._limits = limits
-        self._held = held
-        self._shares: dict[str, Amount] = {}
+        # What is held: an `Amount`, without an object of its own.
+        self._messages = held.messages
+        self._bytes = held.bytes
+        self._shares = NOTHING
         # An empty queue has no shares on disk: none need be looked up.
         self._shares_known = held.messages == 0
         self.stored = held.messages
@@ -39,60 +54,60 @@ class Backlog:
 
     def learn(self, sender: str, share: Amount) -> None:
         """Take a sender's share as the database has it."""
-        self._shares.setdefault(sender, share)
+        self._own_shares().setdefault(sender, share)
 
     def unshared_room(self) -> int:
         """Return how many messages have room, whatever part of the queue a sender has.
 
         That is, even if all that waits were its.
         """
-        held = self._held
-        room = self._limits.sender_bytes - held.bytes
+        room = self._limits.sender_bytes - self._bytes
         longest = self._limits.message
         return min(
-            int(self._limits.sender_messages) - held.messages, int(room) // longest
+            int(self._limits.sender_messages) - self._messages, int(room) // longest
         )
 
     def reserve_unshared(self, messages: int, size: int) -> None:
         """Keep places for which there is room; whose they are may be told later."""
-        self._held.add(messages, size)
+        self._messages += messages
+        self._bytes += size
 
     @property
     def share_matters(self) -> bool:
         """Whether it has to be known whose places are kept, before another one is."""
-        held = self._held
         return (
-            held.messages >= self._limits.sender_messages
-            or held.bytes + self._limits.line >= self._limits.sender_bytes
+            self._messages >= self._limits.sender_messages
+            or self._bytes + self._limits.line >= self._limits.sender_bytes
         )
 
     def release_unshared(self, messages: int, size: int) -> None:
         """Give places back of which nobody has said whose they are."""
-        held = self._held
-        held.messages -= messages
-        held.bytes -= size
-        if held.messages <= 0:
+        self._messages -= messages
+        self._bytes -= size
+        if self._messages <= 0:
             self._forget_if_empty()
 
     def share(self, sender: str, messages: int, size: int) -> None:
         """Say whose places are that were reserved."""
-        self._shares.setdefault(sender, Amount()).add(messages, size)
+        self._own_shares().setdefault(sender, Amount()).add(messages, size)
 
     def reserve(self, sender: str, size: int) -> None:
         """Keep a place for a message. Raises `Refusal`: queue-full."""
         limits = self._limits
         share = self._shares.get(sender) or Amount()
-        if not self._held.fits(
+        held = Amount(self._messages, self._bytes)
+        if not held.fits(
             size, limits.queue_messages, limits.queue_bytes
         ) or not share.fits(size, limits.sender_messages, limits.sender_bytes):
             raise Refusal("queue-full", name=self._name)
-        self._held.add(1, size)
+        self.reserve_unshared(1, size)
         share.add(1, size)
-        self._shares[sender] = share
+        self._own_shares()[sender] = share
 
     def release(self, sender: str, messages: int, size: int) -> None:
         """Give places back: delivered, expired, or not stored after all."""
-        self._held.add(-messages, -size)
+        self._messages -= messages
+        self._bytes -= size
         share = self._shares.get(sender)
         if share is not None:
             share.add(-messages, -size)
@@ -101,6 +116,11 @@ class Backlog:
         self._forget_if_empty()
 
     def _forget_if_empty(self) -> None:
-        if self._held.messages <= 0:
-            self._shares.clear()
+        if self._messages <= 0:
+            self._shares = NOTHING
             self._shares_known = True
+
+    def _own_shares(self) -> dict[str, Amount]:
+        if self._shares is NOTHING:
+            self._shares = {}
+        return self._shares

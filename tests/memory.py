@@ -468,7 +468,7 @@ class MemoryServer:
                 continue
             backlog = receiver.backlog
             assert backlog.stored == queues[receiver.id,][0], receiver.name
-            held = (backlog._held.messages, backlog._held.bytes)
+            held = (backlog._messages, backlog._bytes)
             assert held == queues[receiver.id,], receiver.name
             for sender, share in backlog._shares.items():
                 expected = shares.get((receiver.id, sender), (0, 0))

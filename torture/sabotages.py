@@ -67,9 +67,8 @@ SABOTAGES: Final = (
         (
             Change(
                 "chatd/server/gauges.py",
-                "        return acknowledged if acknowledged < self._written else"
-                " self._written",
-                "        return self._written",
+                "        return acknowledged if acknowledged < written else written",
+                "        return written",
             ),
         ),
         "cut",

@@ -16,21 +16,21 @@ or is known to have reached another connection.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from chatd import background
 from chatd.hub.accepted import AcceptedMessage, AcceptedRun
-from chatd.hub.pages import PAGE_BYTES, Pages, write_messages, write_rows
+from chatd.hub.pages import PAGE_BYTES, Terms, write_messages, write_rows
 from chatd.hub.patience import UNTRIED, Patience, Untried
 from chatd.hub.peer import Peer
 from chatd.hub.receiver import Receiver
 from chatd.hub.state import State
-from chatd.hub.unconfirmed import Unconfirmed
-from chatd.hub.window import CROWDED_BYTES, Window
+from chatd.hub.unconfirmed import NOTHING, Unconfirmed
+from chatd.hub.window import CROWDED_BYTES, fitting, takes
 from chatd.store.records import StoreFailure
 from chatd.wire.block import Row
 from chatd.wire.message import Message
@@ -44,41 +44,32 @@ ACKNOWLEDGE_SECONDS = 1.0
 MISSED = "Some messages went only to another connection of yours."
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Delivery:
-    """Delivers one user's messages to one connection, until closed.
-
-    `max_outstanding` is how many bytes a live peer may have unacknowledged.
-    """
+    """Delivers one user's messages to one connection, until closed."""
 
     _log = Logger()
-    _queued_upto = 0
-    _position = 0
-    _acknowledged = 0
+    _receiver: Receiver
+    _peer: Peer
+    _terms: Terms
+    state: State = State.NEW
+    _queued_upto: int = 0
+    _position: int = 0
+    _acknowledged: int = 0
+    _unconfirmed: Unconfirmed = NOTHING
     _begun: Deferred[None] | None = None
     _news: Deferred[None] | None = None
     _done: Sequence[Deferred[None]] = ()
     _stall: Patience | Untried = UNTRIED
     _patience: Patience | Untried = UNTRIED
-    _finishing = False
-    _told_missed = False
-    _overtaken = 0
+    _finishing: bool = False
+    _told_missed: bool = False
+    _overtaken: int = 0
 
-    def __init__(
-        self,
-        receiver: Receiver,
-        peer: Peer,
-        pages: Pages,
-        clock: IReactorTime,
-        max_outstanding: int,
-    ) -> None:
-        self.state = State.NEW
-        self._receiver = receiver
-        self._peer = peer
-        self.as_lines = not peer.acknowledges
-        self._pages = pages
-        self._clock = clock
-        self._unconfirmed = Unconfirmed()
-        self._window = Window(peer, self._unconfirmed, max_outstanding)
+    @property
+    def as_lines(self) -> bool:
+        """Whether it is a person's: its machine acknowledges what is written to it."""
+        return not self._peer.acknowledges
 
     @property
     def live(self) -> bool:
@@ -144,7 +135,8 @@ class Delivery:
 
     def has_room_for(self, run: AcceptedRun) -> bool:
         """Whether a whole run can be written."""
-        return self._window.takes(run.count, self._peer.bytes_for(run))
+        peer, most = self._peer, self._terms.max_outstanding
+        return takes(peer, self._unconfirmed, most, run.count, peer.bytes_for(run))
 
     @property
     def near(self) -> bool:
@@ -158,15 +150,22 @@ class Delivery:
             self._position = run.last
             self._acknowledged = mark
         else:
-            self._unconfirmed.add(mark, run.last, run.size, run.count)
+            self._to_be_confirmed.add(mark, run.last, run.size, run.count)
             self._written_upto(run.last)
         return arrived
 
     def write_run(self, run: AcceptedRun, lines: bytes) -> None:
         """Write a run that was just accepted, for which there is room."""
         mark = self._peer.write_run(run, lines)
-        self._unconfirmed.add_run(mark, run, each=not self.as_lines)
+        self._to_be_confirmed.add_run(mark, run, each=not self.as_lines)
         self._written_upto(run.last)
+
+    @property
+    def _to_be_confirmed(self) -> Unconfirmed:
+        """What is not confirmed, for more to be added."""
+        if self._unconfirmed is NOTHING:
+            self._unconfirmed = Unconfirmed()
+        return self._unconfirmed
 
     def _confirm_part(self) -> None:
         """Count what the peer has of messages that it has not all of."""
@@ -238,7 +237,9 @@ class Delivery:
         self._finishing = True
         if self._peer.acknowledges:
             self._patience.end()
-            self._patience = Patience(self._clock, ACKNOWLEDGE_SECONDS, self._tell_done)
+            self._patience = Patience(
+                self._terms.clock, ACKNOWLEDGE_SECONDS, self._tell_done
+            )
             self._patience.lost = not listening
         if not queued:
             self._queued_upto = self._position
@@ -270,7 +271,7 @@ class Delivery:
             each.callback(None)
 
     def _write(self, messages: Sequence[Message]) -> None:
-        write_messages(self._peer, self._unconfirmed, messages, self._queued_upto)
+        write_messages(self._peer, self._to_be_confirmed, messages, self._queued_upto)
         self._written_upto(messages[-1].position)
 
     def _written_upto(self, position: int) -> None:
@@ -284,16 +285,17 @@ class Delivery:
 
     def _write_unsettled(self, entries: Sequence[AcceptedMessage]) -> bool:
         """Write messages from memory, while there is room; return whether for all."""
-        count = self._window.fitting(entries)
+        most = self._terms.max_outstanding
+        count = fitting(self._peer, self._unconfirmed, most, entries)
         if self._finishing:
             while count and self._before(entries, count) >= self._queued_upto:
                 count -= 1
-        fitting = entries[:count]
-        for entry in fitting:
+        written = entries[:count]
+        for entry in written:
             entry.shown = True
-        if fitting:
-            self._write([entry.message for entry in fitting])
-        return len(fitting) == len(entries)
+        if written:
+            self._write([entry.message for entry in written])
+        return len(written) == len(entries)
 
     def _catch_up(self) -> None:
         self.state = State.CATCHING_UP
@@ -303,7 +305,7 @@ class Delivery:
         )
 
     async def _write_pages(self) -> None:
-        receiver, as_lines = self._receiver, not self._peer.acknowledges
+        receiver, as_lines = self._receiver, self.as_lines
         while True:
             if self._begun is None:
                 await self._peer.drained()
@@ -321,7 +323,7 @@ class Delivery:
                 page = await self._read_page(most, as_lines)
             if page is None:
                 self._tell_begun()
-                await deferLater(self._clock, RETRY_SECONDS)
+                await deferLater(self._terms.clock, RETRY_SECONDS)
                 continue
             if self.state is not State.CATCHING_UP:
                 return
@@ -330,7 +332,7 @@ class Delivery:
             if page:
                 if 0 < self._overtaken < page[0].first:
                     self._skip_to(self._overtaken)
-                write_rows(self._peer, self._unconfirmed, page, self._queued_upto)
+                write_rows(self._peer, self._to_be_confirmed, page, self._queued_upto)
                 self._written_upto(page[-1].last)
             elif self._position < committed:
                 self._skip_to(committed)
@@ -346,14 +348,14 @@ class Delivery:
             elif not in_memory:
                 continue
             # Others have their turn; and more may be stored in this one.
-            await deferLater(self._clock, 0)
+            await deferLater(self._terms.clock, 0)
 
     async def _read_page(self, most: int, as_lines: bool) -> list[Row] | None:
         """Return the next messages in the store; None if it fails."""
         receiver = self._receiver
         receiver.keep_recent(self._position)
         try:
-            return await self._pages.page(
+            return await self._terms.pages.page(
                 receiver.id, receiver.name, self._position, most, as_lines=as_lines
             )
         except StoreFailure:
@@ -389,7 +391,7 @@ class Delivery:
 
     def _watch_for_stall(self) -> None:
         self._stall.end()
-        self._stall = Patience(self._clock, STALL_SECONDS, self._take_over)
+        self._stall = Patience(self._terms.clock, STALL_SECONDS, self._take_over)
 
     def _take_over(self) -> None:
         self._stall.end()

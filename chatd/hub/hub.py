@@ -12,7 +12,9 @@ from chatd.clock import WallClock
 from chatd.hub.book import Book
 from chatd.hub.delivery import Delivery
 from chatd.hub.online import NameList, Online
+from chatd.hub.pages import Terms
 from chatd.hub.pending import Pending
+from chatd.hub.queues import Queues
 from chatd.hub.realm import LoggedIn, Mind, Moment
 from chatd.hub.receiver import Receiver
 from chatd.hub.recent import Room
@@ -65,7 +67,6 @@ class Hub:
         self._journal = journal
         self._accounts = accounts
         self._limits = limits
-        self._clock = clock
         self._now = now
         self._receivers: dict[str, Receiver] = {}
         self._most_receivers = IDLE_RECEIVERS
@@ -73,7 +74,7 @@ class Hub:
         # one meanwhile: it may have got messages that the read did not see.
         self._forgotten = 0
         self._online = Online()
-        self._sessions: dict[int, tuple[Session, ...]] = {}
+        self._sessions: dict[Session, None] = {}
         # How many changes of accounts were heard of, and which was a user's last.
         self._changes = 0
         self._changed: dict[int, int] = {}
@@ -83,7 +84,8 @@ class Hub:
         self.turn = turn
         self.runs = Runs(journal, store.allot, turn, now, self.route)
         self.recent_room = Room(limits.all_recent_bytes)
-        self._watch_room = WatchRoom()
+        self._queues = Queues(journal, limits, self.recent_room, WatchRoom())
+        self._terms = Terms(store, clock, limits.unacknowledged)
         self._resends = Resends()
         self._book = Book(store.seen_last, LISTED_SEEN_LAST)
         self.ids = DerivedIds(store.id_secret)
@@ -165,16 +167,9 @@ class Hub:
         receiver.connections += 1
         delivery = None
         if mind.peer is not None:
-            delivery = Delivery(
-                receiver,
-                mind.peer,
-                self._store,
-                self._clock,
-                self._limits.unacknowledged,
-            )
+            delivery = Delivery(receiver, mind.peer, self._terms)
         session = Session(receiver, delivery, found_at.since, self._surroundings)
-        sessions = self._sessions.get(receiver.id, ())
-        self._sessions[receiver.id] = (*sessions, session)
+        self._sessions[session] = None
         self._saw(receiver)
         return LoggedIn(session, new, user)
 
@@ -190,9 +185,7 @@ class Hub:
         """Take note that a session is closed."""
         receiver = session.receiver
         receiver.connections -= 1
-        sessions = self._sessions.pop(receiver.id)
-        if others := tuple(each for each in sessions if each is not session):
-            self._sessions[receiver.id] = others
+        del self._sessions[session]
         self._accounts.depart(receiver.id)
         if self._receivers.get(receiver.key) is receiver:
             self._saw(receiver)
@@ -218,10 +211,14 @@ class Hub:
             self._changes += 1
             self._changed[change.user] = self._changes
             now = self._now()
-            for session in self._sessions.get(change.user, ()):
+            for session in self._sessions_of(change.user):
                 # One of a time to come is from before the clock was set back.
                 if session.since <= change.time or session.since > now:
                     session.expel(Refusal("account-closed"))
+
+    def _sessions_of(self, user: int) -> list[Session]:
+        # All are looked at, which is seldom: a list for each user would stay in memory.
+        return [each for each in self._sessions if each.receiver.id == user]
 
     def _end_removed(self, user: int) -> None:
         for key, receiver in list(self._receivers.items()):
@@ -230,7 +227,7 @@ class Hub:
                 self._routes.clear()
         # Even if there was none: it may have been read, and be on its way.
         self._forgotten += 1
-        for session in self._sessions.get(user, ()):
+        for session in self._sessions_of(user):
             session.expel(Refusal("account-closed"))
 
     def route(self, target: bytes) -> Receiver | None:
@@ -366,14 +363,7 @@ class Hub:
         return Unreadable()
 
     def _receiver(self, user: User) -> Receiver:
-        return Receiver(
-            user,
-            self._journal,
-            self._limits,
-            self.recent_room,
-            self._watch_room,
-            self._store.last_position,
-        )
+        return Receiver(user, self._queues, self._store.last_position)
 
     async def _look_up_share(self, receiver: Receiver, sender: str) -> None:
         if not receiver.backlog.knows(sender):

@@ -1,9 +1,11 @@
 """Pages of a queue: where they come from, and how they are written to a peer."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from chatd.hub.peer import Peer
 from chatd.hub.unconfirmed import Unconfirmed
@@ -30,6 +32,18 @@ class Pages(Protocol):
 
         There are more of those that are kept together if they become lines.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all deliveries have in common.
+
+    `max_outstanding` is how many bytes a live peer may have unacknowledged.
+    """
+
+    pages: Pages
+    clock: IReactorTime
+    max_outstanding: int
 
 
 def write_rows(

@@ -6,14 +6,14 @@ accepted and is neither on disk nor delivered, and the deliveries, one for each
 connection that receives.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from chatd.backlog import Backlog
 from chatd.hub.accepted import Accepted, AcceptedMessage, AcceptedRun
-from chatd.hub.recent import Recent, Room
-from chatd.hub.watches import Watches, WatchRoom
-from chatd.limits import Limits
+from chatd.hub.queues import Queues
+from chatd.hub.recent import Recent
+from chatd.hub.watches import Informed, Watches
 from chatd.store.records import Amount, Removed, User
 from chatd.wire.block import Row
 from chatd.wire.message import Message
@@ -24,36 +24,16 @@ AT_ONCE: Final = 64 * 1024
 More does not fit into what a system keeps for a connection.
 """
 
-
-class Removals(Protocol):
-    """What a receiver needs of the journal."""
-
-    def remove(
-        self,
-        user: int,
-        upto: int,
-        on_removed: Callable[[int, Sequence[Removed]], None],
-    ) -> None:
-        """Take a user's messages up to a position from its queue."""
-
-
-class Informed(Protocol):
-    """Who is told what becomes of a message, as its receiver sees it."""
-
-    wants_delivery: bool
-
-    def stored(self, *, may_be_delivered: bool) -> None:
-        """Take note that it is on disk; `delivered` may follow."""
-
-    def delivered(self) -> None:
-        """Take note that a connection has it."""
+NOTHING: Final[dict[int, Accepted]] = {}
+"""The same for all for whom nothing is on its way; an empty one each has 64 bytes."""
 
 
 class Connection(Protocol):
     """What a receiver needs of the delivery to one of its connections."""
 
-    as_lines: bool
-    """Whether it is a person's: its machine acknowledges what is written to it."""
+    @property
+    def as_lines(self) -> bool:
+        """Whether it is a person's: its machine acknowledges what is written to it."""
 
     @property
     def live(self) -> bool:
@@ -104,21 +84,31 @@ class Receiver:
     connection is known to have. `now` is the highest position allotted so far.
     """
 
-    def __init__(
-        self,
-        user: User,
-        removals: Removals,
-        limits: Limits,
-        room: Room,
-        watch_room: WatchRoom,
-        now: int,
-    ) -> None:
+    __slots__ = (
+        "_pending",
+        "_queues",
+        "_recent",
+        "_removing",
+        "_unsettled",
+        "_watches",
+        "backlog",
+        "committed",
+        "connections",
+        "delivered",
+        "deliveries",
+        "id",
+        "key",
+        "lookers",
+        "name",
+        "shown",
+    )
+
+    def __init__(self, user: User, queues: Queues, now: int) -> None:
         self.id = user.id
         self.key = user.key
         self.name = user.name
-        self.backlog = Backlog(
-            user.name, limits, Amount(user.queued_messages, user.queued_bytes)
-        )
+        queued = Amount(user.queued_messages, user.queued_bytes)
+        self.backlog = Backlog(user.name, queues.limits, queued)
         # What is in the queue no more was delivered.
         self.delivered = user.first_position - 1 if user.queued_messages else now
         self.committed = max(user.last_position, self.delivered)
@@ -128,15 +118,12 @@ class Receiver:
         """Connections under this name, those that only send included."""
         self.lookers = 0
         """Senders that are about to send to it, and still look something up."""
-        self._removals = removals
+        self._queues = queues
         self._recent: Recent | None = None
-        self._recent_bytes = limits.recent_bytes
-        self._room = room
         self._pending = 0
         # The position up to which messages are being taken from the queue, or 0.
         self._removing = 0
-        self._unsettled: dict[int, Accepted] = {}
-        self._watch_room = watch_room
+        self._unsettled = NOTHING
         self._watches: Watches | None = None
 
     @property
@@ -172,7 +159,7 @@ class Receiver:
 
     def accept(self, entry: AcceptedMessage) -> None:
         """Take a message that has a place, and write it to live connections."""
-        self._unsettled[entry.first] = entry
+        self._keep(entry)
         for delivery in self.deliveries:
             delivery.offer(entry)
 
@@ -196,18 +183,23 @@ class Receiver:
         self._pending += run.count
         self.backlog.reserve_unshared(run.count, run.size)
         if run.shown:
-            self._unsettled[run.first] = run
+            self._keep(run)
             return True
         writing = [each for each in self.deliveries if each.writing]
         if not all(each.has_room_for(run) for each in writing):
             return False
-        self._unsettled[run.first] = run
+        self._keep(run)
         if writing:
             run.shown = True
             for delivery in writing:
                 delivery.write_run(run, lines)
             run.written()
         return True
+
+    def _keep(self, entry: Accepted) -> None:
+        if self._unsettled is NOTHING:
+            self._unsettled = {}
+        self._unsettled[entry.first] = entry
 
     @property
     def _may_deliver_at_once(self) -> bool:
@@ -284,7 +276,8 @@ class Receiver:
         """
         if self._recent is None:
             after = max(after, self.committed)
-            self._recent = Recent(after, self._recent_bytes, self._room)
+            queues = self._queues
+            self._recent = Recent(after, queues.limits.recent_bytes, queues.recent_room)
 
     def recent_page(
         self, after: int, max_bytes: int, *, as_lines: bool
@@ -328,9 +321,11 @@ class Receiver:
                 continue
             del self._unsettled[entry.first]
             on_disk |= entry.confirm()
+        else:
+            self._unsettled = NOTHING
         if on_disk:
             self._removing = position
-            self._removals.remove(self.id, position, self._removed)
+            self._queues.removals.remove(self.id, position, self._removed)
         if self._watches is not None:
             self._watches.tell(position)
         if self.deliveries != (by,):
@@ -361,12 +356,12 @@ class Receiver:
         The latter never if the messages stay in the queue: those who wait for it are
         forgotten when the last connection goes. Nor if too many wait.
         """
-        room = self._watch_room.has_room(sender)
+        room = self._queues.watch_room.has_room(sender)
         may_be_delivered = receipt.wants_delivery and self.online and room
         receipt.stored(may_be_delivered=may_be_delivered)
         if may_be_delivered:
             if self._watches is None:
-                self._watches = Watches(self._watch_room)
+                self._watches = Watches(self._queues.watch_room)
             self._watches.add(position, sender, receipt.delivered)
 
     def joined(self, delivery: Connection) -> None:

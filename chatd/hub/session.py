@@ -73,36 +73,29 @@ class Owner(Protocol):
         """Take note that an administrator ends the session."""
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Session:
     """What a logged-in connection can do. Closed exactly once, by its connection."""
 
+    receiver: Receiver
+    delivery: Delivery | None
+    since: int
+    """When its login began, by the clock on the wall, in milliseconds."""
+    _with: Surroundings
     owner: Owner | None = None
     """Who is told of what happens to the session."""
     expelled: Refusal | None = None
     """Why an administrator has ended it."""
-    paused = False
+    paused: bool = False
     """Whether its connection waits for what was sent to be settled."""
-    _prefix = b""
-    pending_messages = 0
+    _prefix: bytes = b""
+    pending_messages: int = 0
     """How many of its messages are not settled: runs count theirs out here."""
-    _pending_bytes = 0
-    _told = True
+    _pending_bytes: int = 0
+    _told: bool = True
     _failed: dict[str, int] | None = None
     _interruptions: Interruptions | None = None
     _all_settled: Sequence[Deferred[None]] = ()
-
-    def __init__(
-        self,
-        receiver: Receiver,
-        delivery: Delivery | None,
-        since: int,
-        surroundings: Surroundings,
-    ) -> None:
-        self.receiver = receiver
-        self.delivery = delivery
-        self.since = since
-        """When its login began, by the clock on the wall, in milliseconds."""
-        self._with = surroundings
 
     @property
     def name(self) -> str:

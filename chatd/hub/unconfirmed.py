@@ -128,3 +128,7 @@ class Unconfirmed:
             del entries[:first]
             self._first = 0
         return position
+
+
+NOTHING: Final = Unconfirmed()
+"""Of those to whom nothing was written, or all was acknowledged at once: most."""

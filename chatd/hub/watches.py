@@ -8,13 +8,25 @@ together; and a sender gets no more than there is room left, so that others have
 from bisect import insort
 from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from chatd.limits import Tally
 
 MOST_WATCHES: Final = 200_000
 """How many may wait at once, those included whose connection has gone, or who have
 sent the message again; some 400 bytes each."""
+
+
+class Informed(Protocol):
+    """Who is told what becomes of a message, as its receiver sees it."""
+
+    wants_delivery: bool
+
+    def stored(self, *, may_be_delivered: bool) -> None:
+        """Take note that it is on disk; `delivered` may follow."""
+
+    def delivered(self) -> None:
+        """Take note that a connection has it."""
 
 
 class WatchRoom:

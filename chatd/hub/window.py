@@ -1,4 +1,7 @@
-"""The window: how much a live peer may have been written and not acknowledged."""
+"""The window: how much a live peer may have been written and not acknowledged.
+
+That is `most` bytes, and a number of messages.
+"""
 
 from collections.abc import Sequence
 
@@ -13,34 +16,29 @@ MAX_UNCONFIRMED = 10_000
 """How many messages a live peer may not have acknowledged, however short."""
 
 
-class Window:
-    """What one peer may be behind: `most` bytes, and a number of messages."""
+def takes(
+    peer: Peer, unconfirmed: Unconfirmed, most: int, messages: int, size: int
+) -> bool:
+    """Whether so many messages, of so many bytes in all, can be written now."""
+    return messages <= _places(unconfirmed) and size <= _room(peer, unconfirmed, most)
 
-    __slots__ = ("_most", "_peer", "_unconfirmed")
 
-    def __init__(self, peer: Peer, unconfirmed: Unconfirmed, most: int) -> None:
-        self._peer = peer
-        self._unconfirmed = unconfirmed
-        self._most = most
+def fitting(
+    peer: Peer, unconfirmed: Unconfirmed, most: int, entries: Sequence[AcceptedMessage]
+) -> int:
+    """Return how many of the messages can be written now, from the first on."""
+    room, places = _room(peer, unconfirmed, most), _places(unconfirmed)
+    for count, entry in enumerate(entries):
+        room -= entry.message.weight
+        if room < 0 or count >= places:
+            return count
+    return len(entries)
 
-    @property
-    def _room(self) -> int:
-        bound = CROWDED_BYTES if self._peer.crowded else self._most
-        return bound - max(self._peer.outstanding, self._unconfirmed.weight)
 
-    @property
-    def _places(self) -> int:
-        return MAX_UNCONFIRMED - self._unconfirmed.messages
+def _room(peer: Peer, unconfirmed: Unconfirmed, most: int) -> int:
+    bound = CROWDED_BYTES if peer.crowded else most
+    return bound - max(peer.outstanding, unconfirmed.weight)
 
-    def takes(self, messages: int, size: int) -> bool:
-        """Whether so many messages, of so many bytes in all, can be written now."""
-        return messages <= self._places and size <= self._room
 
-    def fitting(self, entries: Sequence[AcceptedMessage]) -> int:
-        """Return how many of the messages can be written now, from the first on."""
-        room, places = self._room, self._places
-        for count, entry in enumerate(entries):
-            room -= entry.message.weight
-            if room < 0 or count >= places:
-                return count
-        return len(entries)
+def _places(unconfirmed: Unconfirmed) -> int:
+    return MAX_UNCONFIRMED - unconfirmed.messages

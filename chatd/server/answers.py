@@ -5,7 +5,8 @@ from others are not answers, and pass.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
@@ -13,11 +14,13 @@ from twisted.internet.defer import Deferred
 class Slot:
     """The place of one answer; resolved exactly once, perhaps with nothing."""
 
-    __slots__ = ("_answers", "begun", "lines")
+    __slots__ = ("_answers", "awaited", "begun", "lines")
 
     def __init__(self, answers: "Answers") -> None:
         self._answers = answers
         self.lines: Sequence[str] | None = None
+        self.awaited: Sequence[Deferred[None]] = ()
+        """Who waits until this answer, and so all before it, is written."""
         self.begun: Sequence[str] = ()
         """What of the answer is known, and not written yet, before it is resolved."""
 
@@ -34,35 +37,28 @@ class Slot:
             self._answers.known(lines)
 
 
+class Writer(Protocol):
+    """Who writes what is to be answered."""
+
+    def write_answers(self, lines: list[str]) -> None:
+        """Write answers."""
+
+    def answers_held(self, held: int) -> None:
+        """Take note how many characters of answers wait behind a late one.
+
+        Told whenever that grows; all of them are written in the end.
+        """
+
+
 class Answers:
-    """Writes the answers of one connection, in order.
+    """Gives the answers of one connection to its writer, in order."""
 
-    `on_held` is told how many characters of answers are known and wait behind a late
-    one, whenever that grows; all of them are written in the end.
-    """
+    __slots__ = ("_held", "_slots", "_writer")
 
-    __slots__ = (
-        "_asked",
-        "_given",
-        "_held",
-        "_on_held",
-        "_slots",
-        "_waiting",
-        "_write",
-    )
-
-    def __init__(
-        self,
-        write: Callable[[list[str]], None],
-        on_held: Callable[[int], None] = lambda held: None,
-    ) -> None:
-        self._write = write
-        self._on_held = on_held
+    def __init__(self, writer: Writer) -> None:
+        self._writer: Writer | None = writer
         self._held = 0
         self._slots: deque[Slot] | None = None
-        self._asked = 0
-        self._given = 0
-        self._waiting: Sequence[tuple[int, Deferred[None]]] = ()
 
     def slot(self) -> Slot:
         """Keep a place for an answer after all those asked for so far."""
@@ -70,7 +66,6 @@ class Answers:
         if self._slots is None:
             self._slots = deque()
         self._slots.append(slot)
-        self._asked += 1
         return slot
 
     def say(self, *lines: str) -> None:
@@ -80,15 +75,20 @@ class Answers:
         else:
             self._write(list(lines))
 
+    def _write(self, lines: list[str]) -> None:
+        if self._writer is not None:
+            self._writer.write_answers(lines)
+
     def close(self) -> None:
         """Write nothing any more, whatever becomes known."""
-        self._write = self._on_held = _ignore
+        self._writer = None
 
     def all_given(self) -> Deferred[None]:
         """Fire when every answer asked for so far is written."""
         done: Deferred[None] = Deferred()
         if self._slots:
-            self._waiting = [*self._waiting, (self._asked, done)]
+            last = self._slots[-1]
+            last.awaited = [*last.awaited, done]
         else:
             done.callback(None)
         return done
@@ -97,14 +97,16 @@ class Answers:
         """Write the answers that are known and that nothing holds back."""
         self._held += sum(map(len, lines))
         self._advance()
-        if self._held and lines:
-            self._on_held(self._held)
+        if self._held and lines and self._writer is not None:
+            self._writer.answers_held(self._held)
 
     def _advance(self) -> None:
         ready: list[str] = []
+        awaited: list[Deferred[None]] = []
         while self._slots and self._slots[0].lines is not None:
-            ready.extend(self._slots.popleft().lines or ())
-            self._given += 1
+            slot = self._slots.popleft()
+            ready.extend(slot.lines or ())
+            awaited.extend(slot.awaited)
         if not self._slots:
             # Most connections have none on most of their days.
             self._slots = None
@@ -114,15 +116,10 @@ class Answers:
         if ready:
             self._held -= sum(map(len, ready))
             self._write(ready)
-        while self._waiting and self._waiting[0][0] <= self._given:
-            (_, given), *self._waiting = self._waiting
+        for given in awaited:
             given.callback(None)
 
 
 def encoded(lines: Iterable[str]) -> bytes:
     """Return lines as they go over the wire."""
     return ("\n".join(lines) + "\n").encode("utf-8", "replace")
-
-
-def _ignore(_: object) -> None:
-    """Nobody is there."""

@@ -15,10 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import (
-    IHalfCloseableProtocol,
-    ISSLTransport,
-)
+from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -38,8 +35,6 @@ from chatd.wire.answers import Refusal
 from chatd.wire.foreign import TLS_HELLO, begins_http, is_http
 from chatd.wire.telnet import TelnetFilter
 
-_IAC: Final = 255
-
 NOTHING: Final[frozenset[str]] = frozenset()
 """The same for all: another empty set would take 216 bytes."""
 
@@ -54,43 +49,39 @@ class Connection(LinearLineReceiver):
 
     _log = Logger()
     transport: Transport  # type: ignore[assignment]
-    alive = False
+    unwelcome: Refusal | None = None
     closed = False  # the conversation is over, though bytes may still come
     input_ended = False
     cut = False  # so it is unknown whether more was sent
     _peer_ended = False
-    _head: bytes | None = b""
-    _first_line = True
     _rushing = False
-    # What most connections never need is made when it is.
-    _holds: frozenset[str] = NOTHING
     _processed: Sequence[Deferred[None]] = ()
-    _telnet: TelnetFilter | None = None
-    _refusals: RefusalLog | None = None
     _linger: Linger | None = None
 
-    def __init__(
-        self, owner: Owner, origin: Origin, unwelcome: Refusal | None = None
-    ) -> None:
+    def __init__(self, owner: Owner, origin: Origin) -> None:
         super().__init__()
         self.owner = owner
         self.origin = origin
-        self.unwelcome = unwelcome
         self.form: Form = ENDED
+        self.takes_chunks = False
         self.outlet: Outlet
         self.MAX_LENGTH = owner.limits.line
-        self._pace = Pace(self, owner.limits, owner.clock)
+        self._pace = Pace(self, owner.limits, owner.clock.seconds())
+        self._head: bytes | None = b""
+        self._first_line = True
+        self._holds = NOTHING
+        # What most connections never need is made when it is.
+        self._telnet: TelnetFilter | None = None
+        self._refusals: RefusalLog | None = None
 
     # What Twisted calls.
 
     def connectionMade(self) -> None:
         """Begin (`IProtocol`)."""
-        self.alive = True
         if ISSLTransport.providedBy(self.transport):
             self.origin = replace(self.origin, private=True)
-        self.outlet = Outlet(
-            self.transport, self.owner.ticker, self.owner.traffic, self.form.progress
-        )
+        owner = self.owner
+        self.outlet = Outlet(self.transport, owner.ticker, owner.traffic, self.form)
         tune(under_tls(self.transport))
         self.owner.logins.begin(self)
         self.form = self.owner.joined(self)
@@ -109,12 +100,12 @@ class Connection(LinearLineReceiver):
                 self._log.info("TLS at a plain port from {origin}", origin=self.origin)
                 self.hang_up()
                 return
-        if self._telnet is None and _IAC not in data:
+        sequences = data.count(b"\xff")
+        if self._telnet is None and not sequences:
             super().dataReceived(data)
             return
-        sequences = data.count(b"\xff")
         if sequences:
-            self._pace.sequences(sequences)
+            self._pace.sequences(sequences, self.owner.clock.seconds())
         super().dataReceived(self.telnet.feed(data))
         replies = self.telnet.take_replies()
         if replies:
@@ -126,7 +117,8 @@ class Connection(LinearLineReceiver):
         """Have the form take as many lines as it can take at once."""
         if self._rushing or self.closed:
             return 0
-        taken = self.form.take_chunk(chunk, self._pace.lines_at_once())
+        most = self._pace.at_once(self.owner.clock.seconds())
+        taken = self.form.take_chunk(chunk, most)
         if taken:
             self._pace.lines(chunk.count(b"\n", 0, taken))
         return taken
@@ -136,7 +128,7 @@ class Connection(LinearLineReceiver):
         # What was taken before it comes first.
         self.owner.hub.runs.accept()
         if not self._rushing:
-            self._pace.line()
+            self._pace.line(self.owner.clock.seconds())
         first, self._first_line = self._first_line, False
         if first and is_http(line):
             self.dismiss(Refusal("not-http"))
@@ -173,7 +165,8 @@ class Connection(LinearLineReceiver):
     def readConnectionLost(self) -> None:
         """Take note of the peer's last byte (`IHalfCloseableProtocol`)."""
         self._peer_ended = True
-        self.cut = getattr(self.transport, "truncated", False)
+        if getattr(self.transport, "truncated", False):
+            self.cut = True
         if not self.closed:
             self._end_input()
         elif self.alive:
@@ -184,7 +177,7 @@ class Connection(LinearLineReceiver):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Honour the lines already read; the connection is gone (`IProtocol`)."""
-        self.alive = False
+        super().connectionLost(reason)
         if self._linger is not None:
             self._linger.end()
         self.logged_in()
@@ -215,7 +208,7 @@ class Connection(LinearLineReceiver):
         """Go on in another form."""
         self.form = form
         self.takes_chunks = form.takes_chunks
-        self.outlet.on_progress = form.progress
+        self.outlet.listener = form
         self.outlet.watched = True
 
     def logged_in(self) -> None:
@@ -258,6 +251,11 @@ class Connection(LinearLineReceiver):
         # A line does not wait long: reading goes on until something waits behind it.
         if reason != "line" or self.something_waits:
             self.pauseProducing()
+
+    def hold_for(self, seconds: float, reason: str) -> None:
+        """Take no further lines for a reason, and drop that after some time."""
+        self.hold(reason)
+        self.owner.clock.callLater(seconds, self.release, reason)
 
     def release(self, reason: str) -> None:
         """Drop a reason; lines are taken again after the last."""
@@ -324,7 +322,7 @@ class Connection(LinearLineReceiver):
         self._holds = NOTHING
         self.paused = False
         form, self.form = self.form, ENDED
-        self.outlet.on_progress = self.form.progress
+        self.outlet.listener = self.form
         self.outlet.watched = False
         form.close()
         self._tell_processed()
@@ -386,9 +384,10 @@ class Connection(LinearLineReceiver):
             self.form.end()
 
     def _tell_processed(self) -> None:
-        processed, self._processed = self._processed, ()
-        for each in processed:
-            each.callback(None)
+        if self._processed:
+            processed, self._processed = self._processed, ()
+            for each in processed:
+                each.callback(None)
 
     def _failed(self, failure: Failure) -> None:
         if isinstance(failure.value, Refusal):

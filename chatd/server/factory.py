@@ -68,8 +68,9 @@ class ChatFactory(Factory):
         self, origin: Origin, unwelcome: Refusal | None = None
     ) -> Connection:
         """Return the protocol of a new connection, perhaps of one to be refused."""
-        connection = Connection(self, origin, unwelcome)
-        connection.factory = self
+        connection = Connection(self, origin)
+        if unwelcome is not None:
+            connection.unwelcome = unwelcome
         return connection
 
     def origin_of(self, peer: IAddress | None) -> Origin:

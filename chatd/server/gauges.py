@@ -38,27 +38,21 @@ class Gauge(Protocol):
     def write(self, transport: Transport, data: bytes) -> None:
         """Write to the transport, and keep what is needed to measure it."""
 
-    def wrote(self, size: int) -> None:
-        """Take note of bytes that were given to the kernel, past the transport."""
-
-    def acknowledged(self, handed: int) -> int | None:
+    def acknowledged(self, handed: int, written: int) -> int | None:
         """Return how many bytes the peer's machine has, None if nobody knows.
 
-        `handed` is how many have left this process.
+        `handed` is how many have left this process of those that were `written`.
         """
 
 
 class HandedGauge:
     """Takes what has left this process for acknowledged."""
 
-    def wrote(self, size: int) -> None:
-        """Nothing is to be kept of it."""
-
     def write(self, transport: Transport, data: bytes) -> None:
         """Write."""
         transport.write(data)
 
-    def acknowledged(self, handed: int) -> int | None:
+    def acknowledged(self, handed: int, written: int) -> int | None:
         """Return what has left this process."""
         return handed
 
@@ -66,30 +60,24 @@ class HandedGauge:
 class TCPGauge:
     """Asks Linux about a TCP connection on which nothing was sent yet."""
 
-    __slots__ = ("_base", "_connection", "_written")
+    __slots__ = ("_base", "_connection")
 
     def __init__(self, connection: socket.socket, base: int) -> None:
         self._connection = connection
         self._base = base
-        self._written = 0
-
-    def wrote(self, size: int) -> None:
-        """Count."""
-        self._written += size
 
     def write(self, transport: Transport, data: bytes) -> None:
-        """Write, and count."""
-        self._written += len(data)
+        """Write."""
         transport.write(data)
 
-    def acknowledged(self, handed: int) -> int | None:
+    def acknowledged(self, handed: int, written: int) -> int | None:
         """Return what the peer's TCP has acknowledged."""
         acknowledged = bytes_acknowledged(self._connection)
         if acknowledged is None:
             return None
         # The count has the connection's FIN in it, once that is acknowledged.
         acknowledged -= self._base
-        return acknowledged if acknowledged < self._written else self._written
+        return acknowledged if acknowledged < written else written
 
 
 class UnixGauge:
@@ -99,14 +87,11 @@ class UnixGauge:
         self._connection = connection
         self._read = 0
 
-    def wrote(self, size: int) -> None:
-        """Nothing is to be kept of it."""
-
     def write(self, transport: Transport, data: bytes) -> None:
         """Write."""
         transport.write(data)
 
-    def acknowledged(self, handed: int) -> int | None:
+    def acknowledged(self, handed: int, written: int) -> int | None:
         """Return what the peer's program was last seen to have read, all of it."""
         try:
             unread = fcntl.ioctl(self._connection, _SIOCOUTQ, b"\0\0\0\0")
@@ -168,10 +153,6 @@ class TLSGauge:
         # Counts of ciphertext, and of what it has in it.
         self._marks: deque[tuple[int, int]] = deque()
 
-    def wrote(self, size: int) -> None:
-        """Never comes: under TLS nothing goes past the transport."""
-        raise NotImplementedError
-
     def write(self, transport: Transport, data: bytes) -> None:
         """Write, and mark where each record ends in the ciphertext.
 
@@ -186,7 +167,7 @@ class TLSGauge:
             if self._counter.sent - before >= len(record):
                 self._marks.append((self._counter.sent, self._written))
 
-    def acknowledged(self, handed: int) -> int | None:
+    def acknowledged(self, handed: int, written: int) -> int | None:
         """Return what is in the ciphertext that the peer's TCP has acknowledged."""
         info = tcp_info(self._connection)
         if info is None:

@@ -9,7 +9,9 @@ Lines that are too long are skipped to their end, and reported once each.
 
 from collections import deque
 
+from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
 
 
 class LinearLineReceiver(LineReceiver):
@@ -25,16 +27,30 @@ class LinearLineReceiver(LineReceiver):
     takes_chunks = False
     """Whether `take_chunk` is asked before lines are taken one by one."""
 
-    # Most connections wait most of the time: then there is nothing to keep.
-    _lines: deque[bytes] | None = None
-    _tail: bytes | bytearray = b""
     _skipping = False
-    _delivering = False
     _raw = False
-    # How many lines are taken one by one before all that wait are tried at once again,
-    # and how many it were after the last time that none could be taken so.
-    _one_by_one = 0
-    _last_one_by_one = 0
+
+    def __init__(self) -> None:
+        # All that every connection will have. Instances share their attributes' names
+        # only if they get them early: else each keeps a dictionary, of 800 bytes.
+        self.paused = False
+        # Most connections wait most of the time: then there is nothing to keep.
+        self._lines: deque[bytes] | None = None
+        self._tail: bytes | bytearray = b""
+        self._delivering = False
+        # How many lines are taken one by one before all that wait are tried at once
+        # again, and how many it were after the last time that none could be taken so.
+        self._one_by_one = 0
+        self._last_one_by_one = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection is made, and not lost."""
+        return bool(self.connected)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Take note that the connection is lost (`IProtocol`)."""
+        self.connected = 0
 
     @property
     def lines_waiting(self) -> int:

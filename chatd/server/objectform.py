@@ -27,6 +27,8 @@ MOST_OF_A_NUMBER: Final = 64
 class ObjectForm(SpeakingForm):
     """A connection that speaks JSON, before and after its login."""
 
+    __slots__ = ("_bad_names", "_sequence")
+
     acknowledges = True
     takes_chunks = bulk.ENABLED
 

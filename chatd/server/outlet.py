@@ -13,7 +13,7 @@ answers, and is never cut off.
 import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
@@ -62,12 +62,19 @@ class Traffic:
         return self.unsent > MAX_UNSENT
 
 
+class Listener(Protocol):
+    """Who follows what a peer acknowledges."""
+
+    def progress(self, acknowledged: int) -> None:
+        """Take note of the bytes known to be acknowledged, whenever that has grown."""
+
+
 @implementer(IPullProducer)
 class Outlet:
     """Writes to one transport.
 
-    `on_progress` is called with the number of bytes known to be acknowledged, whenever
-    that has grown. `silence` is after how many seconds a peer's machine is dead.
+    `listener` is told of progress. `silence` is after how many seconds a peer's
+    machine is dead.
     """
 
     __slots__ = (
@@ -80,43 +87,34 @@ class Outlet:
         "_kept",
         "_lost",
         "_own",
-        "_producing",
-        "_registered",
-        "_silence",
-        "_socket",
         "_ticker",
         "_traffic",
         "_transport",
         "_unhurried",
-        "on_progress",
+        "listener",
         "watched",
         "written",
     )
 
     _log = Logger()
+    silence = SILENCE_SECONDS
 
     def __init__(
         self,
         transport: Transport,
         ticker: Ticker,
         traffic: Traffic,
-        on_progress: Callable[[int], None],
-        silence: float = SILENCE_SECONDS,
+        listener: Listener,
     ) -> None:
         self._transport = transport
         self._gauge = gauge_for(transport)
-        # Under TLS the one above knows nothing of what the one below still holds.
-        self._producing = cast(Transport, under_tls(transport))
         self._ticker = ticker
         self._traffic = traffic
-        self.on_progress = on_progress
-        self._socket = tcp_socket(self._producing)
-        self._silence = silence
+        self.listener: Listener | None = listener
         self._awaited_since = 0.0
         self._handed = 0
         self._acknowledged = 0
         self._awaiting_drain = False
-        self._registered = False
         # What was written in this turn, while the transport has nothing else to send.
         self._kept: list[bytes] | None = None
         # None under TLS, where what is written is not what is sent.
@@ -178,12 +176,12 @@ class Outlet:
         if self._own.connected and not self._own.disconnecting:
             with contextlib.suppress(OSError):
                 sent = self._own.socket.send(data)
-            self._gauge.wrote(sent)
             self._handed += sent
             self._traffic.unsent -= sent
         if sent < len(data):
             self._pass_on(data[sent:])
             return
+        self._handed = self.written  # the same number, and one object less
         if self._drained:
             self._tell_drained()
         if self.watched:
@@ -214,16 +212,16 @@ class Outlet:
         if self._own is not None:
             with contextlib.suppress(OSError):
                 sent = self._own.socket.send(data)
-        self._gauge.wrote(sent)
-        self._handed += sent
         if sent == size:
-            if self._gauge.acknowledged(self._handed) == self.written:
-                self._acknowledged = self.written
+            self._handed = written = self.written
+            if self._gauge.acknowledged(written, written) == written:
+                self._acknowledged = written
                 return True
             self._unhurried = SELDOM
             self._awaited_since = self._ticker.clock.seconds()
             self._ticker.add(self)
         else:
+            self._handed += sent
             self._awaited_since = self._ticker.clock.seconds()
             self._traffic.unsent += size - sent
             self._pass_on(data[sent:])
@@ -244,13 +242,16 @@ class Outlet:
     def _pass_on(self, data: bytes) -> None:
         self._gauge.write(self._transport, data)
         if not self._awaiting_drain:
-            self._awaiting_drain = True
             # A slow peer may take long to drain it, and acknowledges as it goes.
             self._ticker.add(self)
-            self._registered = False
             # A pull producer is asked at once, and again when all is written.
             self._producing.registerProducer(self, False)
-            self._registered = True
+            self._awaiting_drain = True
+
+    @property
+    def _producing(self) -> Transport:
+        # Under TLS the one above knows nothing of what the one below still holds.
+        return cast(Transport, under_tls(self._transport))
 
     def drained(self) -> Deferred[None]:
         """Fire when all that was written has left, or the connection is lost."""
@@ -269,7 +270,7 @@ class Outlet:
 
     def resumeProducing(self) -> None:
         """Take note that the transport has written everything (`IPullProducer`)."""
-        if not self._registered:
+        if not self._awaiting_drain:
             return
         self._awaiting_drain = False
         self._producing.unregisterProducer()
@@ -285,24 +286,27 @@ class Outlet:
         """See what has been acknowledged, and go on looking if that is not all."""
         if self._lost:
             return
-        acknowledged = self._gauge.acknowledged(self._handed)
+        acknowledged = self._gauge.acknowledged(self._handed, self.written)
         if acknowledged is None:
             return  # the socket has failed: what the peer has is not known
         if acknowledged < self.written:
             self._ticker.add(self)
         if acknowledged > self._acknowledged:
             self._acknowledged = acknowledged
-            self._awaited_since = self._ticker.clock.seconds()
-            self.on_progress(acknowledged)
+            awaited = acknowledged < self.written
+            self._awaited_since = self._ticker.clock.seconds() if awaited else 0.0
+            if self.listener is not None:
+                self.listener.progress(acknowledged)
         elif acknowledged < self.written:
             self._look_for_life()
 
     def _look_for_life(self) -> None:
         silence = self._ticker.clock.seconds() - self._awaited_since
-        if silence < self._silence or self._socket is None:
+        if silence < self.silence:
             return
-        info = tcp_info(self._socket)
-        if info is not None and _is_dead(info, self._silence):
+        connection = tcp_socket(self._producing)
+        info = None if connection is None else tcp_info(connection)
+        if info is not None and _is_dead(info, self.silence):
             self._log.info(
                 "{peer} has answered nothing for {silence:.0f} s: cut off",
                 peer=getattr(self._transport.getPeer(), "host", "a peer"),
@@ -326,12 +330,11 @@ class Outlet:
         self._lost = True
         self._kept = None
         self._hand_over()
-        self._socket = None
         self._ticker.remove(self)
         self._tell_drained()
         # What refers to each other is left to Python's search for cycles, which stops
         # all others meanwhile.
-        self.on_progress = _ignore
+        self.listener = None
 
     def _hand_over(self) -> None:
         self._traffic.unsent -= self.unsent
@@ -341,10 +344,6 @@ class Outlet:
         drained, self._drained = self._drained, ()
         for each in drained:
             each()
-
-
-def _ignore(count: int) -> None:
-    """Nobody waits for it any more."""
 
 
 def _is_dead(info: TCPInfo, silence: float) -> bool:

@@ -2,8 +2,6 @@
 
 from typing import Final, Protocol
 
-from twisted.internet.interfaces import IReactorTime
-
 from chatd.limits import Bucket, Limits
 
 LINES_A_TURN: Final = 100
@@ -17,59 +15,53 @@ LIGHTER: Final = 10
 class Held(Protocol):
     """What takes no lines while it is held for a reason."""
 
-    def hold(self, reason: str) -> None:
-        """Take no further lines for a reason."""
-
-    def release(self, reason: str) -> None:
-        """Drop a reason."""
+    def hold_for(self, seconds: float, reason: str) -> None:
+        """Take no further lines for a reason, and drop that after some time."""
 
 
-class Pace:
-    """Holds a connection that is ahead of its rate, or has had its turn."""
+class Pace(Bucket):
+    """Holds a connection that is ahead of its rate, or has had its turn.
 
-    __slots__ = ("_bucket", "_clock", "_held", "_taken")
+    A token is a line. Every connection has one: so it is a bucket, and keeps none.
+    """
 
-    def __init__(self, held: Held, limits: Limits, clock: IReactorTime) -> None:
+    __slots__ = ("_held", "_lines")
+
+    def __init__(self, held: Held, limits: Limits, now: float) -> None:
+        super().__init__(limits.line_rate, limits.line_burst, now)
         self._held: Held | None = held
-        self._clock = clock
-        self._bucket = Bucket(limits.line_rate, limits.line_burst, clock.seconds())
-        self._taken = 0.0
+        self._lines: float = 0  # as small an integer as most ever count to
 
-    def line(self) -> None:
+    def line(self, now: float) -> None:
         """Count a line; the next may have to wait."""
-        delay = self._bucket.take(self._clock.seconds())
+        delay = self.take(now)
         if delay:
-            self._wait("rate", delay)
+            self._wait(delay, "rate")
         self._take_turn(1)
 
-    def lines_at_once(self) -> int:
-        """Return how many lines can be taken before the next has to wait."""
-        return self._bucket.at_once(self._clock.seconds())
-
     def lines(self, count: int) -> None:
-        """Count lines that were taken after `lines_at_once`; the next may wait."""
-        delay = self._bucket.spend(count)
+        """Count lines for which it was asked `at_once`; the next may have to wait."""
+        delay = self.spend(count)
         if delay:
-            self._wait("rate", delay)
+            self._wait(delay, "rate")
         self._take_turn(count / LIGHTER)
 
-    def sequences(self, count: int) -> None:
+    def sequences(self, count: int, now: float) -> None:
         """Count telnet's sequences, as many lines; what follows may have to wait."""
-        delay = self._bucket.take(self._clock.seconds(), count)
+        delay = self.take(now, count)
         if delay:
-            self._wait("sequences", delay)
+            self._wait(delay, "sequences")
 
     def end(self) -> None:
         """Hold nobody any more: the connection is gone."""
         self._held = None
 
     def _take_turn(self, lines: float) -> None:
-        self._taken += lines
-        if self._taken >= LINES_A_TURN:
-            self._taken = 0.0
-            self._wait("turn", 0)
+        self._lines += lines
+        if self._lines >= LINES_A_TURN:
+            self._lines = 0
+            self._wait(0, "turn")
 
-    def _wait(self, reason: str, seconds: float) -> None:
+    def _wait(self, seconds: float, reason: str) -> None:
         if self._held is not None:
-            self._held.hold(reason)
-            self._clock.callLater(seconds, self._held.release, reason)
+            self._held.hold_for(seconds, reason)

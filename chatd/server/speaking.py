@@ -4,7 +4,6 @@ A form is also the `Peer` of its session's delivery.
 """
 
 import contextlib
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -13,7 +12,6 @@ from twisted.logger import Logger
 
 from chatd import background
 from chatd.hub.acceptance import Receipt
-from chatd.hub.accepted import AcceptedRun
 from chatd.hub.gate import Gate
 from chatd.hub.hub import Hub, Unreadable
 from chatd.hub.receiver import Receiver
@@ -23,9 +21,8 @@ from chatd.notes import Notes
 from chatd.server.answers import Answers, encoded
 from chatd.server.connection import Connection
 from chatd.server.entrance import Entrance, remark_on
+from chatd.server.language import Language
 from chatd.wire.answers import Refusal
-from chatd.wire.block import Block
-from chatd.wire.message import Message
 from chatd.wire.names import Name
 
 _log = Logger()
@@ -41,18 +38,23 @@ STOP_SECONDS: Final = 1.0
 """How long a stop waits for a receiver to acknowledge what was written to it."""
 
 
-class SpeakingForm:
-    """A form that answers in order, and pauses whoever is too fast.
+class SpeakingForm(Language):
+    """A form that answers in order, and pauses whoever is too fast."""
 
-    Subclasses say how things look on the wire: the methods that raise
-    `NotImplementedError`.
-    """
-
-    takes_chunks = False
+    __slots__ = (
+        "_crowded",
+        "_held",
+        "_unread_answers",
+        "_waiting_for_room",
+        "answers",
+        "connection",
+        "leaving",
+        "session",
+    )
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.answers = Answers(self._write_answers, self._hold_answers)
+        self.answers = Answers(self)
         self.session: Session | None = None
         self._unread_answers = 0
         self._held = False
@@ -61,57 +63,12 @@ class SpeakingForm:
         self.leaving = False
         """Whether the client has said that it sends no more."""
 
-    # How it looks on the wire.
-
-    def line(self, line: str) -> Deferred[None] | None:
-        """Take a line; the next waits for the Deferred, if there is one."""
-        raise NotImplementedError
-
-    def take_chunk(self, chunk: bytes, most: int) -> int:
-        """Take lines that can be taken at once; return how many bytes they are."""
-        raise NotImplementedError
-
-    def refusal_line(self, refusal: Refusal) -> str:
-        """Return a refusal as a line."""
-        raise NotImplementedError
-
-    def goodbye_line(self) -> str:
-        """Return the line that says that everything sent is safe."""
-        raise NotImplementedError
-
-    def deliver(self, messages: Sequence[Message], *, queued: bool) -> Sequence[int]:
-        """Write messages, in order; `queued` ones waited when the user logged in.
-
-        Returns the mark of each, by which the peer will acknowledge it.
-        """
-        raise NotImplementedError
-
-    def deliver_block(self, block: Block, *, queued: bool) -> tuple[int, "array[int]"]:
-        """Write messages that are kept together, as lines."""
-        raise NotImplementedError
-
-    def bytes_for(self, run: AcceptedRun) -> int:
-        """Return how many bytes a run may take, when it is written."""
-        raise NotImplementedError
-
-    def write_run(self, run: AcceptedRun, lines: bytes) -> int:
-        """Write messages that were just accepted; return the mark of the last."""
-        raise NotImplementedError
-
-    def notice(self, text: str) -> None:
-        """Write a line for the person."""
-        raise NotImplementedError
-
     # What the connection calls (`Form`).
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer with the refusal; what follows the leaving has no answer."""
         if not self.leaving:
             self.answers.say(self.refusal_line(refusal))
-
-    def progress(self, acknowledged: int) -> None:
-        """Take note of what the peer's machine has."""
-        raise NotImplementedError
 
     def end(self) -> None:
         """Leave: nothing more will be asked.
@@ -158,9 +115,6 @@ class SpeakingForm:
         self.answers.close()
 
     # What the delivery calls (`Peer`).
-
-    acknowledges = False
-    """Whether the peer's program says what it has; else its machine does."""
 
     @property
     def outstanding(self) -> int:
@@ -363,15 +317,18 @@ class SpeakingForm:
         self._waiting_for_room = False
         self.connection.release("commits of all")
 
-    def _write_answers(self, lines: list[str]) -> None:
+    # What the answers call (`Writer`).
+
+    def write_answers(self, lines: list[str]) -> None:
+        """Write answers, and count them until they are read."""
         first = not self._unread_answers
         self._unread_answers += self.write_lines(lines)
         if first:
             self._judge_what_is_known()
             self.connection.outlet.call_when_drained(self._answers_read)
-        self._hold_answers(0)
+        self.answers_held(0)
 
-    def _hold_answers(self, held: int) -> None:
+    def answers_held(self, held: int) -> None:
         """Take no lines while too much is not read, or `held` back by a late answer."""
         crowded = self.connection.outlet.crowded
         limits = self.connection.owner.limits

@@ -7,6 +7,7 @@ import sys
 from typing import Final, NamedTuple, Protocol
 
 from twisted.internet.interfaces import IAddress, ISystemHandle
+from twisted.internet.tcp import Server
 
 # Seconds of silence, seconds between probes, probes: a dead peer is found in a minute.
 KEEPALIVE: Final = (30, 10, 3)
@@ -114,6 +115,9 @@ def tune(transport: object) -> None:
     connection = tcp_socket(transport)
     if connection is None:
         return
+    if isinstance(transport, Server):
+        # One string does: its name in the log has the peer, its other one the port.
+        transport.repstr = transport.logstr
     # The peer may have gone already: then there is nothing to tune.
     with contextlib.suppress(OSError):
         if all(connection.getsockopt(*each[:2]) == each[2] for each in _TELLING):

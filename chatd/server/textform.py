@@ -33,6 +33,8 @@ class TextForm(SpeakingForm):
     `confirm` is whether every message gets an answer.
     """
 
+    __slots__ = ("_dialog", "confirm")
+
     takes_chunks = bulk.ENABLED
 
     def __init__(self, connection: Connection) -> None:

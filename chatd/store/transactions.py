@@ -23,6 +23,9 @@ from chatd.store.statements import sql
 LISTED_SEEN_LAST = 50
 """How many of those who were seen last are listed."""
 
+FOUND_AT_ONCE = 64
+"""How many users are looked up with one statement at most."""
+
 
 def find_user(connection: sqlite3.Connection, key: str) -> User | None:
     """Return the user of that key, with the figures of its queue."""
@@ -32,10 +35,16 @@ def find_user(connection: sqlite3.Connection, key: str) -> User | None:
 def find_users(
     connection: sqlite3.Connection, keys: Sequence[str]
 ) -> list[User | None]:
-    """Return the user of each key, as `find_user` does, in one statement."""
-    places = ",".join("?" * len(keys))
-    rows = connection.execute(sql("find_users").replace("?", places), keys)
-    found = {row[1]: _user(row) for row in rows}
+    """Return the user of each key, as `find_user` does, in few statements."""
+    found: dict[str, User] = {}
+    for first in range(0, len(keys), FOUND_AT_ONCE):
+        some = keys[first : first + FOUND_AT_ONCE]
+        # Each number of places is a statement of its own, and 128 of them are kept.
+        places = 1 << (len(some) - 1).bit_length()
+        padded = [*some, *[some[-1]] * (places - len(some))]
+        statement = sql("find_users").replace("?", ",".join("?" * places))
+        rows = connection.execute(statement, padded)
+        found.update((row[1], _user(row)) for row in rows)
     return [found.get(key) for key in keys]
 
 
@@ -46,7 +55,7 @@ def _user(row: Sequence[Any]) -> User:
     return User(
         id,
         key,
-        name,
+        key if name == key else name,  # kept as long as the user is: once is enough
         messages,
         size,
         min(filter(None, (first, first_of_run)), default=0),

@@ -143,7 +143,8 @@ def adapted_name(text: str, taken: Callable[[str], bool]) -> Name:
 def _judge(text: str) -> Name | str:
     """Return the name, or the reason why there is none."""
     if _ASCII_NAME.fullmatch(text):
-        return Name(text.lower(), text)
+        key = text.lower()
+        return Name(text if text == key else key, text)
     try:
         if text.isascii():
             _check_characters(text)  # finds the reason, and saves the libraries

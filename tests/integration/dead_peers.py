@@ -20,6 +20,10 @@ from chatd.turn import Turn
 REACTOR: Any = reactor
 
 
+class Hasty(Outlet):
+    """Has a silence of its own."""
+
+
 class Side(Protocol):
     """The daemon's end."""
 
@@ -28,13 +32,12 @@ class Side(Protocol):
     gone = False
 
     def connectionMade(self) -> None:
-        self.outlet = Outlet(
-            self.transport,
-            Ticker(REACTOR, Turn(REACTOR)),
-            Traffic(),
-            lambda acknowledged: None,
-            self.silence,
-        )
+        ticker = Ticker(REACTOR, Turn(REACTOR))
+        self.outlet = Hasty(self.transport, ticker, Traffic(), self)
+        self.outlet.silence = self.silence
+
+    def progress(self, acknowledged: int) -> None:
+        pass
 
     def connectionLost(self, reason: object = None) -> None:
         self.gone = True

@@ -37,6 +37,16 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's TCP_IN
 KINDS = ("tcp", "tls", "unix")
 
 
+class Reports:
+    """What was reported."""
+
+    def __init__(self, reports: list[int]) -> None:
+        self._reports = reports
+
+    def progress(self, acknowledged: int) -> None:
+        self._reports.append(acknowledged)
+
+
 @implementer(IHalfCloseableProtocol)
 class Side(Protocol):
     """The daemon's end: an outlet, and what it reported."""
@@ -59,10 +69,10 @@ class Side(Protocol):
 
         self.ticker = Ticker(reactor, Turn(reactor))  # type: ignore[arg-type]
         transport: Any = self.transport
-        self.outlet = Outlet(transport, self.ticker, self.traffic, self._report)
+        self.outlet = Outlet(transport, self.ticker, self.traffic, self)
         self._accepted.callback(self)
 
-    def _report(self, acknowledged: int) -> None:
+    def progress(self, acknowledged: int) -> None:
         self.reports.append(acknowledged)
         for upto, done in list(self.reported):
             if acknowledged >= upto:
@@ -421,7 +431,7 @@ async def test_bytes_written_before_the_outlet_was_there_do_not_count(
     await pair.side.acknowledged(1_000)
     reports: list[int] = []
     transport: Any = pair.side.transport
-    second = Outlet(transport, pair.side.ticker, Traffic(), reports.append)
+    second = Outlet(transport, pair.side.ticker, Traffic(), Reports(reports))
     second.write(b"12345")
     await until(lambda: bool(reports))
     assert reports == [5]

@@ -11,8 +11,18 @@ class Page:
     """What was written, and the answers that write it."""
 
     def __init__(self) -> None:
-        self.written: list[str] = []
-        self.answers = Answers(self.written.extend)
+        self.writes: list[list[str]] = []
+        self.answers = Answers(self)
+
+    @property
+    def written(self) -> list[str]:
+        return [line for write in self.writes for line in write]
+
+    def write_answers(self, lines: list[str]) -> None:
+        self.writes.append(lines)
+
+    def answers_held(self, held: int) -> None:
+        pass
 
 
 def is_done(deferred: Deferred[None]) -> bool:
@@ -62,19 +72,17 @@ def test_a_second_answer_to_a_request_that_still_waits_does_not_count_either() -
 
 
 def test_answers_that_become_known_together_are_written_together() -> None:
-    writes: list[list[str]] = []
-    answers = Answers(writes.append)
-    first, second = answers.slot(), answers.slot()
+    page = Page()
+    first, second = page.answers.slot(), page.answers.slot()
     second.resolve("b")
     first.resolve("a")
-    assert writes == [["a", "b"]]
+    assert page.writes == [["a", "b"]]
 
 
 def test_nothing_is_written_for_answers_without_lines() -> None:
-    writes: list[list[str]] = []
-    answers = Answers(writes.append)
-    answers.slot().resolve()
-    assert writes == []
+    page = Page()
+    page.answers.slot().resolve()
+    assert page.writes == []
 
 
 def test_all_are_given_where_none_was_asked_for() -> None:

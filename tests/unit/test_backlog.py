@@ -224,7 +224,7 @@ class BacklogMachine(RuleBasedStateMachine):
         backlog = self.backlog
         assert backlog.stored == len(self.stored)
         held = Amount(len(self.held), sum(size for _, size in self.held))
-        assert backlog._held == held
+        assert Amount(backlog._messages, backlog._bytes) == held
         for sender, share in backlog._shares.items():
             own = [size for who, size in self.held if who == sender]
             assert share == Amount(len(own), sum(own))
