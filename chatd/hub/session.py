@@ -125,13 +125,14 @@ class Session:
             or self._pending_bytes >= self._with.limits.pending_bytes
         )
 
-    def start(self) -> Deferred[None]:
+    def start(self) -> Deferred[None] | None:
         """Come online; messages may be written before this returns.
 
-        Fires when the first page of the queue is written, or will come later.
+        Fires when the first page of the queue is written, or will come later; there is
+        nothing to wait for if the queue is empty.
         """
         if self.delivery is None:
-            return succeed(None)
+            return None
         begun = self.delivery.start()
         self._with.presence.came(self.receiver)
         return begun

@@ -11,14 +11,10 @@ ends the input: answers and messages still go out, then ``Goodbye.``, then the e
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import (
-    IHalfCloseableProtocol,
-    ISSLTransport,
-)
+from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -26,14 +22,13 @@ from zope.interface import implementer
 
 from chatd.accounts import Origin
 from chatd.server.form import ENDED, Form
-from chatd.server.gauges import under_tls
 from chatd.server.lines import LinearLineReceiver
 from chatd.server.linger import Linger
 from chatd.server.outlet import Outlet
 from chatd.server.owner import Owner
 from chatd.server.pace import Pace
 from chatd.server.refusals import RefusalLog
-from chatd.server.tcp import Transport, tune
+from chatd.server.tcp import Transport, read_at_once
 from chatd.wire.answers import Refusal
 from chatd.wire.foreign import TLS_HELLO, begins_http, is_http
 from chatd.wire.telnet import TelnetFilter
@@ -87,13 +82,18 @@ class Connection(LinearLineReceiver):
         """Begin (`IProtocol`)."""
         self.alive = True
         if ISSLTransport.providedBy(self.transport):
-            self.origin = replace(self.origin, private=True)
+            self.origin = self.origin._replace(private=True)
         self.outlet = Outlet(
             self.transport, self.owner.ticker, self.owner.traffic, self.form.progress
         )
-        tune(under_tls(self.transport))
         self.owner.logins.begin(self)
+        self.owner.turn.at_end(self._read_at_once)
         self.form = self.owner.joined(self)
+
+    def _read_at_once(self) -> None:
+        """Take what a script has sent without waiting for the prompt."""
+        if self.alive and not (self.closed or self.paused):
+            read_at_once(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes, without what is not the client's text (`IProtocol`)."""
@@ -187,11 +187,11 @@ class Connection(LinearLineReceiver):
         self.alive = False
         if self._linger is not None:
             self._linger.end()
-        self.logged_in()
         if self.closed:
             self.outlet.lost()
             self._gone()
         else:
+            self.logged_in()
             self.form.disconnected()
             # Lines that waited until the answers were read are taken now.
             self.outlet.lost()
@@ -313,6 +313,7 @@ class Connection(LinearLineReceiver):
         if self.alive:
             if not self._peer_ended:
                 self.transport.resumeProducing()
+            self.outlet.uncork()
             self.outlet.call_when_drained(self._half_close)
         else:
             self._gone()

@@ -254,7 +254,8 @@ class SpeakingForm:
         Without a reader nothing is delivered: only what was sent still counts.
         """
         if self.connection.alive and not self.connection.closed:
-            await session.start()
+            if (begun := session.start()) is not None:
+                await begun
 
     def send(
         self,
