@@ -37,14 +37,15 @@ class Online:
 
     def latest(self, most: int, besides: str) -> NameList:
         """Return those who came last; `besides` is left out."""
-        # One more than is shown, as oneself may be among them.
-        keys = list(islice(reversed(self._names), most + 1))
-        if besides in keys:
+        names = self._names
+        own = besides in names
+        keys = list(islice(reversed(names), most + own))
+        if own and besides in keys:
             keys.remove(besides)
         del keys[most:]
         keys.sort()
-        others = len(self._names) - (besides in self._names)
-        return NameList([self._names[key] for key in keys], others - len(keys))
+        shown = [names[key] for key in keys]
+        return NameList(shown, len(names) - own - len(shown))
 
     def by_prefix(self, prefix: str, most: int, besides: str) -> NameList:
         """Return whose name begins so, in alphabetical order."""

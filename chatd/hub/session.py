@@ -275,19 +275,17 @@ class Session:
             self._interruptions.sender_is_told(self._told)
         self._interruptions.begin(target, message_id, position)
 
-    def all_settled(self) -> Deferred[None]:
-        """Fire when each message sent is on disk, delivered or refused.
+    async def all_settled(self) -> None:
+        """Return when each message sent is on disk, delivered or refused.
 
         What could be held for some time is written now.
         """
-        done: Deferred[None] = Deferred()
         self._with.runs.accept()
         if self.pending_messages:
+            done: Deferred[None] = Deferred()
             self._all_settled = [*self._all_settled, done]
             self._with.journal.hurry(lambda entry: entry.is_from(self))
-        else:
-            done.callback(None)
-        return done
+            await done
 
     def finish(self, *, queued: bool, listening: bool = True) -> Deferred[None]:
         """Deliver no more than what is written, and what was `queued` at login.

@@ -84,14 +84,12 @@ class Answers:
         """Write nothing any more, whatever becomes known."""
         self._write = self._on_held = _ignore
 
-    def all_given(self) -> Deferred[None]:
-        """Fire when every answer asked for so far is written."""
-        done: Deferred[None] = Deferred()
+    async def all_given(self) -> None:
+        """Return when every answer asked for so far is written."""
         if self._slots:
+            done: Deferred[None] = Deferred()
             self._waiting = [*self._waiting, (self._asked, done)]
-        else:
-            done.callback(None)
-        return done
+            await done
 
     def known(self, lines: Sequence[str]) -> None:
         """Write the answers that are known and that nothing holds back."""
