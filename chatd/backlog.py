@@ -32,6 +32,11 @@ class Backlog:
         """Whether the sender's share is here; else `learn` it before `reserve`."""
         return self._shares_known or sender in self._shares
 
+    @property
+    def knows_all(self) -> bool:
+        """Whether every sender's share is here."""
+        return self._shares_known
+
     def learn(self, sender: str, share: Amount) -> None:
         """Take a sender's share as the database has it."""
         self._shares.setdefault(sender, share)

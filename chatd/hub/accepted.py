@@ -17,6 +17,9 @@ class Accepted(Protocol):
     shared: bool
     """Whether it is counted to its senders' parts of the queue."""
 
+    def measure(self) -> int:
+        """Find out the exact `size`; return by how much it was counted too large."""
+
     def shares(self) -> Iterable[tuple[str, int, int]]:
         """Return for each sender how many messages and bytes are its."""
 
@@ -45,7 +48,7 @@ class AcceptedMessage(Accepted, Protocol):
 
 
 class AcceptedRun(Accepted, Protocol):
-    """Messages that were accepted together, `size` bytes of text in all.
+    """Messages that were accepted together, `size` bytes of text in all, or some more.
 
     `delivered` is set when a connection has them.
     """
@@ -57,9 +60,6 @@ class AcceptedRun(Accepted, Protocol):
     @property
     def rows(self) -> Sequence[Row]:
         """The messages, as they are written to disk."""
-
-    def measure(self) -> None:
-        """Find out the `size`: it is 0 until then."""
 
     def sizes(self) -> Iterable[int]:
         """Return how many bytes of text each message has."""

@@ -81,7 +81,7 @@ class Hub:
         # Those in memory, by what is written in a line to send to them.
         self._routes: dict[bytes, Receiver] = {}
         self.turn = turn
-        self.runs = Runs(journal, store.allot, turn, now)
+        self.runs = Runs(journal, store.allot, turn, now, self.route)
         self.recent_room = Room(limits.all_recent_bytes)
         self._watch_room = WatchRoom()
         self._resends = Resends()

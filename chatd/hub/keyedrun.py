@@ -6,22 +6,33 @@ known to. What a sender has used is one entry for a whole chunk (`resends.Series
 ids rise, so that one of them is found without an entry for each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
-from typing import Protocol, cast
+from typing import Protocol, TypeAlias, cast
 
 from chatd.hub.acceptance import Acceptance, Receipt
 from chatd.hub.receiver import Receiver
 from chatd.hub.resends import Part, SenderIds, Series, digest
-from chatd.hub.run import Chunk, Run, leave_out
+from chatd.hub.run import Chunk, Piece, Run
+from chatd.hub.session import Session
 from chatd.store.records import IdRow
 from chatd.wire import block
 from chatd.wire.answers import Refusal
 
+Routes: TypeAlias = Callable[[bytes], Receiver | None]
+"""Returns to whom a target leads, None if that is not known here."""
+
 
 class KeyedChunk(Chunk, Protocol):
-    """A chunk of messages that have ids."""
+    """A chunk of messages that have ids.
 
+    `count` is how many messages it has, `size` how many bytes its session has counted
+    in for it, and `left` how many pieces of it are not settled.
+    """
+
+    count: int
+    size: int
+    left: int
     ids: SenderIds
     """All that are known of the sender."""
     series: Series
@@ -43,11 +54,34 @@ class KeyedChunk(Chunk, Protocol):
 class KeyedRun(Run):
     """Messages to one receiver that have ids, accepted together."""
 
+    chunk: KeyedChunk | None = None
+    """That of its last piece."""
     _object_ends: list[str] | None = None
+
+    def __init__(self, receiver: Receiver) -> None:
+        super().__init__(receiver)
+        self._pieces: list[Piece] = []
+
+    @property
+    def pieces(self) -> Sequence[Piece]:
+        """Whose messages it consists of, in their order."""
+        return self._pieces
+
+    def add(self, chunk: KeyedChunk, texts: list[bytes]) -> None:
+        """Add a piece."""
+        self.count += len(texts)
+        self.chunk = chunk
+        self._pieces.append((chunk, texts))
+
+    def withdraw(self) -> None:
+        """Take the last piece away."""
+        _, texts = self._pieces.pop()
+        self.count -= len(texts)
+        self.chunk = self._keyed[-1][0] if self._pieces else None
 
     @property
     def _keyed(self) -> "list[tuple[KeyedChunk, Part]]":
-        return cast("list[tuple[KeyedChunk, Part]]", self.pieces)
+        return cast("list[tuple[KeyedChunk, Part]]", self._pieces)
 
     def place(self, first: int, time: int) -> None:
         """Give it its positions, from the first on, and its time."""
@@ -87,10 +121,14 @@ class KeyedRun(Run):
 
         There are none if no connection of the receiver is a person's.
         """
-        if any(each.as_lines for each in self.receiver.deliveries):
-            return super().compose()
         self.measure()
-        return b""
+        if not any(each.as_lines for each in self.receiver.deliveries):
+            return b""
+        parts: list[bytes] = []
+        for chunk, texts in self._pieces:
+            prefix = chunk.session.prefix
+            parts += (prefix, (b"\n" + prefix).join(texts), b"\n")
+        return b"".join(parts)
 
     def object_ends(self) -> Sequence[str]:
         """Return the lines that show them to a program, each from behind its number on.
@@ -125,8 +163,7 @@ class KeyedRun(Run):
                 part = self.part(chunk, next(messages), receipt)
                 chunk.ids.add_accepted(part, sender, digest(text))
                 parts.append(part)
-            # From now on its session counts them out one by one.
-            leave_out(chunk, texts)
+            self._leave_out(chunk, texts)
         return parts
 
     def confirm(self) -> bool:
@@ -187,3 +224,85 @@ class KeyedRun(Run):
         for position, number in enumerate(part.numbers, part.first):
             receipt = chunk.receipt(self.receiver, number)
             self.receiver.tell_stored(position, chunk.session.name, receipt)
+
+    def _leave_out(self, chunk: Chunk, texts: Sequence[bytes]) -> None:
+        keyed = cast("KeyedChunk", chunk)
+        keyed.size -= sum(map(len, texts))
+        keyed.session.pending_messages += len(texts)
+        _settle_piece(keyed, len(texts))
+
+    def _count_out(self) -> None:
+        for chunk, texts in self._keyed:
+            _settle_piece(chunk, len(texts))
+
+
+def _settle_piece(chunk: KeyedChunk, messages: int) -> None:
+    session = chunk.session
+    session.pending_messages -= messages
+    chunk.left -= 1
+    # The bytes are counted out with the last of them.
+    if not chunk.left:
+        session.settled_chunk(chunk.size)
+    elif session.paused or session.interrupted:
+        session.settled_chunk(0)
+
+
+class KeyedBatch:
+    """Messages with ids that are gathered until they are accepted."""
+
+    def __init__(self, routes: Routes) -> None:
+        self._routes = routes
+        self._sessions: set[Session] = set()
+        self._runs: dict[Receiver, KeyedRun] = {}
+        # By what was written to send to them.
+        self._by_target: dict[bytes, KeyedRun] = {}
+
+    def takes(self, session: Session) -> bool:
+        """Whether messages of a session can be gathered with the others."""
+        # The answers to its chunks have an order.
+        return session not in self._sessions
+
+    def add(
+        self, chunk: KeyedChunk, groups: Mapping[bytes, list[bytes]]
+    ) -> bytes | None:
+        """Add a chunk, whose texts are grouped by target.
+
+        Returns the first target for which that cannot be done, or of which a text is
+        empty. Then nothing is added: the messages from there on are for somebody else.
+        """
+        session = chunk.session
+        for target, texts in groups.items():
+            run = self._by_target.get(target)
+            if run is None:
+                receiver = self._routes(target)
+                if receiver is None:
+                    self._withdraw(chunk)
+                    return target
+                run = self._by_target[target] = self._run_for(receiver)
+            if (
+                run.count + len(texts) > run.room
+                or run.chunk is chunk
+                or b"" in texts
+                or not run.receiver.backlog.knows(session.name)
+            ):
+                self._withdraw(chunk)
+                return target
+            run.add(chunk, texts)
+        self._sessions.add(session)
+        return None
+
+    def close(self) -> Sequence[KeyedRun]:
+        """Return what was gathered; nothing is added any more."""
+        return [each for each in self._runs.values() if each.count]
+
+    def _run_for(self, receiver: Receiver) -> KeyedRun:
+        run = self._runs.get(receiver)
+        if run is None:
+            run = self._runs[receiver] = KeyedRun(receiver)
+            run.room = receiver.backlog.unshared_room()
+        return run
+
+    def _withdraw(self, chunk: KeyedChunk) -> None:
+        for run in self._runs.values():
+            if run.chunk is chunk:
+                run.withdraw()

@@ -199,9 +199,8 @@ class Receiver:
             self._unsettled[run.first] = run
             return True
         writing = [each for each in self.deliveries if each.writing]
-        for delivery in writing:
-            if not delivery.has_room_for(run):
-                return False
+        if not all(each.has_room_for(run) for each in writing):
+            return False
         self._unsettled[run.first] = run
         if writing:
             run.shown = True
@@ -352,6 +351,7 @@ class Receiver:
         """Count what is accepted to its senders' parts of the queue, if it is not."""
         if not entry.shared:
             entry.shared = True
+            self.backlog.release_unshared(0, entry.measure())
             for share in entry.shares():
                 self.backlog.share(*share)
 

@@ -4,10 +4,10 @@ Most of what a message costs is not the message. It has a place reserved, a posi
 time, it is entered where it waits to be settled, written to a connection, held, found
 delivered and counted out; and all that is the same for the messages next to it. So
 messages that a faster path has taken from whole chunks of lines, and that nothing is
-special about, are kept in *runs* until the turn is over: one run for each receiver,
-made of *pieces*, one for each sender and chunk. A run is then accepted as one: its
-messages have consecutive positions and one time, are one write to each live connection,
-one entry in the journal, and are settled by one acknowledgement.
+special about, are kept in *runs* until the turn is over: one run for each receiver.
+It consists of *pieces*, one for each sender and chunk. A run is then accepted as one:
+its messages have consecutive positions and one time, are one write to each live
+connection, one entry in the journal, and are settled by one acknowledgement.
 
 A run has the outside of an acceptance as long as the same happens to all of it. When it
 does not (a part is acknowledged, shown or refused, or ids are needed), the run is taken
@@ -29,20 +29,9 @@ from chatd.wire.message import Message
 
 
 class Chunk(Protocol):
-    """Lines of one connection that were taken at once; the sender's form has them.
-
-    `count` is how many messages it has, `size` how many bytes its session has counted
-    in for it, and `left` how many pieces of it are not settled.
-    """
+    """Lines of one connection that were taken at once; the sender's form has them."""
 
     session: Session
-    count: int
-    size: int
-    left: int
-
-    @property
-    def kind(self) -> "type[Run]":
-        """What runs its messages make: those of one turn are of one kind."""
 
     def expect(self, receiver: Receiver, texts: Sequence[bytes]) -> "Fate":
         """Take note that these texts of it are shown to nobody yet.
@@ -89,15 +78,19 @@ class Run:
     first = 0
     last = 0
     time = 0
-    chunk: Chunk | None = None
+    room = 0
+    """How many messages have room in the queue, whoever sends them."""
     _fates: Sequence[Fate] = ()
     _block: Block | None = None
 
-    def __init__(self, receiver: Receiver, room: int) -> None:
+    def __init__(self, receiver: Receiver) -> None:
         self.receiver = receiver
-        self.room = room
         self.target = receiver.id
-        self.pieces: list[Piece] = []
+
+    @property
+    def pieces(self) -> Sequence[Piece]:
+        """Whose messages it consists of, in their order."""
+        raise NotImplementedError
 
     def expect(self) -> None:
         """Have the senders hold back their later answers: it is shown to nobody yet."""
@@ -138,20 +131,7 @@ class Run:
 
     def compose(self) -> bytes:
         """Return the lines that show the messages to a person; find out the `size`."""
-        parts: list[bytes] = []
-        around = 0
-        for chunk, texts in self.pieces:
-            session = chunk.session
-            prefix = session.prefix
-            if len(texts) == 1:
-                parts += (prefix, texts[0], b"\n")
-                around += len(prefix) + 1
-            else:
-                parts += (prefix, session.next_prefix.join(texts), b"\n")
-                around += (len(prefix) + 1) * len(texts)
-        lines = b"".join(parts)
-        self.size = len(lines) - around
-        return lines
+        raise NotImplementedError
 
     def object_ends(self) -> Sequence[str] | None:
         """Nothing is at hand: programs are shown the messages of the `rows`."""
@@ -164,9 +144,10 @@ class Run:
         """Return how many bytes of text each message has."""
         return chain.from_iterable(map(len, texts) for _, texts in self.pieces)
 
-    def measure(self) -> None:
-        """Find out the `size`: it is 0 until then."""
-        self.size = sum(sum(map(len, texts)) for _, texts in self.pieces)
+    def measure(self) -> int:
+        """Find out the exact `size`; return by how much it was counted too large."""
+        counted, self.size = self.size, sum(self.sizes())
+        return counted - self.size
 
     def shares(self) -> Iterable[tuple[str, int, int]]:
         """Return for each sender how many messages and bytes are its."""
@@ -203,8 +184,7 @@ class Run:
             for _ in texts:
                 receipt = next(receipts, SILENT)
                 parts.append(self.part(chunk, next(messages), receipt))
-            # From now on its session counts them out one by one.
-            leave_out(chunk, texts)
+            self._leave_out(chunk, texts)
         return parts
 
     def part(self, chunk: Chunk, message: Message, receipt: Receipt) -> Acceptance:
@@ -256,24 +236,10 @@ class Run:
         """Take note that a connection had it before anything was kept of it."""
         self._count_out()
 
+    def _leave_out(self, chunk: Chunk, texts: Sequence[bytes]) -> None:
+        """Leave it to the session of a chunk to count these texts out one by one."""
+        raise NotImplementedError
+
     def _count_out(self) -> None:
-        for chunk, texts in self.pieces:
-            _settle_piece(chunk, len(texts))
-
-
-def leave_out(chunk: Chunk, texts: Sequence[bytes]) -> None:
-    """Count texts of a chunk out that stand for themselves from now on."""
-    chunk.size -= sum(map(len, texts))
-    chunk.session.pending_messages += len(texts)
-    _settle_piece(chunk, len(texts))
-
-
-def _settle_piece(chunk: Chunk, messages: int) -> None:
-    session = chunk.session
-    session.pending_messages -= messages
-    chunk.left -= 1
-    # The bytes are counted out with the last of them.
-    if not chunk.left:
-        session.settled_chunk(chunk.size)
-    elif session.paused or session.interrupted:
-        session.settled_chunk(0)
+        """Count out what is on disk, or has been delivered."""
+        raise NotImplementedError

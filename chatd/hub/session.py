@@ -82,10 +82,7 @@ class Session:
     """Why an administrator has ended it."""
     paused = False
     """Whether its connection waits for what was sent to be settled."""
-    prefix = b""
-    """What stands before each of its messages on a text connection, once it sends."""
-    next_prefix = b""
-    """What stands between two of its messages there."""
+    _prefix = b""
     pending_messages = 0
     """How many of its messages are not settled: runs count theirs out here."""
     _pending_bytes = 0
@@ -111,6 +108,13 @@ class Session:
     def name(self) -> str:
         """The user's name as shown."""
         return self.receiver.name
+
+    @property
+    def prefix(self) -> bytes:
+        """What stands before each of its messages on a text connection."""
+        if not self._prefix:
+            self._prefix = f"{self.name}: ".encode()
+        return self._prefix
 
     @property
     def all_pending(self) -> Pending:
@@ -227,9 +231,6 @@ class Session:
 
     def take(self, messages: int, size: int) -> None:
         """Count messages in that a chunk had, and that have their places reserved."""
-        if not self.prefix:
-            self.prefix = f"{self.name}: ".encode()
-            self.next_prefix = b"\n" + self.prefix
         self.pending_messages += messages
         self._pending_bytes += size
         self._with.pending.add(size)

@@ -4,8 +4,8 @@ A line's way through `TextForm.line` is complete in itself. Here is a second one
 what nearly all lines of a fast sender are: a message to one user, with nothing in it
 that is not text. Whole chunks of such lines are checked at the speed of C: one look for
 what a screen should not get (and whether it is UTF-8 at all), one for what is too long.
-Then a line costs a partition at its ``-`` and an entry in the list of its target, and
-the rest is paid once for a target (`chatd.hub.run`).
+Then a line costs a partition at its ``-`` and an entry in the list of its receiver, and
+the rest is paid once for a receiver (`chatd.hub.linerun`).
 
 Lines are taken as far as nothing at all is special about them: the first one that is
 not understood here goes the long way, where it is answered. So the faster path refuses
@@ -20,7 +20,6 @@ from typing import Final
 
 from chatd.hub.acceptance import Receipt
 from chatd.hub.receiver import Receiver
-from chatd.hub.run import Run
 from chatd.hub.session import Session
 from chatd.server.answers import Slot
 from chatd.server.speaking import SpeakingForm
@@ -47,29 +46,20 @@ def take(form: SpeakingForm, data: bytes, most: int) -> int:
     if session is None or session.interrupted:
         return 0
     lines = _plain_lines(form, data, min(most, MOST_LINES, session.places(len(data))))
-    while lines:
-        groups: dict[bytes, list[bytes]] = {}
-        for line in lines:
-            target, _, words = line.partition(b"-")
-            if target in groups:
-                groups[target].append(words)
-            else:
-                groups[target] = [words]
-        size = _size_of(data, len(lines))
-        chunk = Chunk(form, session, lines, groups, size)
-        hub = form.hub
-        odd = hub.runs.add(chunk, groups, hub.route)
-        if odd is None:
-            session.take(len(lines), size)
-            form.pause_for_commits(session)
-            return size
-        first = next(
-            number
-            for number, line in enumerate(lines)
-            if line.partition(b"-")[0] == odd
-        )
-        del lines[first:]
-    return 0
+    if not lines:
+        return 0
+    batch = form.hub.runs.lines(session, len(lines))
+    if session.interrupted:
+        return 0
+    taken = batch.gather(session, lines)
+    if not taken:
+        return 0
+    del lines[taken:]
+    size = _size_of(data, taken)
+    batch.add(Chunk(form, session, batch.receivers, lines, size))
+    session.take(taken, size)
+    form.pause_for_commits(session)
+    return size
 
 
 def _plain_lines(form: SpeakingForm, data: bytes, most: int) -> list[bytes]:
@@ -103,52 +93,48 @@ def _size_of(data: bytes, lines: int) -> int:
 
 
 class Chunk:
-    """Lines of one connection that were taken at once; see `chatd.hub.run.Chunk`.
+    """Lines of one connection that were taken at once; see `LineChunk`.
 
-    What has to be answered is answered together, in the order of the lines. `groups`
-    are their texts by target.
+    What has to be answered is answered together, in the order of the lines.
     """
 
     __slots__ = (
         "_fates",
         "_form",
-        "_groups",
-        "_lines",
+        "_receivers",
         "_slot",
         "_unknown",
         "count",
-        "left",
+        "lines",
         "session",
         "size",
     )
-
-    kind = Run
 
     def __init__(
         self,
         form: SpeakingForm,
         session: Session,
+        receivers: Mapping[bytes, Receiver],
         lines: Sequence[bytes],
-        groups: Mapping[bytes, Sequence[bytes]],
         size: int,
     ) -> None:
         self.session = session
+        self.lines = lines
         self.count = len(lines)
         self.size = size
-        self.left = len(groups)
         self._form = form
-        self._lines = lines
-        self._groups = groups
+        self._receivers = receivers
         self._slot: Slot | None = None
-        self._fates: dict[int, Fate] = {}
+        self._fates: dict[Receiver, Fate] | None = None
         self._unknown = 0
 
     def expect(self, receiver: Receiver, texts: Sequence[bytes]) -> "Fate":
         """Hold back what is answered later."""
-        if self._slot is None:
+        if self._fates is None:
             self._slot = self._form.answers.slot()
+            self._fates = {}
         self._unknown += 1
-        fate = self._fates[id(texts)] = Fate(self, receiver, len(texts))
+        fate = self._fates[receiver] = Fate(self, receiver, len(texts))
         return fate
 
     def known(self) -> None:
@@ -156,6 +142,7 @@ class Chunk:
         self._unknown -= 1
         if self._slot is not None and not self._unknown:
             self._slot.resolve(*self._answers())
+            self._fates = None
 
     def refusal_line(self, refusal: Refusal) -> str:
         """Return a refusal as a line, and log it."""
@@ -163,32 +150,21 @@ class Chunk:
         return self._form.refusal_line(refusal)
 
     def _answers(self) -> Sequence[str]:
-        fates = {
-            target: self._fates[id(texts)]
-            for target, texts in self._groups.items()
-            if id(texts) in self._fates
-        }
+        fates = self._fates or {}
         if all(fate.says_nothing for fate in fates.values()):
             return ()
+        by_target = self._receivers
+        receivers = [by_target[line.partition(b"-")[0]] for line in self.lines]
         alike = {
-            target: fate.of_all
-            for target, fate in fates.items()
+            receiver: fate.of_all
+            for receiver, fate in fates.items()
             if fate.of_all is not None
         }
-        if len(alike) == len(self._groups):
-            return (self._answered_alike(alike),)
-        answers = {target: iter(fate.answers) for target, fate in fates.items()}
-        targets = (line.partition(b"-")[0] for line in self._lines)
-        said = (next(answers[target]) for target in targets if target in answers)
+        if alike.keys() >= set(receivers):
+            return ("\n".join(map(alike.__getitem__, receivers)),)
+        answers = {receiver: iter(fate.answers) for receiver, fate in fates.items()}
+        said = (next(answers[each]) for each in receivers if each in answers)
         return [answer for answer in said if answer is not None]
-
-    def _answered_alike(self, answers: Mapping[bytes, str]) -> str:
-        """Return the answers to all lines, where each target has but one, as one."""
-        if len(answers) == 1:
-            (answer,) = answers.values()
-            return f"{answer}\n" * (self.count - 1) + answer
-        targets = [line.partition(b"-")[0] for line in self._lines]
-        return "\n".join(map(answers.__getitem__, targets))
 
 
 class Fate:

@@ -26,7 +26,6 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from chatd.hub.keyedrun import KeyedRun
 from chatd.hub.receiver import Receiver
 from chatd.hub.resends import Part, Series
 from chatd.hub.run import Fate
@@ -79,7 +78,7 @@ def _send(
     They are of `size` bytes at most.
     """
     # What is taken before comes first, and may change all that is looked at here.
-    form.hub.runs.accept_before(session, KeyedRun)
+    batch = form.hub.runs.keyed(session)
     known, most = session.ids, session.places(size)
     if session.interrupted or known.highest is None or not most:
         return 0
@@ -107,8 +106,7 @@ def _send(
             pieces[target.encode()] = part
         series = Series(ids[:count], array("q", map(hash, encoded)), parts)
         chunk = Chunk(form, session, series, texts, sum(map(len, encoded)))
-        hub = form.hub
-        odd = hub.runs.add(chunk, pieces, hub.route)
+        odd = batch.add(chunk, pieces)
         if odd is None:
             chunk.begin()
             session.take(count, chunk.size)
@@ -148,8 +146,6 @@ class Chunk:
         "session",
         "size",
     )
-
-    kind = KeyedRun
 
     def __init__(
         self,

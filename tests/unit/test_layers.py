@@ -81,6 +81,7 @@ LAYERS: Final = {
         "chatd.hub.pending",
         "chatd.hub.session",
         "chatd.hub.run",
+        "chatd.hub.linerun",
         "chatd.hub.keyedrun",
         "chatd.hub.runs",
         "chatd.hub.realm",
