@@ -11,7 +11,7 @@ def start(work: Coroutine[Any, Any, None], log: Logger, failed: str) -> None:
     """Run a coroutine until its first wait, and the rest as its Deferreds fire.
 
     `failed` is logged, with the failure, if it raises. Work that need not wait, as most
-    need not, costs a sixth of what `Deferred.fromCoroutine` does.
+    need not, costs less than with `Deferred.fromCoroutine`.
     """
     _go_on(None, work, log, failed)
 
