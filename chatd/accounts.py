@@ -4,9 +4,8 @@ A name belongs to whoever logs in under it first and again later; a name that no
 yet is registered by its first login.
 """
 
-from dataclasses import dataclass
 from ipaddress import IPv6Network
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -21,8 +20,7 @@ IPV6_PREFIX: Final = 64
 """How many bits of an IPv6 address count: whoever has one has all that share them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a connection comes from.
 
     `host` is an address or a path; `exempt` connections, from this machine, are not

@@ -1,7 +1,7 @@
 """How much is allowed: the table of limits, and the counters that keep to it."""
 
 import dataclasses
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -128,20 +128,20 @@ class Tally:
     """Counts what is there now, by key; a key without any takes no memory."""
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
+        self._counts: dict[str, int] = {}
 
     def __getitem__(self, key: str) -> int:
-        return self._counts[key]
+        return self._counts.get(key, 0)
 
     def add(self, key: str) -> None:
         """Count one more."""
-        self._counts[key] += 1
+        self._counts[key] = self[key] + 1
 
     def remove(self, key: str) -> None:
         """Count one less."""
-        self._counts[key] -= 1
-        if not self._counts[key]:
-            del self._counts[key]
+        left = self._counts.pop(key) - 1
+        if left:
+            self._counts[key] = left
 
 
 class HourlyTally:

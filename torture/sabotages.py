@@ -249,9 +249,8 @@ SABOTAGES: Final = (
             Change(
                 "chatd/hub/session.py",
                 "        if self.pending_messages:\n"
-                "            self._all_settled = [*self._all_settled, done]\n",
-                "        if False:\n"
-                "            self._all_settled = [*self._all_settled, done]\n",
+                "            done: Deferred[None] = Deferred()\n",
+                "        if False:\n            done: Deferred[None] = Deferred()\n",
             ),
             Change(
                 "chatd/server/speaking.py",

@@ -101,12 +101,13 @@ class Delivery:
             not other.live for other in self._receiver.deliveries
         )
 
-    def start(self) -> Deferred[None]:
+    def start(self) -> Deferred[None] | None:
         """Begin; what the queue holds now counts as queued at login.
 
-        Fires when the first page of it is written, or will come later or not at all.
+        Fires when the first page of it is written, or will come later; there is nothing
+        to wait for if none will come, or not soon.
         """
-        begun = self._begun = Deferred()
+        begun = None
         receiver = self._receiver
         self._queued_upto = receiver.committed
         self._position = receiver.delivered
@@ -115,10 +116,9 @@ class Delivery:
             self.state = State.WAITING
             self._watch_for_stall()
         elif receiver.delivered < receiver.committed or not self._turn_live():
+            begun = self._begun = Deferred()
             self._catch_up()
         receiver.joined(self)
-        if self.state is not State.CATCHING_UP:
-            self._tell_begun()
         return begun
 
     def close(self) -> None:

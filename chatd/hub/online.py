@@ -2,14 +2,13 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from chatd.hub.receiver import Receiver
 
 
-@dataclass(frozen=True, slots=True)
-class NameList:
+class NameList(NamedTuple):
     """Some names, in alphabetical order, and how many more there are."""
 
     names: Sequence[str]
@@ -17,35 +16,36 @@ class NameList:
 
 
 class Online:
-    """The receivers of those who are online."""
+    """Those who are online, by name."""
 
     def __init__(self) -> None:
-        # In the order of their last logins, and in that of the alphabet.
-        self._receivers: dict[str, Receiver] = {}
+        # Names by keys: in the order of their last logins, and in that of the alphabet.
+        self._names: dict[str, str] = {}
         self._keys: list[str] = []
 
     def came(self, receiver: Receiver) -> None:
         """Take note that a user has one more connection that receives."""
-        if self._receivers.pop(receiver.key, None) is None:
+        if self._names.pop(receiver.key, None) is None:
             insort(self._keys, receiver.key)
-        self._receivers[receiver.key] = receiver
+        self._names[receiver.key] = receiver.name
 
     def went(self, receiver: Receiver) -> None:
         """Take note that a user may have one connection less that receives."""
-        if receiver.online or self._receivers.pop(receiver.key, None) is None:
+        if receiver.online or self._names.pop(receiver.key, None) is None:
             return
         del self._keys[bisect_left(self._keys, receiver.key)]
 
     def latest(self, most: int, besides: str) -> NameList:
         """Return those who came last; `besides` is left out."""
-        online = self._receivers
-        others = len(online) - (besides in online)
-        keys = self._keys
-        if others > most:
-            latest = (key for key in reversed(online) if key != besides)
-            keys = sorted(islice(latest, most))
-        shown = [online[key].name for key in keys if key != besides]
-        return NameList(shown, others - len(shown))
+        names = self._names
+        own = besides in names
+        keys = list(islice(reversed(names), most + own))
+        if own and besides in keys:
+            keys.remove(besides)
+        del keys[most:]
+        keys.sort()
+        shown = [names[key] for key in keys]
+        return NameList(shown, len(names) - own - len(shown))
 
     def by_prefix(self, prefix: str, most: int, besides: str) -> NameList:
         """Return whose name begins so, in alphabetical order."""
@@ -54,6 +54,6 @@ class Online:
         behind = bisect_left(self._keys, prefix + "\U0010ffff")
         # One more than is shown, as oneself may be among them.
         some = self._keys[first : min(behind, first + most + 1)]
-        shown = [self._receivers[key].name for key in some if key != besides][:most]
-        own = besides in self._receivers and besides.startswith(prefix)
+        shown = [self._names[key] for key in some if key != besides][:most]
+        own = besides in self._names and besides.startswith(prefix)
         return NameList(shown, behind - first - own - len(shown))

@@ -1,7 +1,6 @@
 """The realm: from credentials that were found good to a session (`twisted.cred`)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from twisted.cred.portal import IRealm
@@ -43,8 +42,7 @@ class LoggedIn(NamedTuple):
     user: User
 
 
-@dataclass(frozen=True, slots=True)
-class Mind:
+class Mind(NamedTuple):
     """Who asks: the name as given, where it comes from, and who receives, if anybody.
 
     Without a `peer` the connection only sends: it is not online and gets no messages.

@@ -122,13 +122,14 @@ class Session:
             or self._pending_bytes >= self._with.limits.pending_bytes
         )
 
-    def start(self) -> Deferred[None]:
+    def start(self) -> Deferred[None] | None:
         """Come online; messages may be written before this returns.
 
-        Fires when the first page of the queue is written, or will come later.
+        Fires when the first page of the queue is written, or will come later; there is
+        nothing to wait for if the queue is empty.
         """
         if self.delivery is None:
-            return succeed(None)
+            return None
         begun = self.delivery.start()
         self._with.presence.came(self.receiver)
         return begun
@@ -268,19 +269,17 @@ class Session:
             self._interruptions.sender_is_told(self._told)
         self._interruptions.begin(target, message_id, position)
 
-    def all_settled(self) -> Deferred[None]:
-        """Fire when each message sent is on disk, delivered or refused.
+    async def all_settled(self) -> None:
+        """Return when each message sent is on disk, delivered or refused.
 
         What could be held for some time is written now.
         """
-        done: Deferred[None] = Deferred()
         self._with.runs.accept()
         if self.pending_messages:
+            done: Deferred[None] = Deferred()
             self._all_settled = [*self._all_settled, done]
             self._with.journal.hurry(lambda entry: entry.is_from(self))
-        else:
-            done.callback(None)
-        return done
+            await done
 
     def finish(self, *, queued: bool, listening: bool = True) -> Deferred[None]:
         """Deliver no more than what is written, and what was `queued` at login.

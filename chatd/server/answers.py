@@ -83,15 +83,13 @@ class Answers:
         """Write nothing any more, whatever becomes known."""
         self._writer = None
 
-    def all_given(self) -> Deferred[None]:
-        """Fire when every answer asked for so far is written."""
-        done: Deferred[None] = Deferred()
+    async def all_given(self) -> None:
+        """Return when every answer asked for so far is written."""
         if self._slots:
+            done: Deferred[None] = Deferred()
             last = self._slots[-1]
             last.awaited = [*last.awaited, done]
-        else:
-            done.callback(None)
-        return done
+            await done
 
     def known(self, lines: Sequence[str]) -> None:
         """Write the answers that are known and that nothing holds back."""

@@ -11,7 +11,6 @@ ends the input: answers and messages still go out, then ``Goodbye.``, then the e
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -23,14 +22,13 @@ from zope.interface import implementer
 
 from chatd.accounts import Origin
 from chatd.server.form import ENDED, Form
-from chatd.server.gauges import under_tls
 from chatd.server.lines import LinearLineReceiver
 from chatd.server.linger import Linger
 from chatd.server.outlet import Outlet
 from chatd.server.owner import Owner
 from chatd.server.pace import Pace
 from chatd.server.refusals import RefusalLog
-from chatd.server.tcp import Transport, tune
+from chatd.server.tcp import Transport, read_at_once
 from chatd.wire.answers import Refusal
 from chatd.wire.foreign import TLS_HELLO, begins_http, is_http
 from chatd.wire.telnet import TelnetFilter
@@ -79,12 +77,17 @@ class Connection(LinearLineReceiver):
     def connectionMade(self) -> None:
         """Begin (`IProtocol`)."""
         if ISSLTransport.providedBy(self.transport):
-            self.origin = replace(self.origin, private=True)
+            self.origin = self.origin._replace(private=True)
         owner = self.owner
         self.outlet = Outlet(self.transport, owner.ticker, owner.traffic, self.form)
-        tune(under_tls(self.transport))
-        self.owner.logins.begin(self)
-        self.form = self.owner.joined(self)
+        owner.logins.begin(self)
+        owner.turn.at_end(self._read_at_once)
+        self.form = owner.joined(self)
+
+    def _read_at_once(self) -> None:
+        """Take what a script has sent without waiting for the prompt."""
+        if self.alive and not (self.closed or self.paused):
+            read_at_once(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes, without what is not the client's text (`IProtocol`)."""
@@ -149,10 +152,9 @@ class Connection(LinearLineReceiver):
                 self._wait_for(waiting)
 
     def _wait_for(self, line: Deferred[None]) -> None:
-        done = line.addErrback(self._failed)
-        if not done.called:
+        if not line.addErrback(self._failed).called:
             self.hold("line")
-            _ = done.addCallback(lambda _: self.release("line"))
+            _ = line.addCallback(lambda _: self.release("line"))
 
     def line_too_long(self, begin: bytes) -> None:
         """Answer a line that was skipped."""
@@ -180,11 +182,11 @@ class Connection(LinearLineReceiver):
         super().connectionLost(reason)
         if self._linger is not None:
             self._linger.end()
-        self.logged_in()
         if self.closed:
             self.outlet.lost()
             self._gone()
         else:
+            self.logged_in()
             self.form.disconnected()
             # Lines that waited until the answers were read are taken now.
             self.outlet.lost()
@@ -311,6 +313,7 @@ class Connection(LinearLineReceiver):
         if self.alive:
             if not self._peer_ended:
                 self.transport.resumeProducing()
+            self.outlet.uncork()
             self.outlet.call_when_drained(self._half_close)
         else:
             self._gone()

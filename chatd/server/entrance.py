@@ -1,6 +1,6 @@
 """What a login finds."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from chatd.accounts import Origin
 from chatd.hub.gate import Gate
@@ -10,8 +10,7 @@ from chatd.hub.session import Session
 from chatd.wire import text
 
 
-@dataclass(frozen=True, slots=True)
-class Entrance:
+class Entrance(NamedTuple):
     """What a login finds: the session, whether the name is new, and who there is.
 
     `remark` is a line about the name's password, if there is anything to say;

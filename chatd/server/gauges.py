@@ -20,6 +20,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from zope.interface import implementer
 
 from chatd.server.tcp import (
+    TCP_FAMILIES,
     Transport,
     bytes_acknowledged,
     family_of,
@@ -194,9 +195,10 @@ def gauge_for(transport: object) -> Gauge:
     handle = transport.getHandle()
     if not isinstance(handle, socket.socket):
         return HandedGauge()
-    if family_of(handle) == _UNIX:
+    family = family_of(handle)
+    if family == _UNIX:
         return UnixGauge(handle)
-    info = tcp_info(handle) if handle is tcp_socket(transport) else None
+    info = tcp_info(handle) if family in TCP_FAMILIES else None
     return HandedGauge() if info is None else TCPGauge(handle, info.acknowledged)
 
 

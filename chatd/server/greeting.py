@@ -138,6 +138,8 @@ class Greeting:
             name = parse_name(given)
         except BadName as bad:
             raise Refusal("bad-name", reason=str(bad)) from None
+        # The prompt, if it is not sent yet, goes along with what follows.
+        self._connection.outlet.cork()
         return Deferred.fromCoroutine(self._log_in(name, None, receive=receive))
 
     def _take_password(
@@ -158,6 +160,8 @@ class Greeting:
             if refusal.code != "password-needed":
                 raise
             self._ask_password(text.PASSWORD_PROMPT, name, receive)
+        finally:
+            self._connection.outlet.uncork()
 
     def _ask_password(self, prompt: str, name: Name, receive: bool) -> None:
         self._claimed = name, receive

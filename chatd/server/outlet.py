@@ -16,17 +16,16 @@ from functools import partial
 from typing import Final, Protocol, cast
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IPullProducer,
 )
+from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Connection as TCPConnection
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chatd.server.gauges import gauge_for, under_tls
-from chatd.server.tcp import TCPInfo, Transport, tcp_info, tcp_socket
+from chatd.server.tcp import TCPInfo, Transport, tcp_info, tcp_socket, tune
 from chatd.server.ticker import Ticker
 
 SILENCE_SECONDS: Final = 50.0
@@ -81,6 +80,7 @@ class Outlet:
         "_acknowledged",
         "_awaited_since",
         "_awaiting_drain",
+        "_corked",
         "_drained",
         "_gauge",
         "_handed",
@@ -107,6 +107,7 @@ class Outlet:
         listener: Listener,
     ) -> None:
         self._transport = transport
+        tune(under_tls(transport))
         self._gauge = gauge_for(transport)
         self._ticker = ticker
         self._traffic = traffic
@@ -117,6 +118,7 @@ class Outlet:
         self._awaiting_drain = False
         # What was written in this turn, while the transport has nothing else to send.
         self._kept: list[bytes] | None = None
+        self._corked = False
         # None under TLS, where what is written is not what is sent.
         self._own = (
             cast(TCPConnection, transport) if isinstance(transport, BARE) else None
@@ -157,10 +159,22 @@ class Outlet:
             self._pass_on(data)
             return
         if self._kept is None:
-            self._ticker.flush_later(self)
+            if not self._corked:
+                self._ticker.flush_later(self)
             self._kept = [data]
         else:
             self._kept.append(data)
+
+    def cork(self) -> None:
+        """Send nothing until `uncork`: what was written would only go in two parts."""
+        self._corked = True
+
+    def uncork(self) -> None:
+        """Send again what is written, at the turn's end."""
+        if self._corked:
+            self._corked = False
+            if self._kept is not None:
+                self._ticker.flush_later(self)
 
     def flush(self) -> None:
         """Send what was written in this turn, at once: that saves two turns.
@@ -168,6 +182,8 @@ class Outlet:
         What the kernel does not take is left to the transport. So is an error: there it
         comes again, and ends the connection as ever.
         """
+        if self._corked:
+            return
         kept, self._kept = self._kept, None
         if self._lost or kept is None or self._own is None:
             return
@@ -322,7 +338,7 @@ class Outlet:
         own = self._own
         if own is None or self.unsent or self._awaiting_drain or not own.connected:
             return False
-        own.connectionLost(Failure(ConnectionDone()))
+        own.connectionLost(connectionDone)
         return True
 
     def lost(self) -> None:

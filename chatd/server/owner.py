@@ -11,6 +11,7 @@ from chatd.server.deadlines import Deadlines
 from chatd.server.form import Form
 from chatd.server.outlet import Traffic
 from chatd.server.ticker import Ticker
+from chatd.turn import Turn
 
 
 class Owner(Protocol):
@@ -20,6 +21,7 @@ class Owner(Protocol):
     gate: Gate
     limits: Limits
     clock: IReactorTime
+    turn: Turn
     ticker: Ticker
     traffic: Traffic
     logins: Deadlines

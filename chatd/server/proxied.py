@@ -7,7 +7,6 @@ connection, though its other end is the proxy.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final, Protocol
 
@@ -114,7 +113,7 @@ class ProxyFactory(Factory):
     def buildProtocol(self, addr: IAddress | None) -> ProxyConnection | Connection:
         """Return the protocol of a new connection (`IProtocolFactory`)."""
         # On this machine may be the proxy, and not those for whom it connects.
-        proxy = replace(self._chat.origin_of(addr), exempt=False, private=False)
+        proxy = self._chat.origin_of(addr)._replace(exempt=False, private=False)
         if self._trusts(addr, proxy):
             return ProxyConnection(self._chat, proxy)
         return self._chat.connection_from(proxy, Refusal("not-trusted"))

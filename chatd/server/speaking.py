@@ -179,9 +179,8 @@ class SpeakingForm(Language):
         try:
             users = self.hub.users()
             if self.connection.closed:
-                raise Refusal(
-                    "login-timeout", limit=self.connection.owner.limits.login_time
-                )
+                limit = self.connection.owner.limits.login_time
+                raise Refusal("login-timeout", limit=limit)
             if session.expelled is not None:
                 raise session.expelled
         except BaseException:
@@ -207,8 +206,11 @@ class SpeakingForm(Language):
 
         Without a reader nothing is delivered: only what was sent still counts.
         """
-        if self.connection.alive and not self.connection.closed:
-            await session.start()
+        if not self.connection.alive or self.connection.closed:
+            return
+        begun = session.start()
+        if begun is not None:
+            await begun
 
     def send(
         self,
@@ -330,9 +332,8 @@ class SpeakingForm(Language):
 
     def answers_held(self, held: int) -> None:
         """Take no lines while too much is not read, or `held` back by a late answer."""
-        crowded = self.connection.outlet.crowded
         limits = self.connection.owner.limits
-        limit = CROWDED_ANSWERS if crowded else limits.unread_answers
+        limit = CROWDED_ANSWERS if self.crowded else limits.unread_answers
         if self._unread_answers + held > limit:
             self._crowded = True
             self.connection.hold("answers")

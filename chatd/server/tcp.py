@@ -7,6 +7,7 @@ import sys
 from typing import Final, NamedTuple, Protocol
 
 from twisted.internet.interfaces import IAddress, ISystemHandle
+from twisted.internet.tcp import Connection as TCPConnection
 from twisted.internet.tcp import Server
 
 # Seconds of silence, seconds between probes, probes: a dead peer is found in a minute.
@@ -23,10 +24,10 @@ _OPTIONS: Final = [
         if hasattr(socket, name)  # not on every system
     ),
 ]
-# Whoever has these was tuned: no system has the first by default.
-_TELLING: Final = _OPTIONS[1:3]
+# Whoever has this was tuned: no system has it by default.
+_TELLING: Final = (socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
-_TCP_FAMILIES: Final = (int(socket.AF_INET), int(socket.AF_INET6))
+TCP_FAMILIES: Final = (int(socket.AF_INET), int(socket.AF_INET6))
 
 # struct tcp_info of linux/tcp.h: tcpi_retransmits and tcpi_probes, both u8 at 2 and 3;
 # tcpi_last_ack_recv, u32 at 56; tcpi_bytes_acked, u64 at 120.
@@ -120,7 +121,7 @@ def tune(transport: object) -> None:
         transport.repstr = transport.logstr
     # The peer may have gone already: then there is nothing to tune.
     with contextlib.suppress(OSError):
-        if all(connection.getsockopt(*each[:2]) == each[2] for each in _TELLING):
+        if connection.getsockopt(*_TELLING):
             return  # it has them all from the port that took it
         for each in _OPTIONS:
             connection.setsockopt(*each)
@@ -138,6 +139,19 @@ def tune_port(port: object) -> None:
                 listener.setsockopt(*each)
 
 
+def read_at_once(transport: object) -> None:
+    """Have a TCP connection take what has come, a turn before the reactor would.
+
+    If nothing has, or no more will, the reactor sees that as ever.
+    """
+    if isinstance(transport, TCPConnection):
+        try:
+            transport.doRead()
+        except BaseException:
+            transport.abortConnection()  # as the reactor would
+            raise
+
+
 def tcp_socket(transport: object) -> socket.socket | None:
     """Return the socket under a transport, if it is a TCP connection's own."""
     if not ISystemHandle.providedBy(transport):
@@ -145,7 +159,7 @@ def tcp_socket(transport: object) -> socket.socket | None:
     handle = transport.getHandle()
     if not isinstance(handle, socket.socket):
         return None
-    return handle if family_of(handle) in _TCP_FAMILIES else None
+    return handle if family_of(handle) in TCP_FAMILIES else None
 
 
 def family_of(connection: socket.socket) -> int:

@@ -49,17 +49,21 @@ def find_users(
 
 
 def _user(row: Sequence[Any]) -> User:
-    id, key, name, messages, size, *positions = row[:9]
-    first, last, first_of_run, last_of_run = positions
+    id, key, name, messages, size, first, last, first_of_run, last_of_run = row[:9]
     address, password, since, where, disabled = row[9:]
+    if messages:
+        first = min(filter(None, (first, first_of_run)), default=0)
+        last = max(last or 0, last_of_run or 0)
+    else:
+        first = last = 0
     return User(
         id,
         key,
         key if name == key else name,  # kept as long as the user is: once is enough
         messages,
         size,
-        min(filter(None, (first, first_of_run)), default=0),
-        max(last or 0, last_of_run or 0),
+        first,
+        last,
         address,
         password,
         since,

@@ -28,7 +28,7 @@ from zope.interface import implementer
 from chatd.listening import endpoints
 from chatd.server import gauges
 from chatd.server.outlet import Outlet, Traffic
-from chatd.server.tcp import tcp_info
+from chatd.server.tcp import read_at_once, tcp_info
 from chatd.server.ticker import TICK_SECONDS, Ticker
 from chatd.turn import Turn
 
@@ -580,3 +580,69 @@ def test_a_machine_that_takes_nothing_but_answers_is_never_cut_off() -> None:
 def test_a_machine_that_was_silent_for_long_has_its_time_to_answer() -> None:
     said = in_a_network_of_its_own("reads", "alive", "2")
     assert said[0] == "there, 0 probes unanswered"
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest_twisted.ensureDeferred
+async def test_what_is_corked_comes_with_what_follows(
+    connect: Connect, kind: str
+) -> None:
+    pair = await connect(kind)
+    outlet = pair.side.outlet
+    outlet.write(b"first ")
+    outlet.cork()
+    await turn()
+    outlet.write(b"second")
+    await turn()
+    pair.peer.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        pair.peer.recv(100)
+    assert outlet.unsent == len(b"first second")
+    outlet.uncork()
+    await until(lambda: not outlet.unsent)
+    assert pair.peer.recv(100) == b"first second"
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_corked_and_uncorked_in_one_turn_is_sent_once(
+    connect: Connect,
+) -> None:
+    pair = await connect("tcp")
+    outlet = pair.side.outlet
+    outlet.write(b"first ")
+    outlet.cork()
+    outlet.write(b"second")
+    outlet.uncork()
+    await until(lambda: not outlet.unsent)
+    await pair.side.acknowledged(len(b"first second"))
+    assert pair.peer.recv(100) == b"first second"
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest_twisted.ensureDeferred
+async def test_what_has_come_can_be_read_at_once(connect: Connect, kind: str) -> None:
+    pair = await connect(kind)
+    read_at_once(pair.side.transport)
+    assert pair.side.heard == b""
+    pair.peer.sendall(b"alice\n")
+    read_at_once(pair.side.transport)
+    assert pair.side.heard == b"alice\n"
+    pair.peer.shutdown(socket.SHUT_WR)
+    read_at_once(pair.side.transport)
+    await pair.side.gone
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_cannot_be_taken_ends_the_connection_as_ever(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = await connect("tcp")
+
+    def fail(data: bytes) -> None:
+        raise LookupError
+
+    monkeypatch.setattr(pair.side, "dataReceived", fail)
+    pair.peer.sendall(b"alice\n")
+    with pytest.raises(LookupError):
+        read_at_once(pair.side.transport)
+    await pair.side.gone

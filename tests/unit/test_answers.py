@@ -24,6 +24,9 @@ class Page:
     def answers_held(self, held: int) -> None:
         pass
 
+    def all_given(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.answers.all_given())
+
 
 def is_done(deferred: Deferred[None]) -> bool:
     return deferred.called
@@ -86,13 +89,13 @@ def test_nothing_is_written_for_answers_without_lines() -> None:
 
 
 def test_all_are_given_where_none_was_asked_for() -> None:
-    assert is_done(Page().answers.all_given())
+    assert is_done(Page().all_given())
 
 
 def test_all_are_given_once_the_last_of_them_is() -> None:
     page = Page()
     first, second = page.answers.slot(), page.answers.slot()
-    done = page.answers.all_given()
+    done = page.all_given()
     first.resolve("a")
     assert not is_done(done)
     second.resolve("b")
@@ -103,7 +106,7 @@ def test_all_are_given_only_when_those_before_the_last_are_too() -> None:
     page = Page()
     first, second, third = (page.answers.slot() for _ in range(3))
     third.resolve("c")
-    done = page.answers.all_given()
+    done = page.all_given()
     first.resolve("a")
     assert not is_done(done)
     second.resolve("b")
@@ -114,7 +117,7 @@ def test_all_are_given_only_when_those_before_the_last_are_too() -> None:
 def test_answers_asked_for_later_are_not_waited_for() -> None:
     page = Page()
     first = page.answers.slot()
-    done = page.answers.all_given()
+    done = page.all_given()
     page.answers.slot()
     first.resolve("a")
     assert is_done(done)
@@ -123,7 +126,7 @@ def test_answers_asked_for_later_are_not_waited_for() -> None:
 def test_what_is_said_when_all_are_given_comes_after_them() -> None:
     page = Page()
     slot = page.answers.slot()
-    page.answers.all_given().addCallback(lambda _: page.answers.say("Goodbye."))
+    page.all_given().addCallback(lambda _: page.answers.say("Goodbye."))
     slot.resolve("stored")
     assert page.written == ["stored", "Goodbye."]
 
@@ -139,7 +142,7 @@ def test_whatever_order_answers_come_in_they_go_out_in_order(
     for number in range(8):
         slots.append(page.answers.slot())
         if number in marks:
-            page.answers.all_given().addCallback(
+            page.all_given().addCallback(
                 lambda _, number=number: told.append((number, list(page.written)))
             )
     for number in order:

@@ -187,6 +187,12 @@ TWO_LINES_FOR_BOB = (
     b'/json\n{"type":"login","user":"alice"}\n'
     b'{"type":"send","to":"bob","text":"one\\n\\u001btwo"}\n'
 )
+# Telnet's end of a file, behind it.
+FIVE_OBJECTS_AND_AN_END = (
+    b'/json\n{"type":"login","user":"alice"}\n'
+    + 5 * b'{"type":"send","to":"bob","text":"Hi"}\n'
+    + b"\xff\xec"
+)
 
 
 # What becomes of them ----------------------------------------------------------------
@@ -341,8 +347,24 @@ def send(stream: bytes, cut: Packets, *, end: bool) -> Understood:
 
 
 def confirmed_late(answers: list[str]) -> list[str]:
-    """Return the answers as they are if no receiver answers in time."""
-    return [line.replace("Delivered to", "Stored for") for line in answers]
+    """Return the answers as they are if no receiver answers in time.
+
+    Without those to programs that a message was stored: it may have been delivered.
+    """
+    return [
+        line.replace("Delivered to", "Stored for")
+        for line in answers
+        if '"type":"accepted"' not in line
+    ]
+
+
+def stored(answers: list[str]) -> Counter[str]:
+    """Return what programs were told of messages, as if none was delivered at once."""
+    return Counter(
+        line.replace('"delivered"', '"stored"')
+        for line in answers
+        if '"type":"accepted"' in line
+    )
 
 
 def not_from_bob(messages: list[str]) -> list[str]:
@@ -376,6 +398,7 @@ def from_others(
 @example(stream=b"alice\r\nbob-x\rcarol: y\x1b", cut=BYTE_BY_BYTE, end=True)
 @example(stream=b"bob\nbob-Hi\n", cut=WHOLE, end=False)
 @example(stream=b"bob\n/help\n/help\nbob-Hi\r", cut=BYTE_BY_BYTE, end=True)
+@example(stream=FIVE_OBJECTS_AND_AN_END, cut=BYTE_BY_BYTE, end=False)
 @example(stream=TWO_LINES_FOR_BOB, cut=BYTE_BY_BYTE, end=True)
 def test_what_is_understood_does_not_depend_on_the_packets(
     stream: bytes, cut: Packets, end: bool
@@ -395,5 +418,8 @@ def test_what_is_understood_does_not_depend_on_the_packets(
     assert cut_up.messages[: len(whole.messages)] == whole.messages
     assert whole.refusals[: len(cut_up.refusals)] == cut_up.refusals
     assert confirmed_late(cut_up.answers) == confirmed_late(whole.answers)
+    # A program is told of each message once at least, that it is stored or more.
+    assert stored(cut_up.answers) <= stored(whole.answers + whole.delivered)
+    assert stored(whole.answers) <= stored(cut_up.answers + cut_up.delivered)
     assert from_others(cut_up.queues) == from_others(whole.queues)
     assert (cut_up.bob, cut_up.users) == (whole.bob, whole.users)
