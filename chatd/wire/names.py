@@ -139,7 +139,7 @@ def adapted_name(text: str, taken: Callable[[str], bool]) -> Name:
 
 # Refusals are cached as well, as their reasons: who sends bad names in a loop should
 # not cost more than who sends good ones.
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _judge(text: str) -> Name | str:
     """Return the name, or the reason why there is none."""
     if _ASCII_NAME.fullmatch(text):
@@ -181,7 +181,7 @@ def _profile(name: str) -> "Profile":
     return get_profile(name)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _script(char: str) -> str:
     """Return the Unicode script of a character, in capitals."""
     from confusable_homoglyphs import categories  # late, as in _profile
