@@ -3,6 +3,7 @@
 import dataclasses
 from collections import deque
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 KIB: Final = 1024
@@ -68,15 +69,20 @@ class Limits:
     recent_bytes: int = MIB  # of one queue, on disk and in memory
     all_recent_bytes: int = 64 * MIB  # of all queues
 
-    @property
+    @cached_property
     def sender_messages(self) -> float:
         """How many messages of a queue may be one sender's."""
         return self.queue_messages * self.queue_share / 100
 
-    @property
+    @cached_property
     def sender_bytes(self) -> float:
         """How many bytes of a queue may be one sender's."""
         return self.queue_bytes * self.queue_share / 100
+
+    @cached_property
+    def message_line(self) -> int:
+        """How long a line may be for its message not to be too long, whatever it is."""
+        return min(self.message, self.line)
 
     @classmethod
     def options(cls) -> list[tuple[str, str, int, str]]:

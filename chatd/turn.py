@@ -25,17 +25,15 @@ class Turn:
 
         What fails is logged, and keeps nothing else from being called.
         """
-        self._come_back()
+        if not (self._calls or self._last):
+            self._clock.callLater(0, self._end)
         self._calls.append(call)
 
     def at_last(self, call: Callable[[], None]) -> None:
         """Call once, when nothing is left that was asked for with `at_end`."""
-        self._come_back()
-        self._last.append(call)
-
-    def _come_back(self) -> None:
         if not (self._calls or self._last):
             self._clock.callLater(0, self._end)
+        self._last.append(call)
 
     def _end(self) -> None:
         # Both grow while what is called asks for more.

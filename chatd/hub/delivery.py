@@ -141,7 +141,7 @@ class Delivery:
     @property
     def near(self) -> bool:
         """Whether it may have what is accepted now before anything else is done."""
-        return self.writing and not self._unconfirmed.messages and self._peer.near
+        return not self._unconfirmed.messages and self.writing and self._peer.near
 
     def deliver_at_once(self, run: AcceptedRun, lines: bytes) -> bool:
         """Write a run to a `near` peer; return whether it has it already."""
@@ -157,8 +157,9 @@ class Delivery:
     def write_run(self, run: AcceptedRun, lines: bytes) -> None:
         """Write a run that was just accepted, for which there is room."""
         mark = self._peer.write_run(run, lines)
-        self._to_be_confirmed.add_run(mark, run, each=not self.as_lines)
-        self._written_upto(run.last)
+        self._to_be_confirmed.add_run(mark, run, each=self._peer.acknowledges)
+        self._position = run.last
+        self._patience.go_on()
 
     @property
     def _to_be_confirmed(self) -> Unconfirmed:

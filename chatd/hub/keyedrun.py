@@ -59,7 +59,8 @@ class KeyedRun(Run):
     _object_ends: list[str] | None = None
 
     def __init__(self, receiver: Receiver) -> None:
-        super().__init__(receiver)
+        self.receiver = receiver
+        self.target = receiver.id
         self._pieces: list[Piece] = []
 
     @property

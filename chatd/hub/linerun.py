@@ -50,7 +50,8 @@ class LineRun(Run):
     """How many messages there are more than there are `lines`."""
 
     def __init__(self, receiver: Receiver, batch: "LineBatch") -> None:
-        super().__init__(receiver)
+        self.receiver = receiver
+        self.target = receiver.id
         self.lines: list[bytes] = []
         """What shows them to a person, until it is composed: some may be together."""
         self._batch = batch
@@ -178,9 +179,11 @@ class LineBatch:
 
     def close(self) -> Sequence[LineRun]:
         """Return what was gathered; nothing is added any more."""
-        runs = [each for each in self._runs.values() if each.lines]
-        for each in runs:
-            each.count = each.gathered
+        runs = []
+        for each in self._runs.values():
+            each.count = len(each.lines) + each.more
+            if each.count:
+                runs.append(each)
         self._left = len(runs)
         self._runs.clear()
         self._adders.clear()

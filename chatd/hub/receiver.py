@@ -171,10 +171,11 @@ class Receiver:
         lines = b""
         if self.deliveries:
             lines = run.compose()
-            if run.size <= AT_ONCE and self._may_deliver_at_once:
+            nearest = self._nearest
+            if nearest is not None and run.size <= AT_ONCE:
                 run.shown = True
                 self.shown = run.last
-                if self.deliveries[0].deliver_at_once(run, lines):
+                if nearest.deliver_at_once(run, lines):
                     self.delivered = run.last
                     run.delivered = True
                     return True
@@ -185,12 +186,16 @@ class Receiver:
         if run.shown:
             self._keep(run)
             return True
-        writing = [each for each in self.deliveries if each.writing]
-        if not all(each.has_room_for(run) for each in writing):
-            return False
+        writing: list[Connection] = []
+        for delivery in self.deliveries:
+            if delivery.writing:
+                if not delivery.has_room_for(run):
+                    return False
+                writing.append(delivery)
         self._keep(run)
         if writing:
             run.shown = True
+            self.shown = run.last
             for delivery in writing:
                 delivery.write_run(run, lines)
             run.written()
@@ -202,15 +207,12 @@ class Receiver:
         self._unsettled[entry.first] = entry
 
     @property
-    def _may_deliver_at_once(self) -> bool:
-        """Whether nothing that was accepted before is anywhere on its way."""
-        return (
-            len(self.deliveries) == 1
-            and not self._unsettled
-            and not self._watches
-            and not self.backlog.stored
-            and self.deliveries[0].near
-        )
+    def _nearest(self) -> Connection | None:
+        """What may be written to at once: nothing is anywhere on its way to it."""
+        deliveries = self.deliveries
+        if self._unsettled or self._watches or self.backlog.stored:
+            return None
+        return deliveries[0] if len(deliveries) == 1 and deliveries[0].near else None
 
     def separated(self, run: AcceptedRun, parts: Sequence[AcceptedMessage]) -> None:
         """Keep the parts of a run in its stead."""

@@ -78,14 +78,13 @@ class Run:
     first = 0
     last = 0
     time = 0
+    receiver: Receiver
+    target: int
+    """The receiver's number."""
     room = 0
     """How many messages have room in the queue, whoever sends them."""
     _fates: Sequence[Fate] = ()
     _block: Block | None = None
-
-    def __init__(self, receiver: Receiver) -> None:
-        self.receiver = receiver
-        self.target = receiver.id
 
     @property
     def pieces(self) -> Sequence[Piece]:

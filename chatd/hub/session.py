@@ -216,17 +216,25 @@ class Session:
         0 if `size` bytes may be too many: then it has to be seen message by message.
         """
         limits = self._with.limits
-        if self._pending_bytes + size >= limits.pending_bytes:
+        places = limits.pending_messages - self.pending_messages
+        if (
+            places <= 0
+            or self._pending_bytes + size >= limits.pending_bytes
+            or self._with.pending.near(size)
+        ):
             return 0
-        if self._with.pending.near(size):
-            return 0
-        return max(0, limits.pending_messages - self.pending_messages)
+        return places
 
-    def take(self, messages: int, size: int) -> None:
-        """Count messages in that a chunk had, and that have their places reserved."""
+    def take(self, messages: int, size: int) -> bool:
+        """Count messages in that a chunk had, and that have their places reserved.
+
+        Returns whether the sender should pause.
+        """
         self.pending_messages += messages
         self._pending_bytes += size
-        self._with.pending.add(size)
+        pending = self._with.pending
+        pending.add(size)
+        return self.must_pause or pending.full
 
     def unreadable(self, target: Name, message_id: str | None) -> Refusal:
         """Return the refusal of a message whose target could not be looked up."""

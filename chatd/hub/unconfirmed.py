@@ -87,10 +87,10 @@ class Unconfirmed:
 
         If `each` can be confirmed by itself, the others have the marks before it.
         """
-        if not each:
-            self.add(mark, run.last, run.size, run.count)
-            return
         count = run.count
+        if not each:
+            self.add(mark, run.last, run.size, count)
+            return
         marks = range(mark - count + 1, mark + 1)
         positions = range(run.first, run.last + 1)
         if self._entries is _NONE:
@@ -103,7 +103,14 @@ class Unconfirmed:
 
     def confirm(self, mark: int) -> int:
         """Drop what has marks up to this one; return the last position, or 0."""
-        return self._drop(0, mark)
+        entries = self._entries
+        if not entries or entries[-_FIELDS] > mark:
+            return self._drop(0, mark)
+        position = entries[_POSITION - _FIELDS]
+        del entries[:]
+        self._first = self.messages = self.weight = 0
+        self._sizes = None
+        return position
 
     def forget(self, position: int) -> None:
         """Drop what has positions up to this one: nobody waits for them any more."""

@@ -32,37 +32,39 @@ ENABLED = os.environ.get("CHATD_FASTER_PATH") != "off"
 
 _CARRIAGE_RETURN: Final = 13
 
+NOTHING: Final = (0, 0)
+
 MOST_LINES: Final = 1_000
 """How many lines are taken before others have their turn."""
 
 
-def take(form: SpeakingForm, data: bytes, most: int) -> int:
+def take(form: SpeakingForm, data: bytes, most: int) -> tuple[int, int]:
     """Take lines, with their ends, as far as they are plain messages; at `most` some.
 
-    Returns how many bytes they are. They are taken for good: their messages are
-    accepted before the sender's next line is, or in this turn.
+    Returns how many bytes, and lines, they are. They are taken for good: their messages
+    are accepted before the sender's next line is, or in this turn.
     """
     session = form.session
     if session is None or session.interrupted:
-        return 0
+        return NOTHING
     most = min(most, MOST_LINES, session.places(len(data)))
     count, lines = _plain_lines(form, data, most)
     if not lines:
-        return 0
-    batch = form.hub.runs.lines(session, len(lines))
+        return NOTHING
+    batch = form.connection.owner.hub.runs.lines(session, len(lines))
     if session.interrupted:
-        return 0
+        return NOTHING
     taken = batch.gather(session, lines)
     if not taken:
-        return 0
+        return NOTHING
     size = len(data)
     if taken < count:
         del lines[taken:]
         size -= len(data.split(b"\n", taken)[-1])
     batch.add(Chunk(form, session, batch.receivers, lines, size))
-    session.take(taken, size)
-    form.pause_for_commits(session)
-    return size
+    if session.take(taken, size):
+        form.pause_for_commits(session)
+    return size, taken
 
 
 def _plain_lines(form: SpeakingForm, data: bytes, most: int) -> tuple[int, list[bytes]]:
@@ -81,8 +83,7 @@ def _plain_lines(form: SpeakingForm, data: bytes, most: int) -> tuple[int, list[
         del lines[data.count(b"\n", 0, plain) :]
     if len(lines) > most:
         del lines[most:]
-    limits = form.connection.owner.limits
-    limit = min(limits.message, limits.line)
+    limit = form.connection.owner.limits.message_line
     if len(data) > limit and max(map(len, lines), default=0) > limit:
         lines = list(takewhile(lambda line: len(line) <= limit, lines))
     return count, lines

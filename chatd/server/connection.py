@@ -121,9 +121,9 @@ class Connection(LinearLineReceiver):
         if self._rushing or self.closed:
             return 0
         most = self._pace.at_once(self.owner.clock.seconds())
-        taken = self.form.take_chunk(chunk, most)
+        taken, lines = self.form.take_chunk(chunk, most)
         if taken:
-            self._pace.lines(chunk.count(b"\n", 0, taken))
+            self._pace.lines(lines)
         return taken
 
     def lineReceived(self, line: bytes) -> None:

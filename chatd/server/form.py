@@ -15,8 +15,8 @@ class Form(Protocol):
     def line(self, line: str) -> Deferred[None] | None:
         """Take a line; the next waits for the Deferred, if there is one."""
 
-    def take_chunk(self, chunk: bytes, most: int) -> int:
-        """Take lines that can be taken at once; return how many bytes they are.
+    def take_chunk(self, chunk: bytes, most: int) -> tuple[int, int]:
+        """Take lines that can be taken at once; return how many bytes, and lines.
 
         At `most` so many lines; asked if it `takes_chunks`.
         """
@@ -58,9 +58,9 @@ class Ended:
         """Drop it."""
         return None
 
-    def take_chunk(self, chunk: bytes, most: int) -> int:
+    def take_chunk(self, chunk: bytes, most: int) -> tuple[int, int]:
         """Never comes."""
-        return 0
+        return 0, 0
 
     def refuse(self, refusal: Refusal) -> None:
         """Drop it."""

@@ -100,7 +100,7 @@ class Greeting:
         else:
             self._write(text.PROMPT)
 
-    def take_chunk(self, chunk: bytes, most: int) -> int:
+    def take_chunk(self, chunk: bytes, most: int) -> tuple[int, int]:
         """Never comes: each line may change what the next one is."""
         raise NotImplementedError
 

@@ -29,8 +29,8 @@ class Language:
         """Take a line; the next waits for the Deferred, if there is one."""
         raise NotImplementedError
 
-    def take_chunk(self, chunk: bytes, most: int) -> int:
-        """Take lines that can be taken at once; return how many bytes they are."""
+    def take_chunk(self, chunk: bytes, most: int) -> tuple[int, int]:
+        """Take lines at once; return how many bytes, and lines, were taken."""
         raise NotImplementedError
 
     def refusal_line(self, refusal: Refusal) -> str:

@@ -24,7 +24,7 @@ store. To delete this module, and the call of it, would change no behaviour.
 from array import array
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from chatd.hub.receiver import Receiver
 from chatd.hub.resends import Part, Series
@@ -45,17 +45,21 @@ from chatd.wire.objectlines import (
 )
 from chatd.wire.objects import error, quoted
 
+NOTHING: Final = (0, 0, 0)
 
-def take(form: SpeakingForm, data: bytes, most: int, shown: int) -> tuple[int, int]:
+
+def take(
+    form: SpeakingForm, data: bytes, most: int, shown: int
+) -> tuple[int, int, int]:
     """Take objects, with their line ends, as far as they are plain; at `most` some.
 
-    The connection was `shown` so many messages. Returns how many bytes were taken, and
-    which message was acknowledged with them, or 0. Messages are taken for good: they
-    are accepted before the sender's next line is, or in this turn.
+    The connection was `shown` so many messages. Returns how many bytes, and lines, were
+    taken, and which message was acknowledged with them, or 0. Messages are taken for
+    good: they are accepted before the sender's next line is, or in this turn.
     """
     session = form.session
     if session is None:
-        return 0, 0
+        return NOTHING
     limit = form.connection.owner.limits.json_line
     found = values(data, min(most, MOST_LINES), limit)
     sends, numbers, acks = plain_requests(found, shown)
@@ -65,9 +69,9 @@ def take(form: SpeakingForm, data: bytes, most: int, shown: int) -> tuple[int, i
         if taken < len(sends):
             lines = numbers[taken]
     if not lines:
-        return 0, 0
+        return NOTHING
     acknowledged = max((seq for number, seq in acks if number < lines), default=0)
-    return _size_of(data, lines), acknowledged
+    return _size_of(data, lines), lines, acknowledged
 
 
 def _send(
@@ -109,8 +113,8 @@ def _send(
         odd = batch.add(chunk, pieces)
         if odd is None:
             chunk.begin()
-            session.take(count, chunk.size)
-            form.pause_for_commits(session)
+            if session.take(count, chunk.size):
+                form.pause_for_commits(session)
             return count
         count = groups[odd.decode()][0]
         del encoded[count:]

@@ -62,14 +62,14 @@ class ObjectForm(SpeakingForm):
             return None
         return self._answer(request)
 
-    def take_chunk(self, chunk: bytes, most: int) -> int:
-        """Take plain messages and acknowledgements at once; return their bytes."""
+    def take_chunk(self, chunk: bytes, most: int) -> tuple[int, int]:
+        """Take plain messages and acknowledgements; return their bytes and lines."""
         if self.leaving:
-            return 0
-        taken, acknowledged = objectbulk.take(self, chunk, most, self._sequence)
-        if acknowledged:
-            self._acknowledge(acknowledged)
-        return taken
+            return 0, 0
+        size, lines, last = objectbulk.take(self, chunk, most, self._sequence)
+        if last:
+            self._acknowledge(last)
+        return size, lines
 
     def refusal_line(self, refusal: Refusal) -> str:
         """Return an ``error``."""

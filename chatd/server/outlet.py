@@ -10,7 +10,6 @@ at all is dead, however long the system would go on trying. One that only takes 
 answers, and is never cut off.
 """
 
-import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Protocol, cast
@@ -88,10 +87,10 @@ class Outlet:
         "_lost",
         "_own",
         "_ticker",
-        "_traffic",
         "_transport",
         "_unhurried",
         "listener",
+        "traffic",
         "watched",
         "written",
     )
@@ -110,7 +109,8 @@ class Outlet:
         tune(under_tls(transport))
         self._gauge = gauge_for(transport)
         self._ticker = ticker
-        self._traffic = traffic
+        self.traffic = traffic
+        """What all outlets hold together."""
         self.listener: Listener | None = listener
         self._awaited_since = 0.0
         self._handed = 0
@@ -141,11 +141,6 @@ class Outlet:
         """How many bytes written are not known to be acknowledged."""
         return self.written - self._acknowledged
 
-    @property
-    def crowded(self) -> bool:
-        """Whether all connections together hold too much that was not read."""
-        return self._traffic.crowded
-
     def write(self, data: bytes) -> None:
         """Write; after the connection is lost this does nothing."""
         if self._lost or not data:
@@ -154,7 +149,7 @@ class Outlet:
             self._awaited_since = self._ticker.clock.seconds()
         size = len(data)
         self.written += size
-        self._traffic.unsent += size
+        self.traffic.unsent += size
         if self._own is None or self._awaiting_drain:
             self._pass_on(data)
             return
@@ -190,10 +185,12 @@ class Outlet:
         data = kept[0] if len(kept) == 1 else b"".join(kept)
         sent = 0
         if self._own.connected and not self._own.disconnecting:
-            with contextlib.suppress(OSError):
+            try:
                 sent = self._own.socket.send(data)
+            except OSError:
+                sent = 0
             self._handed += sent
-            self._traffic.unsent -= sent
+            self.traffic.unsent -= sent
         if sent < len(data):
             self._pass_on(data[sent:])
             return
@@ -226,8 +223,10 @@ class Outlet:
         sent, size = 0, len(data)
         self.written += size
         if self._own is not None:
-            with contextlib.suppress(OSError):
+            try:
                 sent = self._own.socket.send(data)
+            except OSError:
+                sent = 0
         if sent == size:
             self._handed = written = self.written
             if self._gauge.acknowledged(written, written) == written:
@@ -239,7 +238,7 @@ class Outlet:
         else:
             self._handed += sent
             self._awaited_since = self._ticker.clock.seconds()
-            self._traffic.unsent += size - sent
+            self.traffic.unsent += size - sent
             self._pass_on(data[sent:])
         return False
 
@@ -353,7 +352,7 @@ class Outlet:
         self.listener = None
 
     def _hand_over(self) -> None:
-        self._traffic.unsent -= self.unsent
+        self.traffic.unsent -= self.unsent
         self._handed = self.written
 
     def _tell_drained(self) -> None:

@@ -124,7 +124,7 @@ class SpeakingForm(Language):
     @property
     def crowded(self) -> bool:
         """Whether all connections together hold too much that was not read."""
-        return self.connection.outlet.crowded
+        return self.connection.outlet.traffic.crowded
 
     @property
     def near(self) -> bool:
@@ -134,7 +134,8 @@ class SpeakingForm(Language):
     def send_now(self, lines: bytes) -> tuple[int, bool]:
         """Write lines; return how much was written, and whether its machine has all."""
         outlet = self.connection.outlet
-        return outlet.written + len(lines), outlet.send_now(lines)
+        arrived = outlet.send_now(lines)
+        return outlet.written, arrived
 
     def drained(self) -> Deferred[None]:
         """Fire when what was written has left this process, or the connection."""

@@ -75,12 +75,12 @@ class TextForm(SpeakingForm):
             return self.send(request.targets, request.text, "", self._receipt)
         return None
 
-    def take_chunk(self, chunk: bytes, most: int) -> int:
-        """Take plain messages at once; return how many bytes they are."""
+    def take_chunk(self, chunk: bytes, most: int) -> tuple[int, int]:
+        """Take plain messages at once; return how many bytes, and lines, they are."""
         if self.confirm or self.leaving:
-            return 0
+            return bulk.NOTHING
         if self._dialog is not None and self._dialog.awaits_answer:
-            return 0
+            return bulk.NOTHING
         return bulk.take(self, chunk, most)
 
     def end(self) -> None:
@@ -146,7 +146,9 @@ class TextForm(SpeakingForm):
     def deliver_block(self, block: Block, *, queued: bool) -> tuple[int, "array[int]"]:
         """Write messages that are kept together; the mark is the bytes so far."""
         lines, lengths = text.block_lines(block, queued=queued)
-        return self._write_now(lines), lengths
+        outlet = self.connection.outlet
+        outlet.write(lines)
+        return outlet.written, lengths
 
     def bytes_for(self, run: AcceptedRun) -> int:
         """Return how many bytes of text it has."""
@@ -154,9 +156,6 @@ class TextForm(SpeakingForm):
 
     def write_run(self, run: AcceptedRun, lines: bytes) -> int:
         """Write messages that were just accepted; the mark is the bytes so far."""
-        return self._write_now(lines)
-
-    def _write_now(self, lines: bytes) -> int:
         outlet = self.connection.outlet
         outlet.write(lines)
         return outlet.written

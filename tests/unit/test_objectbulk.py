@@ -181,6 +181,8 @@ class House:
             case ("wait",):
                 server.wait(1)
             case ("stuck",):
+                # What a near one has at once the other one has by then, too.
+                server.wait(0.03)
                 self.clients["live"].transport.reading = False
             case ("reads",):
                 self.clients["live"].resume_reading()
