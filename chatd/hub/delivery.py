@@ -158,8 +158,7 @@ class Delivery:
         """Write a run that was just accepted, for which there is room."""
         mark = self._peer.write_run(run, lines)
         self._to_be_confirmed.add_run(mark, run, each=self._peer.acknowledges)
-        self._position = run.last
-        self._patience.go_on()
+        self._written_upto(run.last)
 
     @property
     def _to_be_confirmed(self) -> Unconfirmed:
