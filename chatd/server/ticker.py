@@ -14,7 +14,7 @@ A receiver that only listens delays its own by up to 40 ms, so looking more ofte
 little.
 """
 
-LOOKS_A_TURN: Final = 16
+LOOKS_A_TURN: Final = 4
 """How many look for acknowledgements before others have their turn."""
 
 
