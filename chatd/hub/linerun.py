@@ -38,9 +38,12 @@ class LineChunk(run.Chunk, Protocol):
     it, but for those that are counted out one by one.
     """
 
-    lines: Sequence[bytes]
     count: int
     size: int
+
+    @property
+    def lines(self) -> Sequence[bytes]:
+        """The lines, without their ends."""
 
 
 class LineRun(Run):
@@ -175,13 +178,13 @@ class LineBatch:
     def add(self, chunk: LineChunk) -> None:
         """Add the chunk of what was gathered last."""
         self.sessions[chunk.session] = chunk
-        self._count += len(chunk.lines)
+        self._count += chunk.count
 
     def close(self) -> Sequence[LineRun]:
         """Return what was gathered; nothing is added any more."""
         runs = []
         for each in self._runs.values():
-            each.count = len(each.lines) + each.more
+            each.count = each.gathered
             if each.count:
                 runs.append(each)
         self._left = len(runs)

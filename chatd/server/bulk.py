@@ -48,7 +48,9 @@ def take(form: SpeakingForm, data: bytes, most: int) -> tuple[int, int]:
     if session is None or session.interrupted:
         return NOTHING
     most = min(most, MOST_LINES, session.places(len(data)))
-    count, lines = _plain_lines(form, data, most)
+    # Only as the end of a line can a carriage return be understood.
+    plain = data.replace(b"\r\n", b"\n") if _CARRIAGE_RETURN in data else data
+    count, lines = _plain_lines(form, plain, most)
     if not lines:
         return NOTHING
     batch = form.connection.owner.hub.runs.lines(session, len(lines))
@@ -59,12 +61,17 @@ def take(form: SpeakingForm, data: bytes, most: int) -> tuple[int, int]:
         return NOTHING
     size = len(data)
     if taken < count:
-        del lines[taken:]
-        size -= len(data.split(b"\n", taken)[-1])
-    batch.add(Chunk(form, session, batch.receivers, lines, size))
+        size = _size_of(data, taken)
+        plain = plain[: _size_of(plain, taken)]
+    batch.add(Chunk(form, session, batch.receivers, plain, taken, size))
     if session.take(taken, size):
         form.pause_for_commits(session)
     return size, taken
+
+
+def _size_of(data: bytes, lines: int) -> int:
+    """Return how many bytes the first lines are, with their ends."""
+    return len(data) - len(data.split(b"\n", lines)[-1])
 
 
 def _plain_lines(form: SpeakingForm, data: bytes, most: int) -> tuple[int, list[bytes]]:
@@ -72,9 +79,6 @@ def _plain_lines(form: SpeakingForm, data: bytes, most: int) -> tuple[int, list[
 
     They are without their ends.
     """
-    if _CARRIAGE_RETURN in data:
-        # Only as the end of a line can it be understood.
-        data = data.replace(b"\r\n", b"\n")
     plain = plain_bytes(data)
     lines = data.split(b"\n")
     lines.pop()
@@ -96,13 +100,13 @@ class Chunk:
     """
 
     __slots__ = (
+        "_data",
         "_fates",
         "_form",
         "_receivers",
         "_slot",
         "_unknown",
         "count",
-        "lines",
         "session",
         "size",
     )
@@ -112,18 +116,28 @@ class Chunk:
         form: SpeakingForm,
         session: Session,
         receivers: Mapping[bytes, Receiver],
-        lines: Sequence[bytes],
+        data: bytes,
+        count: int,
         size: int,
     ) -> None:
         self.session = session
-        self.lines = lines
-        self.count = len(lines)
+        self.count = count
         self.size = size
+        self._data = data
         self._form = form
         self._receivers = receivers
         self._slot: Slot | None = None
         self._fates: dict[Receiver, Fate] | None = None
         self._unknown = 0
+
+    @property
+    def lines(self) -> Sequence[bytes]:
+        """The lines, without their ends.
+
+        Split again where they are needed: what is kept of each of them, until a
+        receiver has acknowledged it, is not at hand for the next ones.
+        """
+        return self._data.split(b"\n")[:-1]
 
     def expect(self, receiver: Receiver, texts: Sequence[bytes]) -> "Fate":
         """Hold back what is answered later."""

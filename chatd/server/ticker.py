@@ -1,6 +1,6 @@
 """The ticker: when outlets look how far their bytes have got."""
 
-from collections import deque
+from itertools import islice
 from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -15,7 +15,13 @@ little.
 """
 
 LOOKS_A_TURN: Final = 4
-"""How many look for acknowledgements before others have their turn."""
+"""How many look for acknowledgements before others have their turn, at least."""
+
+TURNS: Final = 8
+"""In how many turns all have looked, however many they are.
+
+Turns may be long: who had to wait for ever more of them would never look.
+"""
 
 
 class Looking(Protocol):
@@ -38,17 +44,21 @@ class Ticker:
         self.clock = clock
         self._turn = turn
         self._waiting: dict[Looking, None] = {}
-        self._due: deque[Looking] = deque()
+        self._due: dict[Looking, None] = {}
+        self._looks = LOOKS_A_TURN
         self._call: IDelayedCall | None = None
 
     def add(self, outlet: Looking) -> None:
-        """Let an outlet look for acknowledgements at the next tick."""
+        """Let an outlet look for acknowledgements at the next tick, or soon."""
+        if outlet in self._due:
+            return
         self._waiting[outlet] = None
         if self._call is None:
             self._call = self.clock.callLater(TICK_SECONDS, self._tick)
 
     def remove(self, outlet: Looking) -> None:
         """Leave an outlet alone."""
+        self._due.pop(outlet, None)
         self._waiting.pop(outlet, None)
         if not self._waiting and self._call is not None:
             self._call.cancel()
@@ -61,15 +71,18 @@ class Ticker:
     def _tick(self) -> None:
         self._call = None
         resting = not self._due
-        self._due.extend(self._waiting)
+        self._due |= self._waiting
         self._waiting = {}
+        self._looks = max(LOOKS_A_TURN, -(-len(self._due) // TURNS))
         if resting:
             self._look()
 
     def _look(self) -> None:
         try:
-            for _ in range(min(LOOKS_A_TURN, len(self._due))):
-                self._due.popleft().look()
+            for outlet in list(islice(self._due, self._looks)):
+                # One that has looked may make another one leave.
+                if self._due.pop(outlet, self) is not self:
+                    outlet.look()
         finally:
             if self._due:
                 self.clock.callLater(0, self._look)

@@ -3,7 +3,7 @@
 import pytest
 from twisted.internet.task import Clock
 
-from chatd.server.ticker import LOOKS_A_TURN, TICK_SECONDS, Ticker
+from chatd.server.ticker import LOOKS_A_TURN, TICK_SECONDS, TURNS, Ticker
 from chatd.turn import Turn
 
 
@@ -67,6 +67,45 @@ def test_of_many_who_wait_only_a_few_look_in_one_turn(
     clock.advance(TICK_SECONDS)
     assert counts == [LOOKS_A_TURN, 2 * LOOKS_A_TURN, 2 * LOOKS_A_TURN + 1]
     assert clock.getDelayedCalls() == []
+
+
+def test_all_have_looked_after_some_turns_however_many_they_are(
+    clock: Clock, ticker: Ticker
+) -> None:
+    lookers = add(ticker, 100 * LOOKS_A_TURN)
+    counts: list[int] = []
+
+    def count() -> None:
+        counts.append(sum(each.looked for each in lookers))
+        if len(counts) < TURNS:
+            clock.callLater(0, count)
+
+    clock.callLater(TICK_SECONDS, count)
+    clock.advance(TICK_SECONDS)
+    share = len(lookers) // TURNS
+    assert counts == [share * turn for turn in range(1, TURNS + 1)]
+
+
+def test_who_waits_has_one_place_though_turns_are_longer_than_ticks(
+    clock: Clock, ticker: Ticker
+) -> None:
+    lookers = add(ticker, 100 * LOOKS_A_TURN)
+    turns = 0
+
+    def work() -> None:
+        nonlocal turns
+        clock.rightNow += TICK_SECONDS
+        for each in lookers:
+            ticker.add(each)
+        turns += 1
+        if turns < 3 * TURNS:
+            clock.callLater(0, work)
+
+    clock.callLater(TICK_SECONDS, work)
+    clock.advance(TICK_SECONDS)
+    looks = [each.looked for each in lookers]
+    assert min(looks) >= 2
+    assert max(looks) <= 4
 
 
 def test_who_comes_while_others_still_look_waits_its_own_time(
