@@ -202,9 +202,9 @@ SABOTAGES: Final = (
         (
             Change(
                 "chatd/journal.py",
-                "        for entries in self._held.popleft().values():\n"
-                "            self._take(entries)\n",
-                "        self._held.popleft()\n",
+                "        held = self._held.popleft()\n",
+                "        self._held.popleft()\n"
+                "        held: dict[int, list[Entry]] = {}\n",
             ),
         ),
     ),

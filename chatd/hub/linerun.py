@@ -224,11 +224,16 @@ class LineBatch:
         its.size -= size
 
     def settled(self) -> None:
-        """Count everything out with the last run that is settled."""
+        """Count everything out with the last run that is settled.
+
+        Whose it was is needed no more, unless a transaction has it; then it is known.
+        A run may be held some time longer, and so many thousands of lines with it.
+        """
         self._left -= 1
         if self._left:
             return
-        for session, chunk in self.sessions.items():
+        sessions, self.sessions = self.sessions, {}
+        for session, chunk in sessions.items():
             session.pending_messages -= chunk.count
             session.settled_chunk(chunk.size)
 
