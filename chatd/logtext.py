@@ -5,7 +5,6 @@ itself, took as long as all else that a login is.
 """
 
 import sys
-from threading import get_ident
 from typing import IO, Any, Final
 
 from twisted.logger import (
@@ -14,7 +13,7 @@ from twisted.logger import (
     formatEventAsClassicLogText,
     formatTime,
 )
-from twisted.python import threadable
+from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
 _UNUSUAL: Final = frozenset({"log_failure", "log_system", "log_flattened"})
@@ -69,7 +68,7 @@ class LogFile:
         line = self._text.line(event)
         if line is None:
             return
-        if get_ident() != threadable.ioThread:
+        if not isInIOThread():
             self._write(line)
         elif not self._reactor.running:
             self._lines.append(line)

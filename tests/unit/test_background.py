@@ -15,8 +15,10 @@ class Log(Logger):
         super().__init__("tests")
         self.failures: list[tuple[str, BaseException]] = []
 
-    def failure(self, format: str, *args: object, **fields: object) -> None:
-        self.failures.append((format, Failure().value))
+    def failure(
+        self, format: str, failure: Failure | None = None, **fields: object
+    ) -> None:
+        self.failures.append((format, (failure or Failure()).value))
 
 
 @pytest.fixture
