@@ -6,21 +6,18 @@ known to. What a sender has used is one entry for a whole chunk (`resends.Series
 ids rise, so that one of them is found without an entry for each.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import Protocol, TypeAlias, cast
+from typing import Protocol, cast
 
 from chatd.hub.acceptance import Acceptance, Receipt
 from chatd.hub.receiver import Receiver
 from chatd.hub.resends import Part, SenderIds, Series, digest
-from chatd.hub.run import Chunk, Piece, Run
+from chatd.hub.run import Chunk, Piece, Routes, Run
 from chatd.hub.session import Session
 from chatd.store.records import IdRow
 from chatd.wire import block
 from chatd.wire.answers import Refusal
-
-Routes: TypeAlias = Callable[[bytes], Receiver | None]
-"""Returns to whom a target leads, None if that is not known here."""
 
 
 class KeyedChunk(Chunk, Protocol):

@@ -11,12 +11,12 @@ know: for messages that go to the disk, or whose senders are to be answered.
 from collections.abc import Callable, Sequence
 from itertools import repeat
 from operator import length_hint
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 from chatd.hub import run
 from chatd.hub.acceptance import Acceptance
 from chatd.hub.receiver import Receiver
-from chatd.hub.run import Piece, Run
+from chatd.hub.run import Piece, Routes, Run
 from chatd.hub.session import Session
 
 MOST_LINES: Final = 20_000
@@ -26,9 +26,6 @@ MANY_LINES: Final = 100
 """How many lines of a chunk are looked at as one, as far as each receiver has many."""
 
 _DASH: Final = repeat(b"-")
-
-Routes: TypeAlias = Callable[[bytes], Receiver | None]
-"""Returns to whom a target leads, None if that is not known here."""
 
 
 class LineChunk(run.Chunk, Protocol):

@@ -15,7 +15,7 @@ apart into the acceptances that it stands for, and everything goes on as if it h
 those from the beginning. So nothing that can happen to messages is told twice.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Protocol, TypeAlias
 
@@ -26,6 +26,9 @@ from chatd.store.records import IdRow
 from chatd.wire.answers import Refusal
 from chatd.wire.block import Block, Part, Row
 from chatd.wire.message import Message
+
+Routes: TypeAlias = Callable[[bytes], Receiver | None]
+"""Returns to whom a target leads, None if that is not known here."""
 
 
 class Chunk(Protocol):

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from chatd.clock import WallClock
 from chatd.hub.keyedrun import KeyedBatch
-from chatd.hub.linerun import LineBatch, Routes
-from chatd.hub.run import Run
+from chatd.hub.linerun import LineBatch
+from chatd.hub.run import Routes, Run
 from chatd.hub.session import Session
 from chatd.journal import Journal
 from chatd.turn import Turn
