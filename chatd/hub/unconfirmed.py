@@ -103,14 +103,7 @@ class Unconfirmed:
 
     def confirm(self, mark: int) -> int:
         """Drop what has marks up to this one; return the last position, or 0."""
-        entries = self._entries
-        if not entries or entries[-_FIELDS] > mark:
-            return self._drop(0, mark)
-        position = entries[_POSITION - _FIELDS]
-        del entries[:]
-        self._first = self.messages = self.weight = 0
-        self._sizes = None
-        return position
+        return self._drop(0, mark)
 
     def forget(self, position: int) -> None:
         """Drop what has positions up to this one: nobody waits for them any more."""
@@ -119,6 +112,13 @@ class Unconfirmed:
     def _drop(self, field: int, upto: int) -> int:
         entries, begin = self._entries, self._first
         end = len(entries)
+        if end and entries[end - _FIELDS + field] <= upto:
+            # All, as nearly always.
+            position = entries[end - _FIELDS + _POSITION]
+            del entries[:]
+            self._first = self.messages = self.weight = 0
+            self._sizes = None
+            return position
         keys = range(begin + field, end, _FIELDS)
         count = bisect_right(keys, upto, key=entries.__getitem__)
         if not count:
@@ -131,7 +131,7 @@ class Unconfirmed:
                 self._sizes.pop(mark, None)
         position = entries[first - _FIELDS + _POSITION]
         self._first = first
-        if first == end or first >= max(_TIDY, end // 2):
+        if first >= max(_TIDY, end // 2):
             del entries[:first]
             self._first = 0
         return position
