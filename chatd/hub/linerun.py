@@ -230,6 +230,8 @@ class LineBatch:
         if self._left:
             return
         sessions, self.sessions = self.sessions, {}
+        # To ask from now on whose a message was is an error, not an empty answer.
+        self.receivers, self._known_pieces = {}, {}
         for session, chunk in sessions.items():
             session.pending_messages -= chunk.count
             session.settled_chunk(chunk.size)

@@ -53,7 +53,7 @@ def take(form: SpeakingForm, data: bytes, most: int) -> tuple[int, int]:
     count, lines = _plain_lines(form, plain, most)
     if not lines:
         return NOTHING
-    batch = form.connection.owner.hub.runs.lines(session, len(lines))
+    batch = form.hub.runs.lines(session, len(lines))
     if session.interrupted:
         return NOTHING
     taken = batch.gather(session, lines)
