@@ -86,12 +86,9 @@ while_disks_fail = st.lists(
 
 TIME = re.compile(r" \(\d{4}-.* UTC\)$|\"time\":\"[^\"]*\"|\"id\":\"[^\"]*\"")
 
-# Of messages that go with one transaction the first may fail, or all of them. And one
-# for which there is no room is refused for that, or because it comes behind another:
-# that depends on what is settled, which is counted for a turn's lines together.
+# Of messages that go with one transaction the first may fail, or all of them.
 REFUSED = re.compile(
     r"(Could not store the message to ('.*') \(.*\)\. Nothing was sent; .*"
-    r"|The queue of ('.*') is full\. Nothing was sent; .*"
     r"|Nothing was sent to ('.*'): an earlier .*)"
 )
 
@@ -180,7 +177,7 @@ def play(
     result = Result()
     for name, client in house.clients.items():
         for line in client.lines():
-            line = REFUSED.sub(r"\2\3\4 refused", TIME.sub("", line))
+            line = REFUSED.sub(r"\2\3 refused", TIME.sub("", line))
             message = re.match(r"(ann|ben): |.*\"from\":\"(ann|ben)\"", line)
             if message:
                 # Those of several senders may be mixed in any way.
