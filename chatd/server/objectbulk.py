@@ -109,7 +109,7 @@ def _send(
             parts.append(part)
             pieces[target.encode()] = part
         series = Series(ids[:count], array("q", map(hash, encoded)), parts)
-        chunk = Chunk(form, session, series, texts, sum(map(len, encoded)))
+        chunk = Chunk(form, session, series, texts[:count], sum(map(len, encoded)))
         odd = batch.add(chunk, pieces)
         if odd is None:
             chunk.begin()

@@ -299,6 +299,22 @@ def messages(*targets: str) -> list[bytes]:
     kind=MemoryTransport,
 )
 @example(
+    # What is not taken together, though it was looked at, has a text that is none.
+    steps=[
+        (
+            "send",
+            "ann",
+            [
+                sending("json", "x", "@"),
+                sending("away", "x", "@@"),
+                sending("away", 5, "@"),
+            ],
+            1000,
+        )
+    ],
+    kind=MemoryTransport,
+)
+@example(
     # It comes while its commit fails.
     steps=[
         ("send", "ann", messages("json", "json"), 1000),
