@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from twisted.logger import Logger
+
 from chatd.clock import WallClock
 from chatd.hub.keyedrun import KeyedBatch
 from chatd.hub.linerun import LineBatch
@@ -13,6 +15,8 @@ from chatd.turn import Turn
 
 class Runs:
     """What was taken in this turn and is not accepted yet."""
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -80,8 +84,14 @@ class Runs:
         runs = () if batch is None else batch.close()
         for run in runs:
             run.place(self._allot(run.count), time)
-            if not run.receiver.accept_run(run):
-                divided.append(run)
+            try:
+                if not run.receiver.accept_run(run):
+                    divided.append(run)
+            except Exception:
+                # What else the turn has brought is not to be lost with it. Nobody is
+                # told that these are safe: their senders wait, and get no goodbye.
+                self._log.failure("Not accepted: messages to {to}", to=run.target_name)
+                continue
             if run.delivered:
                 arrived.append(run)
                 continue

@@ -6,7 +6,7 @@ Everything is tried twice: with it, and with every line taken by itself.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from unittest.mock import patch
 
 import pytest
@@ -14,9 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory import Client, MemoryServer, MemoryTransport, NearTransport
 
+from chatd.hub.accepted import AcceptedRun
+from chatd.hub.receiver import Receiver
 from chatd.limits import Limits
 from chatd.server import bulk
 from chatd.server.textform import TextForm
+
+if TYPE_CHECKING:
+    from conftest import LoggedErrors
 
 pytestmark = pytest.mark.skipif(
     not bulk.ENABLED, reason="the faster path is switched off"
@@ -230,6 +235,34 @@ def test_the_faster_path_makes_no_difference_when_disks_fail(steps: Steps) -> No
 def test_nor_do_receivers_that_acknowledge_at_once(steps: Steps) -> None:
     fast = play(steps, NearTransport, WIDE, fast=True)
     assert fast == play(steps, MemoryTransport, WIDE, fast=False)
+
+
+def test_what_fails_for_one_receiver_takes_nothing_from_the_others(
+    logged_errors: "LoggedErrors",
+) -> None:
+    server = MemoryServer()
+    ann, dan = server.log_in("ann"), server.log_in("dan")
+    bob, cleo = server.log_in("bob"), server.log_in("cleo")
+    for client in (ann, dan, bob, cleo):
+        client.received()
+    accept_run = Receiver.accept_run
+
+    def fails_for_bob(receiver: Receiver, run: AcceptedRun) -> bool:
+        if receiver.name == "bob":
+            raise ZeroDivisionError
+        return accept_run(receiver, run)
+
+    with patch.object(Receiver, "accept_run", fails_for_bob):
+        ann.protocol.dataReceived(b"bob-one\ncleo-one\n")
+        dan.protocol.dataReceived(b"bob-two\ncleo-two\n")
+        server.settle()
+
+    assert cleo.lines() == ["ann: one", "dan: two"]
+    assert bob.lines() == []
+    assert len(logged_errors.flush(ZeroDivisionError)) == 1
+    ann.send("/quit")
+    server.wait(60)
+    assert "Goodbye." not in ann.lines()
 
 
 def test_what_was_taken_when_an_earlier_message_fails_is_refused_with_it() -> None:
