@@ -1,15 +1,15 @@
 """The core: what is typed is kept and sent, what comes is kept and then shown.
 
 It stands between a front end, a connection and a history, and knows of none of them
-how they do it. Nothing it hands to the front end has control characters.
+how they do it. No line that it hands to the front end has control characters; the text
+of a message is as it was sent.
 """
 
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -27,24 +27,24 @@ from chatd.client.events import (
     Refused,
     Welcome,
 )
-from chatd.client.frontend import FrontEnd
-from chatd.client.greeting import greeting, listed
+from chatd.client.frontend import FrontEnd, Standing, State
+from chatd.client.greeting import listed
 from chatd.client.historyfile import name_key
 from chatd.client.input import COMMANDS, Input
+from chatd.client.keeping import Keeping
 from chatd.client.lifetime import Lifetime
 from chatd.client.neighbours import Keeper, Link
-from chatd.client.outbox import Outbox, Outgoing, counted
+from chatd.client.news import News
+from chatd.client.outbox import Outbox, Outgoing, counted, key_of
 from chatd.client.output import Output
 from chatd.client.passwordchange import PasswordChange
 from chatd.client.questions import Questions
+from chatd.client.readahead import ROOM, ReadAhead
 from chatd.client.receipts import Receipts
 from chatd.client.reception import Reception
 from chatd.client.statuses import Status
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
-
-ROOM: Final = 256
-"""How many messages may await answers before front ends should read no further."""
 
 
 class ChatCore:
@@ -74,13 +74,20 @@ class ChatCore:
         self.user = user
         self._front_end = front_end
         self._history = history
-        self._server = server
         self._interactive = interactive
         self._timeout = timeout
         self._private = private
         self._link: Link
-        self._history_failed = False
         self._output = Output(front_end, interactive=interactive)
+        self._keeping = Keeping(self._output)
+        self._news = News(
+            front_end,
+            self._output,
+            clock,
+            server=server,
+            interactive=interactive,
+            private=private,
+        )
         self._input = Input(self._output, self, now)
         self._outbox = Outbox(history, clock, self)
         self._reception = Reception(history, clock, self._output, self)
@@ -93,9 +100,7 @@ class ChatCore:
         # Asked before the first login.
         self._requests: list[str] = []
         self._names = Names()
-        self._waiting: list[Deferred[None]] = []
-        self._reason = "it does not answer"
-        self._told_reason: str | None = None
+        self._read_ahead = ReadAhead(self._has_room)
 
     async def run(self, link: Link) -> int:
         """Converse until the end; return the exit status."""
@@ -118,7 +123,7 @@ class ChatCore:
         await finished
         self._reception.finish()
         await self._history.settled()
-        if status == Status.OK and self._history_failed:
+        if status == Status.OK and self._keeping.failed:
             return Status.HISTORY
         if status == Status.OK and self._output.failed:
             return Status.NOT_ACCEPTED
@@ -143,13 +148,13 @@ class ChatCore:
         """Return the names and the commands that can be completed to."""
         return self._names.known(), [each.partition(" ")[0] for each in COMMANDS]
 
+    def standing(self) -> Standing:
+        """Return where the conversation stands."""
+        return self._news.standing
+
     def when_room(self) -> Deferred[None]:
         """Fire when another line should be entered, perhaps at once."""
-        if self._has_room:
-            return succeed(None)
-        room: Deferred[None] = Deferred()
-        self._waiting.append(room)
-        return room
+        return self._read_ahead.when_room()
 
     def hold_incoming(self) -> None:
         """Receive nothing for now."""
@@ -170,30 +175,25 @@ class ChatCore:
         """Greet, and send what has waited."""
         again = self._life.been_online
         self._life.connected()
-        self._told_reason = None
         self._reception.connected()
         self.user = welcome.user
         self._input.connected(hello)
         self._change.connected(is_open=welcome.is_open)
         self._names.remember(*welcome.users, *welcome.online)
-        if again:
-            self._output.notice(f"Connected to {self._server} again.")
-        elif self._interactive:
-            for line in greeting(welcome, private=self._private):
-                self._output.notice(line)
+        self._news.connected(welcome, again=again)
         requests, self._requests = self._requests, []
         for request in requests:
             self._link.send(request)
         self._outbox.connected()
         self._life.leave_if_done()
-        self._offer_room()
+        self._read_ahead.offer()
 
     def happened(self, event: Event) -> None:
         """Act on what the server says."""
         match event:
             case Incoming():
                 self._names.remember(event.message.sender)
-                self._watch(self._reception.received(event))
+                self._keeping.watch(self._reception.received(event))
             case Accepted():
                 self._accepted(event)
             case Refused():
@@ -211,24 +211,23 @@ class ChatCore:
                 pass
 
     def attempt_failed(self, reason: str) -> None:
-        """Say so, once for each reason."""
-        self._reason = reason
-        if reason != self._told_reason and not self._life.over:
-            self._told_reason = reason
-            self._output.notice(
-                f"Cannot reach {self._server} ({reason}); trying again."
-            )
+        """Say so."""
+        self._news.attempt_failed(reason, over=self._life.over)
+
+    def pausing(self, seconds: float) -> None:
+        """Take note of the pause before the next attempt."""
+        self._news.pausing(seconds)
+
+    def trying(self) -> None:
+        """Take note of the next attempt."""
+        self._news.trying()
 
     def lost(self, reason: str) -> None:
         """Say so; what had no answer is sent again."""
-        self._reason = self._told_reason = reason
         self._outbox.disconnected()
         self._change.lost()
         self._life.lost()
-        if not self._life.over:
-            self._output.notice(
-                f"The connection to {self._server} was lost ({reason}); trying again."
-            )
+        self._news.lost(reason, over=self._life.over)
 
     def ended(self, status: Status, reason: str) -> None:
         """Say so, and end."""
@@ -239,8 +238,11 @@ class ChatCore:
 
     def send(self, messages: Sequence[Message], number: int) -> None:
         """Keep messages, and send them as soon as there is a connection."""
+        for message in messages:
+            self._output.sent(key_of(message.id, message.target), message)
         self._outbox.put(messages, number)
-        if self._interactive and not self._life.online:
+        tells = self._interactive and not self._front_end.draws_states
+        if tells and not self._life.online:
             targets = ", ".join(each.target for each in messages)
             self._output.answer(
                 f"Not connected yet: the message to {targets} is kept, and"
@@ -273,12 +275,18 @@ class ChatCore:
 
     def _accepted(self, event: Accepted) -> None:
         self._receipts.answered(event.id, event.to)
-        if self._outbox.accepted(event, self.user) is None:
-            if event.status == "delivered":
+        outgoing = self._outbox.accepted(event, self.user)
+        delivered = event.status == "delivered"
+        if outgoing is None:
+            if delivered:
                 self.keep(self._history.delivered(self.user, event.id, event.to))
+                self._output.became(key_of(event.id, event.to), State.DELIVERED)
             return
         self._names.remember(event.to)
-        if self._interactive and event.status == "stored":
+        state = State.DELIVERED if delivered else State.STORED
+        self._output.became(outgoing.key, state)
+        tells = self._interactive and not self._front_end.draws_states
+        if tells and not delivered:
             self._receipts.stored(event.id, event.to)
 
     def _refused(self, event: Refused) -> None:
@@ -287,6 +295,8 @@ class ChatCore:
             self._change.refused()
             self._output.fail(event.text)
         elif refused := self._outbox.refused(event):
+            for outgoing in refused:
+                self._output.became(outgoing.key, State.REFUSED)
             self._output.fail(event.text, refused[0].number)
 
     # What the outbox calls (`Owner`).
@@ -297,7 +307,11 @@ class ChatCore:
 
     def keep(self, keeping: Deferred[bool]) -> None:
         """Take note that something is being kept."""
-        self._watch(keeping.addCallbacks(lambda _: None, self.keeping_failed))
+        self._keeping.keep(keeping)
+
+    def keeping_failed(self, failure: Failure) -> None:
+        """Take note that something could not be kept."""
+        self._keeping.fail(failure)
 
     def put_off(self, outgoing: Outgoing, reason: str) -> None:
         """Say that a message will be sent again."""
@@ -307,7 +321,7 @@ class ChatCore:
 
     def outbox_changed(self) -> None:
         """Let front ends read on, and leave if nothing is left to be done."""
-        self._offer_room()
+        self._read_ahead.offer()
         self._life.leave_if_done()
 
     # What the reception calls (`Owner`).
@@ -333,17 +347,14 @@ class ChatCore:
 
     def timed_out(self) -> None:
         """Say so."""
-        self._output.error(
-            f"Could not reach {self._server} within {self._timeout:g} s"
-            f" ({self._reason})."
-        )
+        self._news.timed_out(self._timeout)
 
     def wind_up(self) -> None:
         """Send nothing any more; say what was to be said, and let no one wait."""
         self._receipts.tell_all()
         self._change.stop()
         self._outbox.disconnected()
-        self._offer_room()
+        self._read_ahead.offer()
 
     # What is kept.
 
@@ -353,41 +364,24 @@ class ChatCore:
             await self._reception.load()
             kept = await self._history.waiting()
         except sqlite3.Error:
-            self.keeping_failed(Failure())
+            self._keeping.fail(Failure())
             return
         own = name_key(self.user)
         waiting = [each for each in kept if name_key(each.sender) == own]
         self._outbox.load(waiting)
+        for message in waiting:
+            self._output.sent(key_of(message.id, message.target), message)
         if waiting:
             self._output.notice(
                 f"{counted(len(waiting))} kept from before will be sent."
             )
 
-    def _watch(self, work: Deferred[None]) -> None:
-        _ = work.addErrback(
-            lambda failure: self._log.failure("Keeping a message", failure=failure)
-        )
-
-    def keeping_failed(self, failure: Failure) -> None:
-        """Say, once, that nothing is kept; messages are sent and shown all the same."""
-        if not self._history_failed:
-            self._history_failed = True
-            self._output.error(
-                f"The history cannot be written ({failure.getErrorMessage()}):"
-                " messages are sent and shown, and not kept."
-            )
-
     # How much is read.
 
-    @property
     def _has_room(self) -> bool:
         if self._interactive or not self._life.open:
             return True
         return len(self._outbox) + len(self._requests) < ROOM
-
-    def _offer_room(self) -> None:
-        while self._waiting and self._has_room:
-            self._waiting.pop(0).callback(None)
 
     # The end.
 

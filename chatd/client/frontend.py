@@ -11,6 +11,8 @@ from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
 
+from chatd.wire.message import Message
+
 MAX_TYPED: Final = 1024 * 1024
 """In bytes of UTF-8; a front end may cut a line that is longer, the core refuses it."""
 
@@ -18,7 +20,7 @@ MAX_TYPED: Final = 1024 * 1024
 class Kind(Enum):
     """What a line is about, for front ends that draw kinds differently."""
 
-    MESSAGE = auto()  # somebody's message, "bob: Hi"
+    MESSAGE = auto()  # a line of somebody's message, "bob: Hi"
     ANSWER = auto()  # the server's answer to what was typed
     NOTICE = auto()  # about the connection, or from the server to people
     ERROR = auto()  # what was typed was refused, or not sent
@@ -32,8 +34,46 @@ class Line:
     text: str
 
 
+class State(Enum):
+    """What has become of a message that was sent; a later one follows an earlier."""
+
+    WAITING = "waiting"  # kept here: not sent, or sent and not answered
+    STORED = "stored"  # on the server's disk
+    DELIVERED = "delivered"  # the receiver has it
+    REFUSED = "refused"  # an error has said why
+
+
+Key = tuple[str, str]
+"""Tells messages that were sent apart."""
+
+
+class Phase(Enum):
+    """How the connection is doing."""
+
+    CONNECTING = auto()
+    CONNECTED = auto()
+    PAUSING = auto()  # until the next attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a conversation stands, for a front end that shows that all the time.
+
+    `next_attempt` is when the next attempt to connect is made, in the seconds of the
+    reactor's clock; only while it is `PAUSING`.
+    """
+
+    phase: Phase
+    server: str
+    next_attempt: float | None = None
+
+
 class FrontEnd(Protocol):
     """Shows lines, and hands typed ones to the core it was given."""
+
+    draws_states: bool
+    """Whether it shows what becomes of a message sent; else the core says it in lines.
+    """
 
     def start(self, core: "Core") -> Deferred[None]:
         """Take lines until the person ends, or `stop`.
@@ -48,6 +88,24 @@ class FrontEnd(Protocol):
         Before the start, and after the Deferred of `start` has fired, it is just
         written: the core may still have something to say.
         """
+
+    def received(self, message: Message, *, queued: bool) -> None:
+        """Show a message that came; one that was `queued` waited for the login.
+
+        Its text is as it was sent: the front end makes it safe.
+        """
+
+    def sent(self, key: Key, message: Message) -> None:
+        """Show a message that is to be sent, and is `WAITING`; to one target each.
+
+        Its text is as it was typed.
+        """
+
+    def became(self, key: Key, state: State) -> None:
+        """Show what has become of a message; perhaps of one that was sent long ago."""
+
+    def standing_changed(self) -> None:
+        """Take note that `Core.standing` has changed."""
 
     def hide_input(self, hidden: bool) -> None:
         """Show nothing of what is typed, and remember none of it; or show it again.
@@ -82,6 +140,9 @@ class Core(Protocol):
 
     def completions(self) -> tuple[list[str], list[str]]:
         """Return the names and the commands that can be completed to."""
+
+    def standing(self) -> Standing:
+        """Return where the conversation stands."""
 
     def when_room(self) -> Deferred[None]:
         """Fire when another line should be entered, perhaps at once.

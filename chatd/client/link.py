@@ -47,6 +47,12 @@ class Listener(Protocol):
     def attempt_failed(self, reason: str) -> None:
         """Take note that there is no connection yet; there will be more attempts."""
 
+    def pausing(self, seconds: float) -> None:
+        """Take note that the next attempt follows in so many seconds."""
+
+    def trying(self) -> None:
+        """Take note that an attempt begins."""
+
     def lost(self, reason: str) -> None:
         """Take note that the connection was lost; there will be attempts."""
 
@@ -83,7 +89,7 @@ class Link:
         factory = Factory.forProtocol(lambda: Connection(self, clock, user))
         factory.noisy = False
         self._service = ClientService(
-            _Watched(endpoint, own.ready, self._attempt_failed),
+            _Watched(endpoint, self._ready, self._attempt_failed),
             factory,
             self._delay,
             clock,
@@ -210,7 +216,14 @@ class Link:
             return 0.0
         # The service counts a connection as a success, however its login ends.
         self._failures += 1
-        return self._policy(self._failures)
+        pause = self._policy(self._failures)
+        if not self._stopping:
+            self._listener.pausing(pause)
+        return pause
+
+    def _ready(self) -> Deferred[None]:
+        """Fire when an attempt to connect may begin."""
+        return self._own.ready().addCallback(lambda _: self._listener.trying())
 
 
 @implementer(IStreamClientEndpoint)

@@ -78,7 +78,7 @@ class Outgoing:
     """What the server's answer names it by: the id, and the target in any spelling."""
 
     def __post_init__(self) -> None:
-        self.key = (self.message.id, name_key(self.message.target))
+        self.key = key_of(self.message.id, self.message.target)
 
 
 @dataclass(slots=True)
@@ -183,7 +183,7 @@ class Outbox:
 
         `user` is the sender's name as the server shows it.
         """
-        outgoing = self._entries.pop((event.id, name_key(event.to)), None)
+        outgoing = self._entries.pop(key_of(event.id, event.to), None)
         if outgoing is None:
             return None
         message = outgoing.message
@@ -201,7 +201,7 @@ class Outbox:
         if event.to is None:
             found = self.find(event.id)
         else:
-            one = self._entries.get((event.id, name_key(event.to)))
+            one = self._entries.get(key_of(event.id, event.to))
             found = [] if one is None else [one]
         if event.temporary:
             for outgoing in found:
@@ -271,6 +271,11 @@ class Outbox:
                 )
         if not self._entries:
             self._targets.clear()
+
+
+def key_of(message_id: str, target: str) -> tuple[str, str]:
+    """Return what tells a message apart: its id, and its target in any spelling."""
+    return message_id, name_key(target)
 
 
 def counted(messages: int) -> str:

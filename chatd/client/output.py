@@ -1,7 +1,8 @@
-"""What is shown: lines of each kind, without control characters."""
+"""What is shown: messages, and lines of each kind without control characters."""
 
-from chatd.client.frontend import FrontEnd, Kind, Line
+from chatd.client.frontend import FrontEnd, Key, Kind, Line, State
 from chatd.wire.display import neutralise
+from chatd.wire.message import Message
 
 
 class Output:
@@ -15,9 +16,17 @@ class Output:
         self._front_end = front_end
         self._interactive = interactive
 
-    def message(self, line: str) -> None:
-        """Show a line of a message."""
-        self._show(Kind.MESSAGE, line)
+    def received(self, message: Message, *, queued: bool) -> None:
+        """Show a message that came."""
+        self._front_end.received(message, queued=queued)
+
+    def sent(self, key: Key, message: Message) -> None:
+        """Show a message that is to be sent."""
+        self._front_end.sent(key, message)
+
+    def became(self, key: Key, state: State) -> None:
+        """Show what has become of a message that was sent."""
+        self._front_end.became(key, state)
 
     def answer(self, line: str) -> None:
         """Answer what was typed."""

@@ -24,7 +24,10 @@ from twisted.internet.stdio import StandardIO
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from chatd.client.frontend import MAX_TYPED, Core, Kind, Line
+from chatd.client.frontend import MAX_TYPED, Core, Key, Kind, Line, State
+from chatd.wire import text
+from chatd.wire.display import neutralise
+from chatd.wire.message import Message
 
 _LOCAL: Final = 3
 """Where `termios` has the local modes."""
@@ -34,6 +37,8 @@ _ERRORS: Final = (Kind.ERROR, Kind.NOTICE)
 
 class Plain:
     """The front end on the process's standard streams (`FrontEnd`)."""
+
+    draws_states = False
 
     def __init__(
         self,
@@ -78,6 +83,20 @@ class Plain:
             self._streams.write(data)
         else:
             _write(self._stderr if to_error else self._stdout, data)
+
+    def received(self, message: Message, *, queued: bool) -> None:
+        """Show a message that came, in the text form's words."""
+        for line in text.message_lines(message, queued=queued):
+            self.show(Line(Kind.MESSAGE, neutralise(line)))
+
+    def sent(self, key: Key, message: Message) -> None:
+        """Show nothing: what was typed is seen where it was typed."""
+
+    def became(self, key: Key, state: State) -> None:
+        """Show nothing: the core says it in lines."""
+
+    def standing_changed(self) -> None:
+        """Show nothing: lines tell of the connection."""
 
     def hide_input(self, hidden: bool) -> None:
         """Let the terminal show nothing of what is typed, or show it again.

@@ -14,7 +14,6 @@ from twisted.python.failure import Failure
 from chatd.client import events
 from chatd.client.events import Incoming
 from chatd.client.output import Output
-from chatd.wire import text
 from chatd.wire.message import Message
 
 MOST_UNKEPT: Final = 1000
@@ -128,8 +127,7 @@ class Reception:
             self._owner.keep(self._keeper.shown(self._given_upto))
 
     def _show(self, message: Message, place: int, *, queued: bool) -> None:
-        for line in text.message_lines(message, queued=queued):
-            self._output.message(line)
+        self._output.received(message, queued=queued)
         if place:
             self._given_upto = max(self._given_upto, place)
             if self._marking is None:

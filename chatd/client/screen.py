@@ -11,10 +11,7 @@ go; neither can disturb the other.
 
 import asyncio
 import atexit
-import os
-import select
 import signal
-import sys
 from bisect import bisect_right
 from contextlib import AbstractContextManager, suppress
 from typing import Final
@@ -26,8 +23,6 @@ from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import DummyHistory, History
 from prompt_toolkit.input import Input
-from prompt_toolkit.input.posix_utils import PosixStdinReader
-from prompt_toolkit.input.vt100 import Vt100Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout.processors import (
     Processor,
@@ -35,17 +30,19 @@ from prompt_toolkit.layout.processors import (
     TransformationInput,
 )
 from prompt_toolkit.layout.utils import explode_text_fragments
-from prompt_toolkit.output import ColorDepth, Output
-from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.output import Output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.shortcuts import PromptSession
 from prompt_toolkit.styles import Style
 from twisted.internet.defer import Deferred
 
 from chatd.client.completion import complete
-from chatd.client.frontend import Core, Kind, Line
+from chatd.client.frontend import Core, Key, Kind, Line, State
 from chatd.client.rows import fill_rows
+from chatd.client.standardterminal import standard_input, standard_output
+from chatd.wire import text
 from chatd.wire.display import neutralise
+from chatd.wire.message import Message
 
 _STYLE: Final = Style.from_dict(
     {
@@ -75,6 +72,8 @@ class Screen:
     terminal; without a `history`, what was typed is remembered until the end.
     """
 
+    draws_states = False
+
     def __init__(
         self,
         *,
@@ -82,11 +81,11 @@ class Screen:
         output: Output | None = None,
         history: History | None = None,
     ) -> None:
-        self._output = output or _standard_output()
+        self._output = output or standard_output()
         self._session = PromptSession[str](
             lambda: fill_rows(self.prompt(), self._output.get_size().columns).text,
             history=history,
-            input=input or _standard_input(),
+            input=input or standard_input(),
             output=self._output,
             key_bindings=self._key_bindings(),
             input_processors=[_Rows(self)],
@@ -124,6 +123,20 @@ class Screen:
     def show(self, line: Line) -> None:
         """Show a line, above whatever is half typed; at any time."""
         self._write(_CLASSES[line.kind], neutralise(line.text))
+
+    def received(self, message: Message, *, queued: bool) -> None:
+        """Show a message that came."""
+        for line in text.message_lines(message, queued=queued):
+            self._write(_CLASSES[Kind.MESSAGE], neutralise(line))
+
+    def sent(self, key: Key, message: Message) -> None:
+        """Show nothing: what was typed has moved up."""
+
+    def became(self, key: Key, state: State) -> None:
+        """Show nothing: the core says it in lines."""
+
+    def standing_changed(self) -> None:
+        """Show nothing: lines tell of the connection."""
 
     def hide_input(self, hidden: bool) -> None:
         """Show asterisks for what is typed, or show it again.
@@ -226,23 +239,23 @@ class Screen:
     def _accept(self, buffer: Buffer) -> bool:
         """Take an entered line; return that the prompt has been seen to."""
         assert self._core is not None
-        text = buffer.text
+        line = buffer.text
         if self._hidden:
             buffer.reset()
         else:
             self._move_up(buffer)
         try:
-            self._core.enter(text)
+            self._core.enter(line)
         except Exception as error:
             self._fail(error)
         return True
 
     def _move_up(self, buffer: Buffer) -> None:
         """Write an entered line above the prompt, in one go: it never is seen twice."""
-        text = buffer.text
+        line = buffer.text
         buffer.reset(append_to_history=True)
         # A line that was pasted can have several.
-        for part in (self.prompt() + text).split("\n"):
+        for part in (self.prompt() + line).split("\n"):
             self._write("", neutralise(part))
         self._write_waiting()
 
@@ -277,9 +290,9 @@ class Screen:
 
     # What is shown ------------------------------------------------------------------
 
-    def _write(self, style: str, text: str) -> None:
+    def _write(self, style: str, line: str) -> None:
         """Write a line now, or with others in a moment."""
-        self._waiting += [(style, text), ("", "\n")]
+        self._waiting += [(style, line), ("", "\n")]
         if not self._session.app.is_running:
             self._write_waiting()
         elif self._next_writing is None:
@@ -313,12 +326,12 @@ class Screen:
 
     def _prepare_drawing(self) -> None:
         """Do what has to be done before prompt_toolkit draws the prompt by itself."""
-        text = self._session.default_buffer.text
+        typed = self._session.default_buffer.text
         # What is half typed stays on the screen at the end; a prompt alone does not.
-        self._session.app.erase_when_done = self._hidden or not text
+        self._session.app.erase_when_done = self._hidden or not typed
         # Terminals differ in how wide they draw emoji of several characters, and some
         # others. Drawn anew from the left, a line never goes wrong by more than once.
-        if not (self.prompt() + text).isascii():
+        if not (self.prompt() + typed).isascii():
             self._erase_prompt()
 
     def _erase_prompt(self) -> None:
@@ -342,53 +355,17 @@ class _Rows(Processor):
     ) -> Transformation:
         """Put spaces between the characters; each stays one character."""
         typed = explode_text_fragments(transformation_input.fragments)
-        text = neutralise("".join(each[1] for each in typed))
+        line = neutralise("".join(each[1] for each in typed))
         prompt = self._screen.prompt() if transformation_input.lineno == 0 else ""
         columns = transformation_input.width
         start = fill_rows(prompt, columns).column
-        filled = fill_rows(text, columns, start)
+        filled = fill_rows(line, columns, start)
         shown: StyleAndTextTuples = [("", each) for each in filled.text]
         for place, each in zip(filled.places, typed, strict=False):
             shown[place] = (each[0], filled.text[place])
-        end = len(text)
+        end = len(line)
         return Transformation(
             shown,
             lambda at: filled.places[min(at, end)] + max(at - end, 0),
             lambda at: bisect_right(filled.places, at) - 1,
         )
-
-
-class _Reader(PosixStdinReader):
-    """Notices that a terminal has gone, which is no end of file."""
-
-    def read(self, count: int = 1024) -> str:
-        """Return what was typed."""
-        text = super().read(count)
-        if not text:
-            # Without this, prompt_toolkit would try to read again and again.
-            poll = select.poll()
-            poll.register(self.stdin_fd, 0)
-            self.closed = self.closed or bool(poll.poll(0))
-        return text
-
-
-def _standard_input() -> Vt100Input:
-    """Return the keyboard."""
-    found = Vt100Input(sys.stdin)
-    found.stdin_reader = _Reader(sys.stdin.fileno(), encoding=sys.stdin.encoding)
-    return found
-
-
-def _standard_output() -> Vt100_Output:
-    """Return the terminal.
-
-    It is not asked where its cursor is, as only menus below the prompt would need.
-    Some terminals never answer, and an answer may come after the end, to the shell.
-    """
-    found = Vt100_Output.from_pty(
-        sys.stdout,
-        term=os.environ.get("TERM"),
-        default_color_depth=ColorDepth.from_env(),
-    )
-    found.enable_cpr = False
-    return found

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from chatd.client import reception
 from chatd.client.completion import MOST_NAMES
-from chatd.client.core import ROOM, ChatCore
+from chatd.client.core import ChatCore
 from chatd.client.events import (
     Accepted,
     Goodbye,
@@ -23,11 +23,23 @@ from chatd.client.events import (
     Refused,
     Welcome,
 )
-from chatd.client.frontend import MAX_TYPED, Core, Kind, Line
+from chatd.client.frontend import (
+    MAX_TYPED,
+    Core,
+    Key,
+    Kind,
+    Line,
+    Phase,
+    Standing,
+    State,
+)
 from chatd.client.input import COMMANDS
 from chatd.client.outbox import FIRST_PAUSE_SECONDS
+from chatd.client.readahead import ROOM
 from chatd.client.receipts import STORED_SECONDS
 from chatd.client.statuses import Status
+from chatd.wire import text
+from chatd.wire.display import neutralise
 from chatd.wire.message import Message
 
 T = TypeVar("T")
@@ -61,6 +73,9 @@ class Screen:
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
+        self.draws_states = False
+        self.states: list[tuple[str, State]] = []
+        self.changes = 0
         self.ended: Deferred[None] = Deferred()
         self.stopped = False
         self.hidden = False
@@ -70,6 +85,19 @@ class Screen:
 
     def show(self, line: Line) -> None:
         self.lines.append(line)
+
+    def received(self, message: Message, *, queued: bool) -> None:
+        for line in text.message_lines(message, queued=queued):
+            self.lines.append(Line(Kind.MESSAGE, neutralise(line)))
+
+    def sent(self, key: Key, message: Message) -> None:
+        self.states.append((message.target, State.WAITING))
+
+    def became(self, key: Key, state: State) -> None:
+        self.states.append((key[1], state))
+
+    def standing_changed(self) -> None:
+        self.changes += 1
 
     def hide_input(self, hidden: bool) -> None:
         self.hidden = hidden
@@ -438,6 +466,44 @@ def test_a_person_is_told_of_what_is_stored_and_not_delivered_soon(
     assert person.screen.lines == [Line(Kind.ANSWER, "Stored for bob.")]
     person.core.happened(Accepted(first, "bob", "delivered"))
     assert person.book.kept[-1] == ("delivered", "Alice", "bob")
+
+
+def test_a_front_end_that_draws_states_is_told_them_and_no_lines(person: Run) -> None:
+    person.screen.draws_states = True
+    first, second = person.send("bob-Hi"), person.send("Carol-Hi")
+    third = person.send("zed-Hi")
+    person.core.happened(Accepted(first, "Bob", "stored"))
+    person.core.happened(Accepted(second, "carol", "delivered"))
+    person.core.happened(refusal("unknown-user", text="No.", id=third, to="zed"))
+    person.core.happened(Accepted(first, "Bob", "delivered"))
+    person.clock.advance(STORED_SECONDS)
+    assert person.screen.states == [
+        ("bob", State.WAITING),
+        ("Carol", State.WAITING),
+        ("zed", State.WAITING),
+        ("bob", State.STORED),
+        ("carol", State.DELIVERED),
+        ("zed", State.REFUSED),
+        ("bob", State.DELIVERED),
+    ]
+    assert person.screen.take() == ["No."]
+    person.core.lost("it broke")
+    person.type("bob-Still there?")
+    assert person.screen.take(Kind.ANSWER) == []
+
+
+def test_where_a_conversation_stands_is_known_at_any_time() -> None:
+    run = Run(online=False)
+    assert run.core.standing() == Standing(Phase.CONNECTING, "host:5555")
+    run.core.pausing(2.5)
+    assert run.core.standing() == Standing(Phase.PAUSING, "host:5555", 2.5)
+    run.core.trying()
+    assert run.core.standing() == Standing(Phase.CONNECTING, "host:5555")
+    run.core.logged_in(HELLO, welcome())
+    assert run.core.standing() == Standing(Phase.CONNECTED, "host:5555")
+    run.core.lost("it broke")
+    assert run.core.standing() == Standing(Phase.CONNECTING, "host:5555")
+    assert run.screen.changes == 4
 
 
 def test_a_person_who_leaves_is_told_before_the_end(person: Run) -> None:

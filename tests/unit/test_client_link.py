@@ -56,12 +56,20 @@ class Heard:
 
     def __init__(self) -> None:
         self.told: list[object] = []
+        self.pauses: list[float] = []
+        self.attempts = 0
 
     def logged_in(self, hello: Hello, welcome: Welcome) -> None:
         self.told.append(f"in as {welcome.user}")
 
     def happened(self, event: Event) -> None:
         self.told.append(event)
+
+    def pausing(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+    def trying(self) -> None:
+        self.attempts += 1
 
     def attempt_failed(self, reason: str) -> None:
         self.told.append(f"failed: {reason}")
@@ -164,6 +172,16 @@ def test_what_is_no_chatd_ends_everything(world: World) -> None:
     world.clock.advance(1000)
     assert len(world.network.attempts) == 1
     assert not world.clock.getDelayedCalls()
+
+
+def test_the_pauses_between_attempts_and_their_ends_are_told(world: World) -> None:
+    assert (world.heard.attempts, world.heard.pauses) == (1, [])
+    world.log_in().lose(ConnectionLost())
+    assert (world.heard.attempts, world.heard.pauses) == (1, [10.0])
+    world.clock.advance(10)
+    assert (world.heard.attempts, world.heard.pauses) == (2, [10.0])
+    world.network.refuse(ConnectionRefusedError())
+    assert (world.heard.attempts, world.heard.pauses) == (2, [10.0, 20.0])
 
 
 # Attempts ----------------------------------------------------------------------------
