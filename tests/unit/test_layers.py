@@ -138,6 +138,7 @@ LAYERS: Final = {
         "chatd.client.completion",
         "chatd.client.rows",
         "chatd.client.standardterminal",
+        "chatd.client.keys",
         "chatd.client.screen",
         "chatd.client.plain",
         "chatd.client.historyfile",
