@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from chatd.client.commands.connecting import account
+from chatd.client.commands.options import Given
 from chatd.client.main import main
 from chatd.client.settings import SETTINGS
 from chatd.client.settingsfile import commented
@@ -258,3 +260,25 @@ def test_a_conversation_takes_from_the_settings_what_its_address_leaves_out(
     file.write_text('user = "alice"\nserver = "there"\nhistory = "chats"\n')
     assert run(*arguments) == Status.HISTORY
     assert "cannot be used as a history" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"), [("file", "from CHAT_PASSWORD"), ("option", "from a file")]
+)
+def test_the_password_of_the_environment_counts_between_the_file_and_an_option(
+    home: Path, file: Path, monkeypatch: pytest.MonkeyPatch, how: str, expected: str
+) -> None:
+    secret = home / "secret"
+    secret.write_text("from a file\n")
+    secret.chmod(0o600)
+    file.write_text(f'user = "alice"\npassword_file = "{secret}"\n')
+    monkeypatch.setenv("CHAT_PASSWORD", "from CHAT_PASSWORD")
+    given = Given()
+    if how == "option":
+        given.give("password_file", secret, "--password-file")
+    user, found = account(given.settings(), may_ask=False)
+    assert user.shown == found.user == "alice"
+    assert (found.server, found.password) == ("127.0.0.1:5555", expected)
+    assert "CHAT_PASSWORD" not in os.environ
+    monkeypatch.setenv("CHAT_PASSWORD", "")
+    assert account(given.settings(), may_ask=False)[1].password == "from a file"
