@@ -9,6 +9,7 @@ import click
 from chatd import __version__
 from chatd.control.certificate import certificate
 from chatd.control.users import user
+from chatd.shellcompletion import completion_command, prepare
 from chatd.wire.display import neutralise
 
 _CONTEXT: Final[dict[str, Any]] = {
@@ -25,6 +26,7 @@ def chatctl() -> None:
 
 chatctl.add_command(certificate)
 chatctl.add_command(user)
+chatctl.add_command(completion_command("chatctl"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     What went wrong is one line: 1 is the status of what could not be done, 2 that of a
     wrong command line.
     """
+    prepare()
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         status = chatctl.main(given, prog_name="chatctl", standalone_mode=False)
