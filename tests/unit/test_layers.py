@@ -143,7 +143,10 @@ LAYERS: Final = {
         "chatd.client.keys",
         "chatd.client.screen",
         "chatd.client.plain",
+        "chatd.client.historytime",
         "chatd.client.historyfile",
+        "chatd.client.historyrows",
+        "chatd.client.sharedhistory",
         "chatd.client.history",
         "chatd.client.search",
         "chatd.client.pins",
@@ -235,7 +238,9 @@ CLIENT_KNOWS_OF_THE_STORE: Final = {
 SQL_OUTSIDE_THE_STORE: Final = {
     "chatd.client.history",
     "chatd.client.historyfile",
+    "chatd.client.historyrows",
     "chatd.client.search",
+    "chatd.client.sharedhistory",
 }
 
 LONGEST: Final = 400
