@@ -177,6 +177,7 @@ LAYERS: Final = {
         "chatd.client.commands.connecting",
         "chatd.client.commands.talk",
         "chatd.client.commands.history",
+        "chatd.client.commands.config",
         "chatd.client.main",
         "chatd.client.__main__",
     ],
