@@ -31,6 +31,7 @@ LAYERS: Final = {
         "chatd.wire.message",
         "chatd.wire.block",
         "chatd.wire.text",
+        "chatd.wire.fields",
         "chatd.wire.objects",
         "chatd.wire.objectlines",
     ],
@@ -70,6 +71,7 @@ LAYERS: Final = {
         "chatd.hub.queues",
         "chatd.hub.receiver",
         "chatd.hub.online",
+        "chatd.hub.presence",
         "chatd.hub.acceptance",
         "chatd.hub.resends",
         "chatd.hub.interruptions",
@@ -142,7 +144,10 @@ LAYERS: Final = {
         "chatd.client.keys",
         "chatd.client.screen",
         "chatd.client.plain",
+        "chatd.client.historytime",
         "chatd.client.historyfile",
+        "chatd.client.historyrows",
+        "chatd.client.sharedhistory",
         "chatd.client.history",
         "chatd.client.search",
         "chatd.client.pins",
@@ -245,7 +250,9 @@ CLIENT_KNOWS_OF_THE_STORE: Final = {
 SQL_OUTSIDE_THE_STORE: Final = {
     "chatd.client.history",
     "chatd.client.historyfile",
+    "chatd.client.historyrows",
     "chatd.client.search",
+    "chatd.client.sharedhistory",
 }
 
 LONGEST: Final = 400
