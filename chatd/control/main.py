@@ -18,7 +18,15 @@ _CONTEXT: Final[dict[str, Any]] = {
 }
 
 
-@click.group("chatctl", context_settings=_CONTEXT)
+_EPILOG: Final = """\b
+Exit status:
+  0  it was done
+  1  it could not be done
+  2  the command line is wrong
+"""
+
+
+@click.group("chatctl", context_settings=_CONTEXT, epilog=_EPILOG)
 @click.version_option(__version__, prog_name="chatctl")
 def chatctl() -> None:
     """Look after a chatd."""
