@@ -202,7 +202,8 @@ def test_twistd_has_chatd_once_installed_and_is_whole_once_uninstalled(
         f"service.loadApplication({str(ROOT / 'chatd.tac')!r}, 'python')"
     )
 
-    for page in MANUAL:
+    # One that can be edited stays where it is, and brings nothing but the programs.
+    for page in MANUAL if way != "editable" else ():
         assert (environment.folder / page).read_bytes() == (
             ROOT / "docs" / "man" / Path(page).name
         ).read_bytes()
