@@ -12,33 +12,24 @@ go; neither can disturb the other.
 import asyncio
 import atexit
 import signal
-from bisect import bisect_right
 from contextlib import AbstractContextManager, suppress
 from typing import Final
 
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.clipboard import Clipboard, InMemoryClipboard
 from prompt_toolkit.document import Document
-from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import DummyHistory, History
 from prompt_toolkit.input import Input
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-from prompt_toolkit.layout.processors import (
-    Processor,
-    Transformation,
-    TransformationInput,
-)
-from prompt_toolkit.layout.utils import explode_text_fragments
 from prompt_toolkit.output import Output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.shortcuts import PromptSession
 from prompt_toolkit.styles import Style
 from twisted.internet.defer import Deferred
 
-from chatd.client.completion import complete
 from chatd.client.frontend import Core, Key, Kind, Line, State
-from chatd.client.rows import fill_rows
+from chatd.client.keys import key_bindings
+from chatd.client.rows import FullRows, fill_rows
 from chatd.client.standardterminal import standard_input, standard_output
 from chatd.wire import text
 from chatd.wire.display import neutralise
@@ -60,9 +51,6 @@ _CLASSES: Final = {
 
 _PAUSE: Final = 0.02
 """Seconds between two times that lines are written: what comes meanwhile, as one."""
-
-_MOST_CHOICES: Final = 50
-"""How many names Tab lists."""
 
 
 class Screen:
@@ -87,8 +75,8 @@ class Screen:
             history=history,
             input=input or standard_input(),
             output=self._output,
-            key_bindings=self._key_bindings(),
-            input_processors=[_Rows(self)],
+            key_bindings=key_bindings(self),
+            input_processors=[FullRows(self.prompt)],
             enable_suspend=True,
         )
         self._session.default_buffer.accept_handler = self._accept
@@ -144,14 +132,14 @@ class Screen:
         What is half typed waits until then. A secret leaves nothing behind that could
         be brought back: neither in the history nor among what was cut.
         """
-        if hidden == self._hidden:
+        if hidden == self.input_is_hidden:
             return
         session, buffer = self._session, self._session.default_buffer
         now = (buffer.document, buffer.history, session.clipboard)
         nothing = (Document(), DummyHistory(), InMemoryClipboard())
         document, buffer.history, session.clipboard = self._visible or nothing
         self._visible = now if hidden else None
-        session.is_password = self._hidden
+        session.is_password = self.input_is_hidden
         # Somebody may be searching: what is sought would be seen.
         session.app.layout.search_links.clear()
         session.app.layout.focus(buffer)
@@ -159,8 +147,15 @@ class Screen:
         session.app.invalidate()
 
     @property
-    def _hidden(self) -> bool:
+    def input_is_hidden(self) -> bool:
+        """Whether what is typed is a secret."""
         return self._visible is not None
+
+    @property
+    def core(self) -> Core:
+        """The core; there is one from the start on."""
+        assert self._core is not None
+        return self._core
 
     def stop(self) -> None:
         """Take no more lines; the Deferred of `start` fires soon."""
@@ -238,14 +233,13 @@ class Screen:
 
     def _accept(self, buffer: Buffer) -> bool:
         """Take an entered line; return that the prompt has been seen to."""
-        assert self._core is not None
         line = buffer.text
-        if self._hidden:
+        if self.input_is_hidden:
             buffer.reset()
         else:
             self._move_up(buffer)
         try:
-            self._core.enter(line)
+            self.core.enter(line)
         except Exception as error:
             self._fail(error)
         return True
@@ -258,35 +252,6 @@ class Screen:
         for part in (self.prompt() + line).split("\n"):
             self._write("", neutralise(part))
         self._write_waiting()
-
-    def _key_bindings(self) -> KeyBindings:
-        bindings = KeyBindings()
-        bindings.add("tab")(self._complete)
-        # What is sought is shown.
-        for key in ("c-r", "c-s"):
-            bindings.add(key, filter=Condition(lambda: self._hidden))(lambda _: None)
-        return bindings
-
-    def _complete(self, event: KeyPressEvent) -> None:
-        """Complete the word before the cursor, or list what it can become."""
-        assert self._core is not None
-        if self._hidden:
-            return
-        document = event.current_buffer.document
-        names, commands = self._core.completions()
-        found = complete(
-            document.text_before_cursor, document.text_after_cursor, names, commands
-        )
-        if found is None:
-            return
-        if found.choices:
-            listed = ", ".join(found.choices[:_MOST_CHOICES])
-            more = len(found.choices) - _MOST_CHOICES
-            hint = f" ... and {more} more" if more > 0 else ""
-            self.show(Line(Kind.ANSWER, listed + hint))
-        else:
-            event.current_buffer.delete_before_cursor(found.length)
-            event.current_buffer.insert_text(found.text)
 
     # What is shown ------------------------------------------------------------------
 
@@ -328,7 +293,7 @@ class Screen:
         """Do what has to be done before prompt_toolkit draws the prompt by itself."""
         typed = self._session.default_buffer.text
         # What is half typed stays on the screen at the end; a prompt alone does not.
-        self._session.app.erase_when_done = self._hidden or not typed
+        self._session.app.erase_when_done = self.input_is_hidden or not typed
         # Terminals differ in how wide they draw emoji of several characters, and some
         # others. Drawn anew from the left, a line never goes wrong by more than once.
         if not (self.prompt() + typed).isascii():
@@ -339,33 +304,3 @@ class Screen:
         # The renderer goes left by as many columns as it thinks it went right.
         self._output.write_raw("\r")
         self._session.app.renderer.erase()
-
-
-class _Rows(Processor):
-    """Shows what is half typed in full rows, and without control characters.
-
-    It may have been pasted, and so have any.
-    """
-
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
-
-    def apply_transformation(
-        self, transformation_input: TransformationInput
-    ) -> Transformation:
-        """Put spaces between the characters; each stays one character."""
-        typed = explode_text_fragments(transformation_input.fragments)
-        line = neutralise("".join(each[1] for each in typed))
-        prompt = self._screen.prompt() if transformation_input.lineno == 0 else ""
-        columns = transformation_input.width
-        start = fill_rows(prompt, columns).column
-        filled = fill_rows(line, columns, start)
-        shown: StyleAndTextTuples = [("", each) for each in filled.text]
-        for place, each in zip(filled.places, typed, strict=False):
-            shown[place] = (each[0], filled.text[place])
-        end = len(line)
-        return Transformation(
-            shown,
-            lambda at: filled.places[min(at, end)] + max(at - end, 0),
-            lambda at: bisect_right(filled.places, at) - 1,
-        )

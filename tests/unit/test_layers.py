@@ -135,6 +135,7 @@ LAYERS: Final = {
         "chatd.client.completion",
         "chatd.client.rows",
         "chatd.client.standardterminal",
+        "chatd.client.keys",
         "chatd.client.screen",
         "chatd.client.plain",
         "chatd.client.historyfile",
