@@ -21,6 +21,7 @@ MAX_LINE: Final = 131_072
 MAX_MESSAGE: Final = 12_288
 """Limits of a server that does not tell its own."""
 
+
 class Owner(Protocol):
     """Who does what was typed."""
 

@@ -61,7 +61,9 @@ class Names:
     def known(self) -> list[str]:
         """Return all: whom one talked with last first, then the others in order."""
         others = [key for key in self._spellings if key not in self._talked]
-        return [self._spellings[key] for key in [*reversed(self._talked), *sorted(others)]]
+        return [
+            self._spellings[key] for key in [*reversed(self._talked), *sorted(others)]
+        ]
 
     def _learn(self, key: str, name: str) -> None:
         self._spellings[key] = name

@@ -5,7 +5,7 @@ known for it is settled when it is begun. On a terminal that is its first key, e
 when the line before was taken.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from chatd.client.destination import destination, route
 from chatd.client.names import Names
@@ -20,13 +20,16 @@ class People:
 
     `interactive` says that somebody sits there. In a pipe a line goes elsewhere than to
     the focus only if it names who is in it: what is sent must not depend on who was
-    known in that moment.
+    known in that moment. `changed` is called when the focus or what is unread changes.
     """
 
-    def __init__(self, watching: Watching, *, interactive: bool) -> None:
+    def __init__(
+        self, watching: Watching, changed: Callable[[], None], *, interactive: bool
+    ) -> None:
         self.names = Names()
         self.watching = watching
         self.focus: tuple[Name, ...] = ()
+        self._changed = changed
         self._unread = Unread()
         self._interactive = interactive
         # How many names had been learned when the line that is typed was begun.
@@ -44,27 +47,29 @@ class People:
         targets = destination(typed, self.focus, self._is_known)
         return ", ".join(self.names.spelling(each.shown) for each in targets)
 
-    def typing(self, typed: str) -> bool:
-        """Take note of what is half typed; return whether something was read by it."""
+    def typing(self, typed: str) -> None:
+        """Take note of what is half typed."""
         if not typed:
             self._begun = False
         elif not self._begun:
             self._begun = True
             self._learned = self.names.learned
-        return self._unread.read(*self._focused) if typed else False
+        if typed:
+            self.read(*self._focused)
 
     def entered(self, typed: str) -> None:
         """Take note that a line was entered, after it was obeyed."""
         self._begun = False
         self._learned = self.names.learned
-        if not typed and self._interactive:
-            self._unread.read_all()
+        if not typed and self._unread.read_all():
+            self._changed()
 
     def turn_to(self, targets: Sequence[Name]) -> None:
         """Let lines go to them from now on; to nobody, if there are none."""
         self.focus = tuple(targets)
         self._unread.read(*self._focused)
         self.watching.focused(self._focused)
+        self._changed()
 
     @property
     def focused(self) -> str:
@@ -82,7 +87,7 @@ class People:
 
     def wrote(self, target: str) -> None:
         """Take note of a message to somebody, who may not exist."""
-        self._unread.read(target)
+        self.read(target)
         if self.names.is_known(target):
             self._talked(target)
 
@@ -97,10 +102,12 @@ class People:
         self._talked(sender)
         if self._interactive and not own:
             self._unread.arrived(sender)
+            self._changed()
 
-    def read(self, name: str) -> None:
-        """Take note that somebody's messages were looked at."""
-        self._unread.read(name)
+    def read(self, *names: str) -> None:
+        """Take note that one has turned to somebody."""
+        if self._unread.read(*names):
+            self._changed()
 
     def unread(self) -> list[tuple[str, int]]:
         """Return whose messages are unread and how many, the latest first."""

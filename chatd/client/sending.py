@@ -7,7 +7,8 @@ from twisted.internet.defer import Deferred
 
 from chatd.client.events import Accepted, Refused
 from chatd.client.frontend import FrontEnd, State
-from chatd.client.outbox import Outbox, key_of
+from chatd.client.historyfile import name_key
+from chatd.client.outbox import Outbox, counted, key_of
 from chatd.client.output import Output
 from chatd.client.people import People
 from chatd.client.receipts import Receipts
@@ -63,6 +64,21 @@ class Sending:
         self._owner = owner
         self._interactive = interactive
 
+    def load(self, kept: Sequence[Message]) -> None:
+        """Take what an earlier run has kept; before anything is sent.
+
+        What another user of this history has left waits for them.
+        """
+        own = name_key(self._owner.user)
+        waiting = [each for each in kept if name_key(each.sender) == own]
+        self._outbox.load(waiting)
+        for message in waiting:
+            self._output.sent(key_of(message.id, message.target), message)
+        if waiting:
+            self._output.notice(
+                f"{counted(len(waiting))} kept from before will be sent."
+            )
+
     def send(self, messages: Sequence[Message], number: int) -> None:
         """Keep messages, and send them as soon as there is a connection."""
         for message in messages:
@@ -102,6 +118,10 @@ class Sending:
                 self._output.became(outgoing.key, State.REFUSED)
             self._output.fail(event.text, refused[0].number)
         return True
+
+    def wind_up(self) -> None:
+        """Say at once what was to be said in a while."""
+        self._receipts.tell_all()
 
     @property
     def _tells(self) -> bool:
