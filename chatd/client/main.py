@@ -9,6 +9,7 @@ import click
 
 from chatd import __version__
 from chatd.client.address import BadAddress
+from chatd.client.commands.config import config
 from chatd.client.commands.history import history
 from chatd.client.commands.options import (
     CONTEXT,
@@ -22,6 +23,7 @@ from chatd.client.historyfile import HistoryError
 from chatd.client.pins import PinError
 from chatd.client.settings import BadSettings
 from chatd.client.statuses import Status
+from chatd.shellcompletion import completion_command, prepare
 from chatd.wire.display import neutralise
 
 _HELP: Final = """Send and receive messages through a chatd.
@@ -116,7 +118,7 @@ def chat(ctx: click.Context, given: Given) -> Any:
     name = ctx.invoked_subcommand
     if name is None:
         return ctx.invoke(talk)
-    if name != talk.name and given.conversational:
+    if name not in (talk.name, config.name) and given.conversational:
         raise click.UsageError(
             f"{given.conversational[0]} is for a conversation, and not for chat {name}."
         )
@@ -124,12 +126,15 @@ def chat(ctx: click.Context, given: Given) -> Any:
 
 
 chat.add_command(history)
+chat.add_command(config)
+chat.add_command(completion_command("chat"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``chat``, and exit with its status."""
     _open_missing_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
+    prepare()
     sys.exit(_status(given))
 
 
