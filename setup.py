@@ -50,6 +50,7 @@ setup(
     packages=[
         "chatd",
         "chatd.client",
+        "chatd.client.commands",
         "chatd.control",
         "chatd.hub",
         "chatd.server",

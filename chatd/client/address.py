@@ -24,16 +24,16 @@ class BadAddress(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """A server, and the user's name there, where one was given."""
+class Server:
+    """A host, and the port where one was given."""
 
-    user: Name | None
     host: str
-    port: int
+    port: int | None = None
 
-    @property
-    def server(self) -> str:
-        """The server, as people write it."""
+    def __str__(self) -> str:
+        """Return it as people write it."""
+        if self.port is None:
+            return self.host
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
@@ -48,29 +48,43 @@ class Address:
             return False
 
 
-def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What was written as ``alice@host:5555``; either side may have been left out."""
+
+    user: Name | None
+    server: Server | None
+
+
+def parse_address(text: str) -> Address:
     """Return what ``alice@host:5555`` means; all of it but the ``@`` may be left out.
 
-    Raises `BadAddress`.
+    A port alone is one of this machine. Raises `BadAddress`.
     """
-    before, at, rest = text.rpartition("@")
-    user = parse_user(before) if at else None
-    if rest.startswith("["):
-        host, bracket, end = rest[1:].partition("]")
+    before, _, rest = text.rpartition("@")
+    user = parse_user(before) if before else None
+    if not before and not rest:
+        raise BadAddress(
+            f"{text!r} is no address: write it like alice@host:{DEFAULT_PORT}."
+        )
+    return Address(user, parse_server(rest) if rest else None)
+
+
+def parse_server(text: str) -> Server:
+    """Return what ``host:5555`` means. Raises `BadAddress`."""
+    if text.startswith("["):
+        host, bracket, end = text[1:].partition("]")
         if not bracket or (end and end[0] != ":"):
-            raise BadAddress(f"{rest!r} is no address: write it like [::1]:5555.")
+            raise BadAddress(f"{text!r} is no address: write it like [::1]:5555.")
         if ":" not in host:
             raise BadAddress(f"{host!r} is no IPv6 address.")
         port = end[1:]
-    elif rest.count(":") > 1:  # an IPv6 address, without a port
-        host, port, end = rest, "", ""
+    elif text.count(":") > 1:  # an IPv6 address, without a port
+        host, port, end = text, "", ""
     else:
-        host, end, port = rest.partition(":")
-    return Address(
-        user,
-        parse_host(host) if host else DEFAULT_HOST,
-        parse_port(port) if end else default_port,
-    )
+        host, end, port = text.partition(":")
+        host = host if host or not end else DEFAULT_HOST
+    return Server(parse_host(host), parse_port(port) if end else None)
 
 
 def parse_user(text: str) -> Name:

@@ -27,11 +27,17 @@ class Malformed(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """``hello``: the limits are None where the server does not tell them."""
+    """``hello``: the limits are None where the server does not tell them.
+
+    `features` are what an older server may lack; without ``watch`` among them it knows
+    no `watch`, and `max_watched` is how many names that may have.
+    """
 
     protocol: int
     max_line: int | None
     max_message: int | None
+    features: frozenset[str] = frozenset()
+    max_watched: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,14 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class Presence:
+    """``presence``: whether one of those asked for with `watch` is online now."""
+
+    user: str
+    online: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PasswordSet:
     """``password``: every login needs it from now on."""
 
@@ -114,6 +128,7 @@ Event = (
     | Accepted
     | Refused
     | Listing
+    | Presence
     | PasswordSet
     | Notice
     | Pong
@@ -171,6 +186,14 @@ def listing(kind: str, prefix: str) -> str:
     return _line(type=kind, prefix=prefix)
 
 
+def watch(names: Sequence[str]) -> str:
+    """Return the request to be told who of these is online, now and when it changes.
+
+    It replaces what was asked for before on this connection; without names it ends.
+    """
+    return _line(type="watch", names=list(names))
+
+
 def ping() -> str:
     """Return the request for a sign of life."""
     return _line(type="ping")
@@ -214,8 +237,8 @@ def _number(fields: Mapping[str, Any], key: str, default: Any = _REQUIRED) -> in
     return value
 
 
-def _flag(fields: Mapping[str, Any], key: str) -> bool:
-    value = fields.get(key, False)
+def _flag(fields: Mapping[str, Any], key: str, default: Any = False) -> bool:
+    value = fields.get(key, default)
     if not isinstance(value, bool):
         raise Malformed(f"its field {key!r} is neither true nor false")
     return value
@@ -249,6 +272,8 @@ def _hello(fields: Mapping[str, Any]) -> Event:
         _number(fields, "protocol"),
         _number(limits, "line") if "line" in limits else None,
         _number(limits, "message") if "message" in limits else None,
+        frozenset(_names(fields, "features")),
+        _number(limits, "watched") if "watched" in limits else None,
     )
 
 
@@ -302,6 +327,10 @@ def _listing(fields: Mapping[str, Any]) -> Event:
     )
 
 
+def _presence(fields: Mapping[str, Any]) -> Event:
+    return Presence(_shown(fields, "user"), _flag(fields, "online", _REQUIRED))
+
+
 _PARSERS: Final[dict[str, Callable[[Mapping[str, Any]], Event]]] = {
     "hello": _hello,
     "welcome": _welcome,
@@ -310,6 +339,7 @@ _PARSERS: Final[dict[str, Callable[[Mapping[str, Any]], Event]]] = {
     "error": _error,
     "who": _listing,
     "users": _listing,
+    "presence": _presence,
     "password": lambda fields: PasswordSet(),
     "notice": lambda fields: Notice(_shown(fields, "text")),
     "pong": lambda fields: Pong(),

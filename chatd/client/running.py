@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -18,7 +17,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogBeginner
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from chatd.client.address import Address
+from chatd.client.account import Account
 from chatd.client.core import ChatCore
 from chatd.client.frontend import FrontEnd, Kind, Line
 from chatd.client.history import History
@@ -26,7 +25,7 @@ from chatd.client.historyfile import OpenedHistory
 from chatd.client.link import Link
 from chatd.client.secrets import OwnPassword
 from chatd.client.statuses import Status
-from chatd.client.trust import Asker, Trust
+from chatd.client.trust import Asker
 from chatd.clock import run_evenly
 from chatd.wire.display import neutralise
 
@@ -42,65 +41,51 @@ EXIT_SECONDS: Final = 1.0
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the command line says about a run.
-
-    See `ChatCore` for `interactive` and `timeout`. Without `trust` there is no TLS.
-    `password` is one that was given beforehand.
-    """
-
-    address: Address
-    user: str
-    interactive: bool
-    timeout: float
-    trust: Trust | None = None
-    password: str | None = field(default=None, repr=False)
-
-    @property
-    def private(self) -> bool:
-        """Whether nobody else can read what is sent."""
-        return self.trust is not None or self.address.is_this_machine
-
-
 def run(
-    settings: Settings, opened: OpenedHistory, front_end: FrontEnd, reactor: Any
+    account: Account,
+    opened: OpenedHistory,
+    front_end: FrontEnd,
+    reactor: Any,
+    *,
+    interactive: bool,
 ) -> int:
-    """Run the reactor until the conversation is over; return the exit status."""
+    """Run the reactor until the conversation is over; return the exit status.
+
+    See `ChatCore` for `interactive`.
+    """
     statuses: list[int] = []
     _begin_logging(front_end)
-    secured = _security(settings, front_end, reactor)
+    secured = _security(account, front_end, reactor, interactive)
 
     async def converse() -> int:
         for note in opened.notes:
             front_end.show(Line(Kind.NOTICE, note))
-        address = settings.address
-        history = History(opened, reactor, address.server)
+        history = History(opened, reactor, account.server)
         core = ChatCore(
             front_end,
             history,
             reactor,
-            user=settings.user,
-            server=address.server,
-            interactive=settings.interactive,
-            timeout=settings.timeout,
-            private=settings.private,
+            user=account.user,
+            server=account.server,
+            interactive=interactive,
+            timeout=account.timeout,
+            private=account.private,
         )
         own = OwnPassword(
-            settings.user,
-            private=settings.private,
-            given=settings.password,
-            asker=core.questions if settings.interactive else None,
+            account.user,
+            private=account.private,
+            given=account.password,
+            asker=core.questions if interactive else None,
         )
         endpoint = secured(
             HostnameEndpoint(
-                reactor, address.host, address.port, timeout=ATTEMPT_SECONDS
+                reactor, account.host, account.port, timeout=ATTEMPT_SECONDS
             ),
             core.questions,
         )
         _handle_signals(reactor, core.interrupt, front_end)
         try:
-            return await core.run(Link(endpoint, reactor, settings.user, core, own))
+            return await core.run(Link(endpoint, reactor, account.user, core, own))
         finally:
             history.close()
 
@@ -123,19 +108,19 @@ def run(
 
 
 def _security(
-    settings: Settings, front_end: FrontEnd, reactor: Any
+    account: Account, front_end: FrontEnd, reactor: Any, interactive: bool
 ) -> Callable[[IStreamClientEndpoint, Asker], IStreamClientEndpoint]:
     """Return what makes an endpoint a secure one, or leaves it as it is.
 
     The authorities are read here, before the reactor runs.
     """
-    trust = settings.trust
+    trust = account.trust
     if trust is None:
         return lambda endpoint, _: endpoint
     # Not at the top: it needs OpenSSL.
     from chatd.client.tls import Authorities, TLSEndpoint
 
-    authorities = Authorities(settings.address.host)
+    authorities = Authorities(account.host)
 
     def tell(line: str) -> None:
         front_end.show(Line(Kind.NOTICE, neutralise(line)))
@@ -143,7 +128,7 @@ def _security(
     def secured(
         endpoint: IStreamClientEndpoint, questions: Asker
     ) -> IStreamClientEndpoint:
-        asker = questions if settings.interactive else None
+        asker = questions if interactive else None
         return TLSEndpoint(
             endpoint, reactor, authorities, trust, asker, tell, ATTEMPT_SECONDS
         )

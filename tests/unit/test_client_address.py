@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.client.address import DEFAULT_TLS_PORT, BadAddress, parse_address
+from chatd.client.address import BadAddress, Server, parse_address, parse_server
 from chatd.wire.display import neutralise
 
 
@@ -12,37 +12,44 @@ from chatd.wire.display import neutralise
     ("text", "user", "host", "port"),
     [
         ("alice@example.org:6000", "alice", "example.org", 6000),
-        ("alice@example.org", "alice", "example.org", 5555),
-        ("alice@", "alice", "127.0.0.1", 5555),
+        ("alice@example.org", "alice", "example.org", None),
         ("alice@:6000", "alice", "127.0.0.1", 6000),
-        ("example.org", None, "example.org", 5555),
+        ("@example.org", None, "example.org", None),
+        ("example.org", None, "example.org", None),
         ("example.org:6000", None, "example.org", 6000),
-        ("my_host", None, "my_host", 5555),
+        ("my_host", None, "my_host", None),
         ("10.0.0.1:6000", None, "10.0.0.1", 6000),
-        ("[::1]", None, "::1", 5555),
+        ("[::1]", None, "::1", None),
         ("[::1]:6000", None, "::1", 6000),
-        ("::1", None, "::1", 5555),
+        ("::1", None, "::1", None),
         ("alice@[fe80::1%eth0]:6000", "alice", "fe80::1%eth0", 6000),
-        ("Zoë@bücher.example", "Zoë", "bücher.example", 5555),
+        ("Zoë@bücher.example", "Zoë", "bücher.example", None),
     ],
 )
-def test_an_address_has_a_name_a_host_and_a_port_or_their_defaults(
-    text: str, user: str | None, host: str, port: int
+def test_an_address_has_a_name_a_host_and_a_port_as_far_as_they_were_given(
+    text: str, user: str | None, host: str, port: int | None
 ) -> None:
     address = parse_address(text)
     assert (address.user and address.user.shown) == user
-    assert (address.host, address.port) == (host, port)
+    assert address.server == Server(host, port)
 
 
-@pytest.mark.parametrize("text", ["example.org:6000", "[::1]:6000", "10.0.0.1:5555"])
+def test_an_address_may_have_a_name_alone() -> None:
+    address = parse_address("alice@")
+    assert address.user is not None
+    assert (address.user.shown, address.server) == ("alice", None)
+
+
+@pytest.mark.parametrize("text", ["example.org:6000", "[::1]:6000", "::1", "host"])
 def test_a_server_is_shown_as_it_is_written(text: str) -> None:
-    assert parse_address(text).server == text
+    assert str(parse_server(text)) == text
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("@host", "'' is no name: A name has 1 to 32 characters."),
+        ("", "'' is no address: write it like alice@host:5555."),
+        ("@", "'@' is no address: write it like alice@host:5555."),
         ("a b@host", "'a b' is no name: A name has only letters"),
         ("all@host", "'all' is no name: The name 'all' is reserved."),
         ("alice@host:", "'' is no port: ports are 1 to 65535."),
@@ -70,16 +77,11 @@ def test_what_is_no_address_is_refused_with_its_reason(text: str, reason: str) -
 def test_whatever_is_given_is_an_address_or_refused_in_one_line(text: str) -> None:
     try:
         address = parse_address(text)
-        assert 1 <= address.port <= 65535
-        shown = address.server
+        assert address.user or address.server
+        shown = str(address.server)
     except BadAddress as bad:
         shown = str(bad)
     assert neutralise(shown) == shown
-
-
-def test_without_a_port_it_is_the_one_of_what_is_spoken() -> None:
-    assert parse_address("alice@host", DEFAULT_TLS_PORT).server == "host:5556"
-    assert parse_address("alice@host:1", DEFAULT_TLS_PORT).server == "host:1"
 
 
 @pytest.mark.parametrize(
@@ -97,4 +99,4 @@ def test_without_a_port_it_is_the_one_of_what_is_spoken() -> None:
     ],
 )
 def test_what_is_sent_to_this_machine_stays_there(host: str, here: bool) -> None:
-    assert parse_address(f"alice@{host}:5555").is_this_machine == here
+    assert parse_server(f"{host}:5555").is_this_machine == here

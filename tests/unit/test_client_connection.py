@@ -180,7 +180,7 @@ def test_a_refused_login_closes_the_connection_with_its_reason(world: World) -> 
 
 def test_an_unknown_type_after_the_login_is_ignored(world: World) -> None:
     wire = world.log_in()
-    wire.say('{"type":"presence"}', objects.names("who", [], 0))
+    wire.say('{"type":"typing"}', objects.names("who", [], 0))
     assert world.take() == [Listing("who", (), 0)]
 
 

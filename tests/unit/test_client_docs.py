@@ -11,19 +11,17 @@ from chatd.client import main
 DOCUMENT = Path(__file__).parents[2] / "docs" / "client.md"
 
 
-@pytest.mark.parametrize(
-    ("name", "command"),
-    [("chat", main.chat), ("chat history", main.history)],
-)
+@pytest.mark.parametrize("command", ["", *main.chat.commands])
 def test_the_document_has_the_help_of_every_command(
-    name: str, command: main.click.Command, monkeypatch: pytest.MonkeyPatch
+    command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/alice")
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     runner = CliRunner()
-    printed = runner.invoke(command, ["--help"], prog_name=name, terminal_width=88)
+    words = [*command.split(), "--help"]
+    printed = runner.invoke(main.chat, words, prog_name="chat", terminal_width=88)
     assert printed.exit_code == 0
-    mark = re.escape(f"{name} --help")
+    mark = re.escape(" ".join(["chat", *words]))
     shown = re.search(
         rf"<!-- {mark} -->\n```\n(.*?)```\n<!-- /{mark} -->",
         DOCUMENT.read_text(encoding="utf-8"),

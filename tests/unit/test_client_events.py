@@ -18,6 +18,7 @@ from chatd.client.events import (
     Notice,
     PasswordSet,
     Pong,
+    Presence,
     Refused,
     Welcome,
     parse_event,
@@ -31,8 +32,12 @@ MESSAGE = Message(7, "id-1", "bob", "alice", "Grüße\n\x1b[2J", 1_795_000_000_1
 
 # What the server says, made by its own functions, and what the client is to see.
 SAID = [
-    (objects.hello("1.0", {"line": 100, "message": 10}), Hello(1, 100, 10)),
-    (objects.hello("1.0", {}), Hello(1, None, None)),
+    (
+        objects.hello("1.0", {"line": 100, "message": 10, "watched": 5}),
+        Hello(1, 100, 10, frozenset(objects.FEATURES), 5),
+    ),
+    (objects.hello("1.0", {}), Hello(1, None, None, frozenset(objects.FEATURES))),
+    ('{"type":"hello","protocol":1}', Hello(1, None, None)),
     (
         objects.welcome(
             "Alice",
@@ -81,6 +86,11 @@ SAID = [
         objects.names("users", ["alice", "bob"], 9),
         Listing("users", ("alice", "bob"), 9),
     ),
+    ('{"type":"presence","user":"Bob","online":true}', Presence("Bob", True)),
+    (
+        r'{"type":"presence","user":"b\u0007","online":false}',
+        Presence("b\ufffd", False),
+    ),
     (objects.notice("Maintenance"), Notice("Maintenance")),
     (objects.pong(), Pong()),
     (objects.goodbye(), Goodbye()),
@@ -99,7 +109,7 @@ def test_keys_that_nobody_knows_yet_are_ignored(line: str, event: events.Event) 
 
 
 def test_types_that_nobody_knows_yet_are_ignored() -> None:
-    assert parse_event(b'{"type":"presence","user":"bob"}') is None
+    assert parse_event(b'{"type":"typing","user":"bob"}') is None
 
 
 @pytest.mark.parametrize(
@@ -119,6 +129,9 @@ def test_types_that_nobody_knows_yet_are_ignored() -> None:
         (b'{"type":"welcome","user":"a","new":1}', "'new' is neither true nor false"),
         (b'{"type":"who","users":[1]}', "its field 'users' is no list of names"),
         (b'{"type":"who","users":[],"more":-1}', "its field 'more' is no number"),
+        (b'{"type":"hello","protocol":1,"features":"watch"}', "is no list of names"),
+        (b'{"type":"presence","online":true}', "its field 'user' is no text"),
+        (b'{"type":"presence","user":"bob"}', "'online' is neither true nor false"),
         (b'{"type":"notice"}', "its field 'text' is no text"),
         (
             b'{"type":"message","from":"bob","to":"alice","text":"Hi","time":"now"}',
@@ -193,6 +206,11 @@ def test_the_server_understands_all_that_the_client_says() -> None:
     assert parsed(events.ping()) == objects.Ping()
     assert parsed(events.leave()) == objects.Quit()
     assert events.greeting("1.0") == "/json chat/1.0"
+
+
+def test_a_list_of_names_to_watch_goes_out_as_the_protocol_has_it() -> None:
+    assert events.watch(["bob", "Zoë"]) == '{"type":"watch","names":["bob","Zoë"]}'
+    assert events.watch([]) == '{"type":"watch","names":[]}'
 
 
 JSON = st.recursive(

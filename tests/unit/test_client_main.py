@@ -22,8 +22,9 @@ from chatd.wire.names import parse_name
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home without a terminal, and without anything in it."""
-    for name in ("XDG_DATA_HOME", "TERM"):
-        monkeypatch.delenv(name, raising=False)
+    for name in os.environ:
+        if name.startswith(("CHAT_", "XDG_")) or name in ("TERM", "NO_COLOR"):
+            monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     with open(os.devnull) as nothing:
         monkeypatch.setattr(sys, "stdin", nothing)
@@ -69,13 +70,19 @@ def keep(home: Path, user: str, *texts: str) -> None:
         (["alice@host", "--timeout", "0"], "--timeout"),
         (["alice@host", "--timeout", "soon"], "--timeout"),
         (["alice@host:0"], "'0' is no port"),
-        (["@host"], "'' is no name"),
+        ([""], "'' is no address"),
+        (["--as", "a b@host"], "'a b' is no name"),
+        (["--plain", "history"], "--plain is for a conversation, and not for chat his"),
+        (["--bell", "always", "history"], "--bell is for a conversation"),
+        (["--bell", "loud"], "--bell"),
+        (["history", "--plain"], "No such option"),
         (["alice@host", "--fingerprint", "00" * 32], "goes with --tls only"),
         (["alice@host", "--tls", "--fingerprint", "00"], "no SHA-256 fingerprint"),
         (["history", "--last", "0"], "--last"),
         (["history", "--user", "a b"], "'a b' is no name"),
         (["history", "alice"], "unexpected extra argument"),
         ([], "Nobody can be asked here"),
+        (["@history"], "Nobody can be asked here"),
         (["host"], "Nobody can be asked here"),
         (["\x1b[2J@host"], "'\\x1b[2J' is no name"),
     ],

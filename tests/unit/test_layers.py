@@ -130,6 +130,9 @@ LAYERS: Final = {
         "chatd.client",
         "chatd.client.statuses",
         "chatd.client.address",
+        "chatd.client.settingkinds",
+        "chatd.client.settings",
+        "chatd.client.settingsfile",
         "chatd.client.frontend",
         "chatd.client.events",
         "chatd.client.completion",
@@ -143,6 +146,7 @@ LAYERS: Final = {
         "chatd.client.search",
         "chatd.client.pins",
         "chatd.client.trust",
+        "chatd.client.account",
         "chatd.client.tls",
         "chatd.client.reasons",
         "chatd.client.secrets",
@@ -163,6 +167,11 @@ LAYERS: Final = {
         "chatd.client.neighbours",
         "chatd.client.core",
         "chatd.client.running",
+        "chatd.client.commands",
+        "chatd.client.commands.options",
+        "chatd.client.commands.connecting",
+        "chatd.client.commands.talk",
+        "chatd.client.commands.history",
         "chatd.client.main",
         "chatd.client.__main__",
     ],
@@ -364,7 +373,7 @@ def test_nobody_imports_the_global_reactor_but_who_puts_all_together() -> None:
             for node in ast.walk(module.tree)
         )
     ] == [
-        "chatd.client.main",
+        "chatd.client.commands.talk",
         "chatd.client.screen",
         "chatd.logtext",
         "chatd.tap",

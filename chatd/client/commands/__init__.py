@@ -1,0 +1,1 @@
+"""The commands of ``chat``, a module each. None needs Twisted to be imported."""

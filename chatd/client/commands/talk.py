@@ -1,0 +1,71 @@
+"""A conversation: what ``chat alice@host`` begins."""
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from chatd import __version__
+from chatd.client.commands.connecting import account
+from chatd.client.commands.options import (
+    CONTEXT,
+    Given,
+    address_argument,
+    conversation_options,
+    pass_given,
+)
+from chatd.client.historyfile import history_path, open_history
+
+if TYPE_CHECKING:
+    from chatd.client.frontend import FrontEnd
+
+_DUMB: Final = ("", "dumb", "unknown")
+
+
+class Conversation(click.Command):
+    """The command that has no name of its own: its help is that of ``chat``."""
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Return the help of ``chat``."""
+        return super().get_help(ctx) if ctx.parent is None else ctx.parent.get_help()
+
+
+@click.command("talk", cls=Conversation, context_settings=CONTEXT)
+@address_argument
+@conversation_options
+@click.version_option(__version__, prog_name="chat")
+@pass_given
+def talk(given: Given) -> int:
+    """Converse; return the exit status."""
+    settings = given.settings()
+    user, whole = account(settings, may_ask=True)
+    opened = open_history(history_path(user, settings.history), user)
+    # Only now: all that can go wrong without a reactor has gone right.
+    front_end, reactor = _front_end(given.plain)
+    from chatd.client.running import run
+
+    return run(whole, opened, front_end, reactor, interactive=sys.stdin.isatty())
+
+
+def _front_end(plain: bool) -> "tuple[FrontEnd, Any]":
+    """Return the front end for where this runs, and the reactor that it needs."""
+    dumb = os.environ.get("TERM", "").lower() in _DUMB
+    if plain or dumb or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        from twisted.internet import reactor
+
+        from chatd.client.plain import Plain
+
+        return Plain(reactor), reactor
+    import asyncio
+
+    from twisted.internet import asyncioreactor
+
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    asyncioreactor.install(loop)
+    from twisted.internet import reactor
+
+    from chatd.client.screen import Screen
+
+    return Screen(), reactor
