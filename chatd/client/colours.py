@@ -16,17 +16,39 @@ When = Literal["auto", "never", "always"]
 Background = Literal["auto", "dark", "light"]
 
 # All of xterm's 256, so that they are the same wherever there are no more.
+# fmt: off
 _NAMES: Final[dict[str, Sequence[str]]] = {
-    "dark": (
-        "#87afff #87d787 #ffaf87 #d7afff #5fd7d7 #ffd75f"
-        " #ff87af #afd75f #87d7ff #d7af87 #af87ff #5fd7af"
-    ).split(),
-    "light": (
-        "#005faf #005f00 #875f00 #5f00af #005f87 #5f5f00"
-        " #af005f #5f5faf #870087 #005f5f #0000af #875f5f"
-    ).split(),
+    "dark": [
+        "#87afff",
+        "#87d787",
+        "#ffaf87",
+        "#d7afff",
+        "#5fd7d7",
+        "#ffd75f",
+        "#ff87af",
+        "#afd75f",
+        "#87d7ff",
+        "#d7af87",
+        "#af87ff",
+        "#5fd7af",
+    ],
+    "light": [
+        "#005faf",
+        "#005f00",
+        "#875f00",
+        "#5f00af",
+        "#005f87",
+        "#5f5f00",
+        "#af005f",
+        "#5f5faf",
+        "#870087",
+        "#005f5f",
+        "#0000af",
+        "#875f5f",
+    ],
     "auto": ["ansigreen", "ansimagenta", "ansicyan", "ansibrightblue"],
 }
+# fmt: on
 _OTHERS: Final = {
     "dark": {
         "time": "#8a8a8a",

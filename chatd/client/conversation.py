@@ -2,8 +2,8 @@
 
 A terminal that scrolls keeps what was written to it: nothing there can be changed. So a
 message that was sent stays in view, below all that was written, until it is known what
-has become of it; then it is written in its turn. What comes meanwhile does not wait, but
-for a moment: an answer must not stand above its question.
+has become of it; then it is written in its turn. What comes meanwhile does not wait,
+but for a moment: an answer must not stand above its question.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final
 
 from chatd.client import transcript
-from chatd.client.frontend import Key, Kind, Line, State
+from chatd.client.frontend import Key, Line, State
 from chatd.client.layout import Row
 from chatd.client.transcript import Signs, local_day
 from chatd.wire.message import Message
@@ -99,8 +99,9 @@ class Conversation:
         return self._add(lambda columns: transcript.typed(prompt, text, columns))
 
     def withdraw(self, entry: Entry) -> None:
-        """Leave out what was just taken."""
-        self._entries.remove(entry)
+        """Leave out what was just taken, unless it is written already."""
+        if entry in self._entries:
+            self._entries.remove(entry)
 
     def received(self, message: Message, *, queued: bool) -> None:
         """Take a message that came."""
@@ -160,7 +161,6 @@ class Conversation:
     def connected(self, now: float) -> None:
         """Take note that what waits is sent now."""
         self._connected = True
-        self._away = self._away or None
         # It is said now: after all that was written since it was typed.
         waiting = [each for each in self._own.values() if each.state is State.WAITING]
         if waiting:
@@ -228,7 +228,7 @@ class Conversation:
                 if not shown:
                     shown = rows[: most - more]
                     number += 1
-                text = f"... and {count - number} more"
+                text = f"... and {count - number} more waiting"
                 head = transcript.cut(text, columns, self._signs)
                 return (
                     [Row((("class:later", head),)), *shown] if count > number else shown

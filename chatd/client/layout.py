@@ -25,7 +25,7 @@ NARROWEST: Final = 10
 """Fewer columns than these are taken for as many."""
 
 _WORD: Final = re.compile("( +)|([^ ]+)")
-_CLOSING: Final = frozenset("、。，．！？：；）」』】〉》〕’”…ー々っゃゅょッャュョ")
+_CLOSING: Final = frozenset("、。，．！？：；）」』】〉》ー々っゃゅょッャュョ")  # noqa: RUF001
 """What begins no row, in the scripts that put no spaces between words."""
 
 
@@ -34,7 +34,8 @@ class Row:
     """What stands in one row.
 
     One that `runs_on` is full, and the next one goes on with the same word: written
-    with nothing in between, the terminal breaks it, and whoever copies it gets it whole.
+    with nothing in between, it is the terminal that breaks it, and who copies it gets
+    it whole.
     """
 
     fragments: tuple[Fragment, ...]

@@ -55,6 +55,16 @@ UNICODE: Final = Signs("→", "─", "…", "●", "○", "…", "✓", "✓✓"
 ASCII: Final = Signs("->", "-", "...", "*", "o", "..", "+", "++", "x")
 
 
+def signs_for(encoding: str) -> Signs:
+    """Return what a terminal with an encoding can draw."""
+    every = "".join(getattr(UNICODE, each) for each in UNICODE.__slots__)
+    try:
+        every.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return ASCII
+    return UNICODE
+
+
 @lru_cache(maxsize=1024)
 def name_style(name: str) -> str:
     """Return the style of somebody's name: always the same, however it is spelt."""

@@ -23,8 +23,13 @@ from twisted.internet.defer import Deferred, DeferredList  # noqa: E402
 from twisted.internet.protocol import Factory  # noqa: E402
 from twisted.protocols.basic import LineOnlyReceiver  # noqa: E402
 
-from chatd.client.frontend import Kind, Line  # noqa: E402
+from chatd.client.frontend import Kind, Line, Phase, Standing, State  # noqa: E402
 from chatd.client.screen import Screen  # noqa: E402
+from chatd.wire.message import Message  # noqa: E402
+
+DAY = 24 * 60 * 60 * 1000
+NOON = 1_790_000_000_000
+"""The time of all messages: no matter which, as long as it is the same."""
 
 
 class Remote(LineOnlyReceiver):
@@ -37,6 +42,7 @@ class Remote(LineOnlyReceiver):
         self.screen = screen
         self.names = ["alice", "bob", "Böb"]
         self.failing: Deferred[None] = Deferred()
+        self.stands = Standing(Phase.CONNECTED, "127.0.0.1:5555")
 
     def lineReceived(self, line: bytes) -> None:
         name, *arguments = json.loads(line)
@@ -58,19 +64,46 @@ class Remote(LineOnlyReceiver):
     def completions(self) -> tuple[list[str], list[str]]:
         return self.names, ["/help", "/quit"]
 
+    def standing(self) -> Standing:
+        return self.stands
+
     # What the test may ask for --------------------------------------------------
 
     def do_show(self, kind: str, text: str) -> None:
         self.screen.show(Line(Kind[kind], text))
 
+    def do_receive(self, sender: str, text: str, queued: bool = False) -> None:
+        message = Message(0, "", sender, self.user, text, NOON, 0)
+        self.screen.received(message, queued=queued)
+
+    def do_remember(self, sender: str, target: str, text: str, state: str) -> None:
+        message = Message(0, "", sender, target, text, NOON - DAY, 0)
+        self.screen.remembered(message, State(state) if state else None)
+
+    def do_away(self, since: int | None) -> None:
+        self.screen.away(since)
+
+    def do_send(self, target: str, text: str, number: int) -> None:
+        """Show a message that is to be sent."""
+        message = Message(0, str(number), self.user, target, text, NOON, 0)
+        self.screen.sent((str(number), target), message)
+
+    def do_become(self, target: str, number: int, state: str) -> None:
+        self.screen.became((str(number), target), State(state))
+
+    def do_stand(self, phase: str, seconds: float | None = None) -> None:
+        attempt = None if seconds is None else reactor.seconds() + seconds
+        self.stands = Standing(Phase[phase], "127.0.0.1:5555", attempt)
+        self.screen.standing_changed()
+
     def do_burst(self, first: int, last: int) -> None:
         """Show many messages at once."""
         for number in range(first, last + 1):
-            self.screen.show(Line(Kind.MESSAGE, f"bob: message {number}"))
+            self.do_receive("bob", f"message {number}")
 
     def do_stream(self, first: int, last: int) -> None:
         """Show many messages, one in each turn of the reactor."""
-        self.screen.show(Line(Kind.MESSAGE, f"bob: message {first}"))
+        self.do_receive("bob", f"message {first}")
         if first < last:
             reactor.callLater(0, self.do_stream, first + 1, last)
 
