@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+import time
 from typing import Any
 
 from twisted.internet import asyncioreactor
@@ -28,8 +29,8 @@ from chatd.client.screen import Screen  # noqa: E402
 from chatd.wire.message import Message  # noqa: E402
 
 DAY = 24 * 60 * 60 * 1000
-NOON = 1_790_000_000_000
-"""The time of all messages: no matter which, as long as it is the same."""
+TIME = int(time.time() * 1000) // DAY * DAY + (14 * 60 + 13) * 60 * 1000
+"""The time of all messages, in ms since 1970: 14:13 UTC today."""
 
 
 class Remote(LineOnlyReceiver):
@@ -73,11 +74,11 @@ class Remote(LineOnlyReceiver):
         self.screen.show(Line(Kind[kind], text))
 
     def do_receive(self, sender: str, text: str, queued: bool = False) -> None:
-        message = Message(0, "", sender, self.user, text, NOON, 0)
+        message = Message(0, "", sender, self.user, text, TIME, 0)
         self.screen.received(message, queued=queued)
 
     def do_remember(self, sender: str, target: str, text: str, state: str) -> None:
-        message = Message(0, "", sender, target, text, NOON - DAY, 0)
+        message = Message(0, "", sender, target, text, TIME - DAY, 0)
         self.screen.remembered(message, State(state) if state else None)
 
     def do_away(self, since: int | None) -> None:
@@ -85,7 +86,7 @@ class Remote(LineOnlyReceiver):
 
     def do_send(self, target: str, text: str, number: int) -> None:
         """Show a message that is to be sent."""
-        message = Message(0, str(number), self.user, target, text, NOON, 0)
+        message = Message(0, str(number), self.user, target, text, TIME, 0)
         self.screen.sent((str(number), target), message)
 
     def do_become(self, target: str, number: int, state: str) -> None:
