@@ -15,23 +15,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
-from chatd.client.historyfile import (
-    OpenedHistory,
-    configure,
-    milliseconds,
-    timestamp,
-)
+from chatd.client.historyfile import OpenedHistory, configure
+from chatd.client.historyrows import insert
+from chatd.client.historytime import milliseconds
 from chatd.store.migrations import transaction
 from chatd.wire.message import Message
 
 T = TypeVar("T")
 
-_INSERT: Final = (
-    "INSERT INTO messages"
-    " (sender, receiver, message, timestamp, server, id, direction, status, shown)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (server, sender, id, receiver) DO NOTHING"
-)
 _EARLIER: Final = (
     "SELECT position, direction, message FROM messages"
     " WHERE server = ? AND sender = ? AND id = ? AND receiver = ?"
@@ -100,13 +91,15 @@ class History:
         It is not if it is kept already: then it was shown, or is at the next start.
         Places rise in the order of the calls.
         """
-        row = self._row(message, "received", "received", shown=False)
+        server = self._server
         key = (self._server, message.sender, message.id, message.target)
 
         def keep(connection: sqlite3.Connection) -> int:
-            inserted = connection.execute(_INSERT, row)
-            if inserted.rowcount:
-                return inserted.lastrowid or 0
+            place = insert(
+                connection, server, message, "received", "received", shown=False
+            )
+            if place is not None:
+                return place
             earlier = connection.execute(_EARLIER, key).fetchone()
             place, direction, text = cast(tuple[int, str, str], earlier)
             # One to oneself is kept as sent.
@@ -129,8 +122,13 @@ class History:
 
     def queue(self, message: Message) -> Deferred[bool]:
         """Keep a message that is to be sent; True."""
-        row = self._row(message, "sent", "waiting")
-        return self._do(lambda connection: bool(connection.execute(_INSERT, row)))
+        server = self._server
+
+        def keep(connection: sqlite3.Connection) -> bool:
+            insert(connection, server, message, "sent", "waiting")
+            return True
+
+        return self._do(keep)
 
     def waiting(self) -> Deferred[list[Message]]:
         """Return what is to be sent, in the order in which it was kept."""
@@ -173,21 +171,6 @@ class History:
         """Close the history; blocks until what is under way is written."""
         self._pool.close()
         self._opened.lock.release()
-
-    def _row(
-        self, message: Message, direction: str, status: str, *, shown: bool = True
-    ) -> tuple[Any, ...]:
-        return (
-            message.sender,
-            message.target,
-            message.text,
-            timestamp(message.time),
-            self._server,
-            message.id,
-            direction,
-            status,
-            shown,
-        )
 
     def _find(self, query: str) -> Deferred[list[Message]]:
         def find(pooled: adbapi.Connection) -> list[Message]:

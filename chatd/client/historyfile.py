@@ -5,22 +5,21 @@ Twisted here. One that the original program has written is copied aside and take
 """
 
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 import platformdirs
 
+from chatd.client.historytime import milliseconds_or_none, timestamp
 from chatd.store.legacy import copy_aside
 from chatd.store.migrations import Migration, load, transaction, version_of
-from chatd.store.opening import Lock, StoreError
+from chatd.store.opening import InUse, Lock, StoreError
 from chatd.wire.display import neutralise
 from chatd.wire.names import BadName, Name, parse_name
 
@@ -31,10 +30,18 @@ APPLICATION_ID: Final = 0x63686C67
 
 BUSY_SECONDS: Final = 5
 
+CLAIMED_SECONDS: Final = 0.5
+"""How long a history may be claimed until it counts as in use by another chat."""
+
+PREPARING_SECONDS: Final = 60.0
+"""How long another process may take to make a history ready."""
+
+_PREPARING: Final = "preparing"
+_AGAIN_SECONDS: Final = 0.02
+
 _PREFIX: Final = "chat_history_"
 _SUFFIX: Final = ".db"
 _ORIGINAL: Final = {"sender", "receiver", "message", "timestamp"}
-_TIME: Final = "%Y-%m-%d %H:%M:%S"
 
 
 class HistoryError(Exception):
@@ -103,14 +110,30 @@ def open_history(path: Path, user: Name) -> OpenedHistory:
     """
     # Behind symbolic links: SQLite keeps -wal and -shm beside the file itself.
     path = Path(os.path.realpath(path))
-    with _in_plain_words(path):
+    with in_plain_words(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = Lock(path, program="chat")
+        lock = _claim(path)
         try:
-            return _open(path, lock, user, load(SCHEMA))
+            opened = _open(path, lock, user, load(SCHEMA))
         except BaseException:
             lock.release()
             raise
+        lock.say()
+        return opened
+
+
+def prepare(path: Path, user: Name) -> list[str]:
+    """Make the history at `path` ready as `open_history` does, without claiming it.
+
+    Another chat may own it, and several processes may do this at once. Returns lines
+    for the person, on what was done to the file. Raises `HistoryError`.
+    """
+    with in_plain_words(path):
+        if _is_ready(Path(os.path.realpath(path))):
+            return []
+    opened = open_history(path, user)
+    opened.lock.release()
+    return opened.notes
 
 
 @contextmanager
@@ -119,7 +142,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
     One of the original program can be read too. Raises `HistoryError`.
     """
-    with _in_plain_words(path):
+    with in_plain_words(path):
         if not path.is_file():
             raise HistoryError(f"There is no history at {path}.")
         uri = f"{Path(os.path.realpath(path)).as_uri()}?mode=ro"
@@ -140,15 +163,32 @@ def configure(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")
 
 
-def timestamp(milliseconds: int) -> str:
-    """Return a time as the history has it."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime(_TIME)
+def _claim(path: Path) -> Lock:
+    """Claim a history; wait for those who hold it to make it ready only."""
+    begun = time.monotonic()
+    while True:
+        try:
+            return Lock(path, program="chat", doing=_PREPARING)
+        except InUse as in_use:
+            # What the file says may still be from who held it last.
+            waited = time.monotonic() - begun
+            preparing = in_use.doing == _PREPARING
+            if waited > (PREPARING_SECONDS if preparing else CLAIMED_SECONDS):
+                raise
+        time.sleep(_AGAIN_SECONDS)
 
 
-def milliseconds(text: str) -> int:
-    """Return a time of the history in milliseconds since 1970-01-01 UTC."""
-    moment = datetime.strptime(text, _TIME).replace(tzinfo=UTC)
-    return int(moment.timestamp()) * 1000
+def _is_ready(path: Path) -> bool:
+    """Whether a history is there, of this version, for any number of processes."""
+    if not path.is_file():
+        return False
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as connection:
+        configure(connection)
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        version = version_of(connection)
+    known = len(load(SCHEMA))
+    return (application, mode, version) == (APPLICATION_ID, "wal", known)
 
 
 def _open(
@@ -259,13 +299,15 @@ def _take_over(
 def _original_messages(
     rows: sqlite3.Cursor, user: Name, modified: float
 ) -> Iterator[tuple[str, str, str, str, str, str, str]]:
+    # Of one whose time cannot be read, it is when the file was last written.
     for number, (sender, receiver, message, moment) in enumerate(rows, 1):
+        when = milliseconds_or_none(_text(moment))
         sent = _text(sender) == user.shown or name_key(_text(sender)) == user.key
         yield (
             _text(sender),
             _text(receiver),
             _text(message),
-            _time(_text(moment), modified),
+            timestamp(int(modified) * 1000 if when is None else when),
             f"original-{number}",
             "sent" if sent else "received",
             "unknown" if sent else "received",
@@ -278,23 +320,6 @@ def name_key(name: str) -> str:
         return parse_name(name, reserved_too=True).key
     except BadName:
         return name.casefold()
-
-
-def _time(text: str, otherwise: float) -> str:
-    """Return a time of the original as ours are; what cannot be read is `otherwise`.
-
-    Numbers are seconds since 1970; what has no time zone is UTC, as SQLite's own is.
-    """
-    try:
-        if re.fullmatch(r"[0-9]+(\.[0-9]*)?", text):
-            moment = datetime.fromtimestamp(float(text), UTC)
-        else:
-            moment = datetime.fromisoformat(text)
-            if moment.tzinfo is not None:
-                moment = moment.astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        moment = datetime.fromtimestamp(otherwise, UTC)
-    return moment.strftime(_TIME)
 
 
 def _text(value: Any) -> str:
@@ -318,7 +343,7 @@ def _last_used(path: Path) -> float:
 
 
 @contextmanager
-def _in_plain_words(path: Path) -> Iterator[None]:
+def in_plain_words(path: Path) -> Iterator[None]:
     """Turn what SQLite and the system say into a `HistoryError`."""
     advice = "See to that, or name another file with --history."
     try:

@@ -81,17 +81,25 @@ class StoreError(Exception):
         super().__init__(neutralise(line))
 
 
+class InUse(StoreError):
+    """Another process has claimed the database; `doing` is what it said it does."""
+
+    def __init__(self, line: str, doing: str) -> None:
+        super().__init__(line)
+        self.doing = doing
+
+
 class Lock:
     """The claim on a database, held until `release` or the end of the process.
 
-    Raises `StoreError` if another process holds it, or if there is no file to be made
-    in the database's folder, and `OSError` where files cannot be locked. `program` is
-    what it names itself in those errors.
+    Raises `InUse` if another process holds it, `StoreError` if there is no file to be
+    made in the database's folder, and `OSError` where files cannot be locked. `program`
+    is what it names itself in those errors, `doing` a word for those who find it.
     """
 
     # Not on the database itself: SQLite has POSIX locks there, and those of a process
     # vanish when it closes any descriptor of the file.
-    def __init__(self, database: Path, program: str = "chatd") -> None:
+    def __init__(self, database: Path, program: str = "chatd", doing: str = "") -> None:
         path = database.with_name(f"{database.name}.lock")
         try:
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
@@ -103,22 +111,31 @@ class Lock:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.read(file, 20).decode("ascii", "replace").strip()
+            said = os.read(file, 40).decode("ascii", "replace")
+            holder, _, others_doing = said.strip().partition(" ")
             os.close(file)
             process = f" (process {holder})" if holder.isdecimal() else ""
-            raise StoreError(
+            raise InUse(
                 f"{database} is in use by another {program}{process}."
-                " Stop that one, or name another file."
+                " Stop that one, or name another file.",
+                others_doing,
             ) from None
         except OSError:  # a file system without locks
             os.close(file)
             raise
         self._file: int | None = file
-        # Only for the message above: a full disk must not keep chatd from starting.
         with suppress(OSError):
             os.fchmod(file, 0o600)
-            os.ftruncate(file, 0)
-            os.write(file, f"{os.getpid()}\n".encode())
+        self.say(doing)
+
+    def say(self, doing: str = "") -> None:
+        """Tell those who find the database in use what is done with it."""
+        # Only for the message above: a full disk must not keep chatd from starting.
+        if self._file is not None:
+            with suppress(OSError):
+                said = f"{os.getpid()} {doing}".rstrip()
+                os.ftruncate(self._file, 0)
+                os.pwrite(self._file, f"{said}\n".encode(), 0)
 
     def release(self) -> None:
         """Give the claim up; a second call does nothing."""

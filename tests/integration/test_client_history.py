@@ -555,7 +555,7 @@ def test_a_takeover_that_fails_leaves_all_as_it_was(
     def fail(*args: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(historyfile, "_time", fail)
+    monkeypatch.setattr(historyfile, "timestamp", fail)
     with pytest.raises(HistoryError, match="No space left on device"):
         opened(path)
     assert path.read_bytes() == before

@@ -157,7 +157,7 @@ def test_nothing_brings_a_password_back(
     screen.type("/password\r")
     screen.expect("Your new password")
     bob.send("alice-Hi")
-    screen.expect("bob: Hi")
+    screen.expect("bob  Hi")
     screen.type(f"{CTRL_R}{GOOD}")
     screen.expect_prompt(f"alice> {'*' * len(GOOD)}")
     screen.type(f"{CTRL_U}{GOOD}\r")

@@ -175,7 +175,7 @@ def test_a_long_message_is_wrapped_under_itself(
     screen.type(HALF)
     screen.receive("bob", "word " * 59 + "end\n\n  indented")
     beginning = "14:13 bob  "
-    words = (columns - len(beginning)) // len("word ")
+    words = (columns - len(beginning) + 1) // len("word ")
     whole, left = divmod(59, words)
     lines = [("word " * words).rstrip()] * whole + ["word " * left + "end"]
     texts = [*lines, "", "  indented"]

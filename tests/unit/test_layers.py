@@ -30,6 +30,7 @@ LAYERS: Final = {
         "chatd.wire.message",
         "chatd.wire.block",
         "chatd.wire.text",
+        "chatd.wire.fields",
         "chatd.wire.objects",
         "chatd.wire.objectlines",
     ],
@@ -69,6 +70,7 @@ LAYERS: Final = {
         "chatd.hub.queues",
         "chatd.hub.receiver",
         "chatd.hub.online",
+        "chatd.hub.presence",
         "chatd.hub.acceptance",
         "chatd.hub.resends",
         "chatd.hub.interruptions",
@@ -138,6 +140,7 @@ LAYERS: Final = {
         "chatd.client.completion",
         "chatd.client.rows",
         "chatd.client.standardterminal",
+        "chatd.client.historytime",
         "chatd.client.historyfile",
         "chatd.client.layout",
         "chatd.client.transcript",
@@ -148,6 +151,8 @@ LAYERS: Final = {
         "chatd.client.keys",
         "chatd.client.screen",
         "chatd.client.plain",
+        "chatd.client.historyrows",
+        "chatd.client.sharedhistory",
         "chatd.client.history",
         "chatd.client.search",
         "chatd.client.pins",
@@ -178,6 +183,7 @@ LAYERS: Final = {
         "chatd.client.commands.connecting",
         "chatd.client.commands.talk",
         "chatd.client.commands.history",
+        "chatd.client.commands.config",
         "chatd.client.main",
         "chatd.client.__main__",
     ],
@@ -239,7 +245,9 @@ CLIENT_KNOWS_OF_THE_STORE: Final = {
 SQL_OUTSIDE_THE_STORE: Final = {
     "chatd.client.history",
     "chatd.client.historyfile",
+    "chatd.client.historyrows",
     "chatd.client.search",
+    "chatd.client.sharedhistory",
 }
 
 LONGEST: Final = 400
