@@ -5,15 +5,12 @@ those that are readable on both, in the shades that its owner has chosen.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Final
 
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.styles import Style
 
 from chatd.client.transcript import NAME_COLOURS
-
-When = Literal["auto", "never", "always"]
-Background = Literal["auto", "dark", "light"]
 
 # All of xterm's 256, so that they are the same wherever there are no more.
 # fmt: off
@@ -84,8 +81,8 @@ _OTHERS: Final = {
 """The grey in the middle is not of the sixteen: some make theirs the background."""
 
 
-def background(chosen: Background, environ: Mapping[str, str]) -> Background:
-    """Return what the background is, as far as somebody says."""
+def background(chosen: str, environ: Mapping[str, str]) -> str:
+    """Return ``dark`` or ``light``, or ``auto`` if nobody says what is behind."""
     if chosen != "auto":
         return chosen
     # Such as "15;0": the colours of text and of what is behind it.
@@ -95,16 +92,19 @@ def background(chosen: Background, environ: Mapping[str, str]) -> Background:
     return "light" if int(number) in (7, *range(9, 16)) else "dark"
 
 
-def colour_depth(when: When, environ: Mapping[str, str]) -> ColorDepth | None:
-    """Return how many colours are used; None for as many as the terminal has."""
+def colour_depth(when: str, environ: Mapping[str, str]) -> ColorDepth | None:
+    """Return how many colours are used; None for as many as the terminal has.
+
+    `when` is ``never``, ``always``, or ``auto``: unless NO_COLOR says otherwise.
+    """
     if when == "never" or (when == "auto" and environ.get("NO_COLOR")):
         return ColorDepth.DEPTH_1_BIT
     asked = environ.get("PROMPT_TOOLKIT_COLOR_DEPTH", "")
     return ColorDepth(asked) if asked in set(ColorDepth) else None
 
 
-def style(which: Background) -> Style:
-    """Return the styles of everything that is shown."""
+def style(which: str) -> Style:
+    """Return the styles of everything that is shown, on such a background."""
     names, others = _NAMES[which], _OTHERS[which]
     quiet = others["time"]
     return Style.from_dict(

@@ -42,7 +42,8 @@ class Screen:
     """Shows a conversation above a prompt, and hands lines typed at it to the core.
 
     Without an `input` and `output` it uses the standard ones, which have to be a
-    terminal; without a `history`, what was typed is remembered until the end.
+    terminal; without a `history`, what was typed is remembered until the end. For
+    `colour` and `background` see `chatd.client.colours`.
     """
 
     draws_states = True
@@ -50,8 +51,8 @@ class Screen:
     def __init__(
         self,
         *,
-        colour: colours.When = "auto",
-        background: colours.Background = "auto",
+        colour: str = "auto",
+        background: str = "auto",
         input: Input | None = None,
         output: Terminal | None = None,
         history: History | None = None,
