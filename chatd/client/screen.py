@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from functools import partial
+from typing import Final
 
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.clipboard import Clipboard, InMemoryClipboard
@@ -36,6 +37,9 @@ from chatd.client.toolbar import toolbar
 from chatd.client.transcript import signs_for
 from chatd.wire.display import neutralise
 from chatd.wire.message import Message
+
+_MOST_OF_FOCUS: Final = 24
+"""How many characters of those whom lines go to stand in the prompt."""
 
 
 class Screen:
@@ -79,7 +83,9 @@ class Screen:
             input_processors=[FullRows(self.prompt)],
             enable_suspend=True,
         )
-        self._session.default_buffer.accept_handler = self._accept
+        buffer = self._session.default_buffer
+        buffer.accept_handler = self._accept
+        buffer.on_text_changed += lambda _: self._typing(buffer.text)
         app = self._session.app
         app.terminal_size_polling_interval = None  # SIGWINCH tells
         app.before_render += lambda _: self._decide_what_stays()
@@ -142,7 +148,7 @@ class Screen:
         self._drawing.changed()
 
     def standing_changed(self) -> None:
-        """Show how the connection is, and for how long."""
+        """Show how the connection is, and to whom lines go."""
         if self._core is None:
             return
         if self.core.standing().phase is Phase.CONNECTED:
@@ -265,7 +271,16 @@ class Screen:
 
     def prompt(self) -> str:
         """Return what stands before what is typed."""
-        return f"{neutralise(self._user)}> "
+        if self._core is None:
+            return "> "
+        focus = self._core.focus()
+        whom = f" {self._signs.arrow} {_shortened(focus)}" if focus else ""
+        return f"{neutralise(self._core.user)}{neutralise(whom)}> "
+
+    def _typing(self, typed: str) -> None:
+        """Tell the core what is half typed, if it is no secret."""
+        if self._core is not None and not self.input_is_hidden:
+            self._core.typing(typed)
 
     def _accept(self, buffer: Buffer) -> bool:
         """Take an entered line; return that the prompt has been seen to."""
@@ -302,13 +317,15 @@ class Screen:
 
     def _toolbar(self, columns: int) -> list[Fragment]:
         """Return what is below the prompt."""
-        waiting = self._conversation.waiting(self._now)
+        typed = "" if self.input_is_hidden else self._session.default_buffer.text
         return toolbar(
             self.core.standing(),
             columns,
             self._signs,
             now=self._seconds(),
-            waiting=waiting,
+            waiting=self._conversation.waiting(self._now),
+            destination=self.core.destination(typed) if typed else "",
+            unread=self.core.unread(),
         )
 
     def _count_down(self) -> None:
@@ -326,3 +343,9 @@ class Screen:
         if left > 0:
             loop = asyncio.get_event_loop()
             self._counting_down = loop.call_later(pause, self._count_down)
+
+
+def _shortened(names: str) -> str:
+    if len(names) <= _MOST_OF_FOCUS:
+        return names
+    return f"{names[: _MOST_OF_FOCUS - 3]}..."

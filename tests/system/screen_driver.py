@@ -24,6 +24,7 @@ from twisted.internet.defer import Deferred, DeferredList  # noqa: E402
 from twisted.internet.protocol import Factory  # noqa: E402
 from twisted.protocols.basic import LineOnlyReceiver  # noqa: E402
 
+from chatd.client.completion import Completions  # noqa: E402
 from chatd.client.frontend import Kind, Line, Phase, Standing, State  # noqa: E402
 from chatd.client.screen import Screen  # noqa: E402
 from chatd.wire.message import Message  # noqa: E402
@@ -42,6 +43,8 @@ class Remote(LineOnlyReceiver):
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
         self.names = ["alice", "bob", "Böb"]
+        self.typed: list[str] = []
+        self.whom = ""
         self.failing: Deferred[None] = Deferred()
         self.stands = Standing(Phase.CONNECTED, "127.0.0.1:5555")
 
@@ -62,8 +65,23 @@ class Remote(LineOnlyReceiver):
     def end_of_input(self) -> None:
         raise AssertionError("a terminal has no end of input")
 
-    def completions(self) -> tuple[list[str], list[str]]:
-        return self.names, ["/help", "/quit"]
+    def typing(self, text: str) -> None:
+        self.typed.append(text)
+
+    def completions(self) -> Completions:
+        return Completions(self.names, {"/help": ["keys"], "/quit": []})
+
+    def longest(self) -> int:
+        return 16_000
+
+    def focus(self) -> str:
+        return self.whom
+
+    def destination(self, typed: str) -> str:
+        return self.whom
+
+    def unread(self) -> list[tuple[str, int]]:
+        return []
 
     def standing(self) -> Standing:
         return self.stands
@@ -113,6 +131,14 @@ class Remote(LineOnlyReceiver):
 
     def do_know(self, names: list[str]) -> None:
         self.names = names
+
+    def do_talk_to(self, names: str) -> None:
+        self.whom = names
+        self.screen.standing_changed()
+
+    def do_tell_typed(self) -> None:
+        """Send back what was half typed until now, one text after the other."""
+        self.sendLine(json.dumps(self.typed).encode())
 
     def do_hide(self, hidden: bool) -> None:
         self.screen.hide_input(hidden)

@@ -46,7 +46,14 @@ def talk(given: Given) -> int:
     front_end, reactor = _front_end(given.plain, settings)
     from chatd.client.running import run
 
-    return run(whole, opened, front_end, reactor, interactive=sys.stdin.isatty())
+    return run(
+        whole,
+        opened,
+        front_end,
+        reactor,
+        interactive=sys.stdin.isatty(),
+        presence=settings.presence,
+    )
 
 
 def _front_end(plain: bool, settings: Settings) -> "tuple[FrontEnd, Any]":
