@@ -185,6 +185,7 @@ LAYERS: Final = {
         "chatd.client.passwordchange",
         "chatd.client.outbox",
         "chatd.client.receipts",
+        "chatd.client.arrivals",
         "chatd.client.sending",
         "chatd.client.requests",
         "chatd.client.lifetime",
