@@ -41,7 +41,7 @@ def talk(given: Given) -> int:
     """Converse; return the exit status."""
     settings = given.settings()
     user, whole = account(settings, may_ask=True)
-    opened = open_history(history_path(user, settings.history), user)
+    opened = open_history(history_path(user, settings.history), user, _tell)
     # Only now: all that can go wrong without a reactor has gone right.
     front_end, reactor = _front_end(given.plain, settings)
     from chatd.client.running import run
@@ -78,3 +78,7 @@ def _front_end(plain: bool, settings: Settings) -> "tuple[FrontEnd, Any]":
 
     screen = Screen(colour=settings.colour, background=settings.background)
     return screen, reactor
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
