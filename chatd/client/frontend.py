@@ -96,6 +96,16 @@ class FrontEnd(Protocol):
         Its text is as it was sent: the front end makes it safe.
         """
 
+    def remembered(self, message: Message, state: State | None) -> None:
+        """Show a message of an earlier run; with a state, one that was sent."""
+
+    def away(self, since: int | None) -> None:
+        """Take note that what was queued came while nobody saw it.
+
+        That is since a time, in ms since 1970, or nobody knows since when. It may be
+        nothing, and it may come before the connection.
+        """
+
     def sent(self, key: Key, message: Message) -> None:
         """Show a message that is to be sent, and is `WAITING`; to one target each.
 
