@@ -160,8 +160,12 @@ LAYERS: Final = {
         "chatd.client.helptopics",
         "chatd.client.historyrows",
         "chatd.client.sharedhistory",
-        "chatd.client.history",
+        "chatd.client.folding",
+        "chatd.client.searchindex",
         "chatd.client.search",
+        "chatd.client.historyoutput",
+        "chatd.client.waitingrows",
+        "chatd.client.history",
         "chatd.client.pins",
         "chatd.client.trust",
         "chatd.client.account",
@@ -267,7 +271,9 @@ SQL_OUTSIDE_THE_STORE: Final = {
     "chatd.client.historyfile",
     "chatd.client.historyrows",
     "chatd.client.search",
+    "chatd.client.searchindex",
     "chatd.client.sharedhistory",
+    "chatd.client.waitingrows",
 }
 
 LONGEST: Final = 400
