@@ -202,6 +202,7 @@ LAYERS: Final = {
         "chatd.client.scripting",
         "chatd.client.commands",
         "chatd.client.commands.options",
+        "chatd.client.commands.offered",
         "chatd.client.commands.connecting",
         "chatd.client.commands.talk",
         "chatd.client.commands.send",
