@@ -94,6 +94,7 @@ class ChatCore:
             server=server,
             interactive=interactive,
             private=private,
+            now=now,
         )
         self._people = People(
             Watching(

@@ -76,6 +76,8 @@ class Screen:
         self.lines: list[Line] = []
         self.draws_states = False
         self.states: list[tuple[str, State]] = []
+        self.old: list[tuple[str, State | None]] = []
+        self.gaps: list[int | None] = []
         self.changes = 0
         self.ended: Deferred[None] = Deferred()
         self.stopped = False
@@ -90,6 +92,12 @@ class Screen:
     def received(self, message: Message, *, queued: bool) -> None:
         for line in text.message_lines(message, queued=queued):
             self.lines.append(Line(Kind.MESSAGE, neutralise(line)))
+
+    def remembered(self, message: Message, state: State | None) -> None:
+        self.old.append((message.text, state))
+
+    def away(self, since: int | None) -> None:
+        self.gaps.append(since)
 
     def sent(self, key: Key, message: Message) -> None:
         self.states.append((message.target, State.WAITING))
@@ -1194,6 +1202,17 @@ def test_what_came_on_an_earlier_connection_is_not_acknowledged_on_a_later_one(
     run.book.slow = False
     run.core.happened(numbered(1))
     assert acks(run) == [1]
+
+
+def test_what_came_meanwhile_came_since_the_loss(person: Run) -> None:
+    assert person.screen.gaps == []
+    person.core.lost("it broke")
+    person.core.lost("it broke again")
+    assert person.screen.gaps == []
+    person.core.logged_in(HELLO, welcome())
+    assert person.screen.gaps == [int(NOW * 1000)]
+    person.core.logged_in(HELLO, welcome())
+    assert len(person.screen.gaps) == 1
 
 
 def test_a_person_waits_for_a_lost_server_without_end(person: Run) -> None:
