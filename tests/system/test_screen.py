@@ -15,6 +15,8 @@ from typing import Final, Protocol
 import pytest
 from terminal import DEADLINE, Terminal, laid_out, laid_out_in_prompt
 
+from chatd.client.helptopics import KEYS
+
 pytestmark = pytest.mark.slow
 
 DRIVER: Final = Path(__file__).with_name("screen_driver.py")
@@ -579,6 +581,60 @@ def test_a_paste_that_no_message_can_hold_is_dropped_at_once(
     screen.type("\r")
     screen.expect_line("alice>")
     assert screen.remote.entered() == "bob-" + "y" * 10_000
+
+
+# What is typed before a key is pressed, what pressing it is, and the line after that.
+PRESSES: Final[dict[str, tuple[str, str, str]]] = {
+    "Alt-Enter": ("bob-Hi", ALT_ENTER + "there", "there"),
+    "Tab": ("/h", "\t", "alice> /help"),
+    "Up": ("bob-old\rnew", UP, "alice> bob-old"),
+    "Down": ("bob-old\rnew" + UP, DOWN, "alice> new"),
+    "Ctrl-R": ("bob-old\rbob-new\r", CTRL_R + "ol\r", "alice> bob-old"),
+    "Ctrl-A": ("bcd", "\x01a", "alice> abcd"),
+    "Ctrl-E": ("abc\x01", "\x05d", "alice> abcd"),
+    "Alt-B": ("one three", "\x1bbtwo ", "alice> one two three"),
+    "Alt-F": ("one three\x01", "\x1bf two", "alice> one two three"),
+    "Ctrl-W": ("one two", "\x17", "alice> one"),
+    "Ctrl-U": ("one two", CTRL_U + "x", "alice> x"),
+    "Ctrl-K": ("one two\x01\x1bf", "\x0b", "alice> one"),
+    "Ctrl-Y": ("one two" + CTRL_U, CTRL_Y, "alice> one two"),
+}
+PRESSED_ELSEWHERE: Final = {
+    "Enter": "test_an_entered_line_is_handed_over_as_typed_and_stays_above_the_prompt",
+    "Ctrl-L": "test_the_screen_can_be_cleared",
+    "Ctrl-Z": "test_it_can_be_put_into_the_background_and_back",
+    "Ctrl-C": "test_every_end_leaves_the_terminal_as_it_was",
+    "Ctrl-D": "test_every_end_leaves_the_terminal_as_it_was",
+}
+
+
+@pytest.mark.parametrize("key", PRESSES)
+def test_each_key_does_what_the_help_says(start_screen: StartScreen, key: str) -> None:
+    screen = start_screen()
+    before, press, line = PRESSES[key]
+    *entered, half = before.split("\r")
+    for each in entered:
+        screen.type(f"{each}\r")
+        assert screen.remote.entered() == each
+        screen.expect_line("alice>")
+    screen.type(half + press)
+    screen.expect_line(line)
+
+
+def test_the_screen_can_be_cleared(start_screen: StartScreen) -> None:
+    screen = start_screen()
+    screen.show("bob: Hi")
+    screen.type("half")
+    screen.expect("bob: Hi")
+    screen.type("\x0c")
+    screen.wait(lambda: screen.line(0) == "alice> half", "the prompt at the top")
+    assert not any(screen.line(y) == "bob: Hi" for y in range(screen.rows))
+
+
+def test_every_key_of_the_help_is_pressed_by_a_test() -> None:
+    documented = {key for keys in KEYS for key in keys.split(", ")}
+    assert documented == PRESSES.keys() | PRESSED_ELSEWHERE.keys()
+    assert set(PRESSED_ELSEWHERE.values()) <= globals().keys()
 
 
 def test_the_core_knows_what_is_half_typed_but_no_secret(

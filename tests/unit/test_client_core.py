@@ -863,7 +863,7 @@ def test_whom_to_watch_can_be_asked_for() -> None:
     run.type("/watch", "/unwatch dave", "/unwatch")
     assert run.screen.take() == [
         "Watched => (nobody)",
-        "Watched => carol, dave",
+        "carol is here.",
         "Watched => carol (here), dave",
         "Watched => carol (here)",
         "Usage of /unwatch: /unwatch names (nothing was changed)",
