@@ -19,6 +19,7 @@ LAYERS: Final = {
     "package": ["chatd"],
     "time": ["chatd.clock"],
     "fingerprints": ["chatd.fingerprint"],
+    "shells": ["chatd.shellcompletion"],
     "wire": [
         "chatd.wire",
         "chatd.wire.answers",
@@ -204,6 +205,7 @@ ORDER: Final = [module for modules in LAYERS.values() for module in modules]
 MAY_KNOW: Final = {
     "time": {"time"},
     "fingerprints": set(),
+    "shells": set(),
     "wire": {"wire"},
     "store": {"wire", "store"},
     "between": {"time", "wire", "store", "between"},
@@ -219,10 +221,19 @@ MAY_KNOW: Final = {
         "server",
         "outside",
     },
-    "client": {"package", "time", "fingerprints", "wire", "store", "client"},
+    "client": {
+        "package",
+        "time",
+        "fingerprints",
+        "shells",
+        "wire",
+        "store",
+        "client",
+    },
     "control": {
         "package",
         "fingerprints",
+        "shells",
         "wire",
         "store",
         "between",
