@@ -96,6 +96,16 @@ class FrontEnd(Protocol):
         Its text is as it was sent: the front end makes it safe.
         """
 
+    def remembered(self, message: Message, state: State | None) -> None:
+        """Show a message of an earlier run; with a state, one that was sent."""
+
+    def away(self, since: int | None) -> None:
+        """Take note that what was queued came while nobody saw it.
+
+        That is since a time, in ms since 1970, or nobody knows since when. It may be
+        nothing, and it may come before the connection.
+        """
+
     def sent(self, key: Key, message: Message) -> None:
         """Show a message that is to be sent, and is `WAITING`; to one target each.
 
@@ -106,7 +116,10 @@ class FrontEnd(Protocol):
         """Show what has become of a message; perhaps of one that was sent long ago."""
 
     def standing_changed(self) -> None:
-        """Take note that `Core.standing`, `focus` or `unread` may have changed."""
+        """Take note that `Core.standing` has changed."""
+
+    def people_changed(self) -> None:
+        """Take note that `Core.focus` or `Core.unread` has changed."""
 
     def hide_input(self, hidden: bool) -> None:
         """Show nothing of what is typed, and remember none of it; or show it again.

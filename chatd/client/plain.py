@@ -89,6 +89,12 @@ class Plain:
         for line in text.message_lines(message, queued=queued):
             self.show(Line(Kind.MESSAGE, neutralise(line)))
 
+    def remembered(self, message: Message, state: State | None) -> None:
+        """Show nothing: what was read stays above, or was written to a file."""
+
+    def away(self, since: int | None) -> None:
+        """Show nothing: what was queued bears its time."""
+
     def sent(self, key: Key, message: Message) -> None:
         """Show nothing: what was typed is seen where it was typed."""
 
@@ -97,6 +103,9 @@ class Plain:
 
     def standing_changed(self) -> None:
         """Show nothing: lines tell of the connection."""
+
+    def people_changed(self) -> None:
+        """Show nothing: there is no place for it."""
 
     def hide_input(self, hidden: bool) -> None:
         """Let the terminal show nothing of what is typed, or show it again.

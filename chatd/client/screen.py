@@ -1,84 +1,84 @@
-"""The front end on a terminal: a prompt at the bottom, and what is shown above it.
+"""The front end on a terminal: a conversation, and a prompt at the bottom.
 
 prompt_toolkit edits the line and draws it. It needs an asyncio loop, so this front end
 needs Twisted's asyncio reactor, and its loop as the current one.
 
-One prompt lasts as long as the program: an entered line is written above it like every
-other line, and the terminal never leaves raw mode in between. What is shown is written
-by taking the half-typed line off the screen, writing, and drawing it anew, all in one
-go; neither can disturb the other.
+One prompt lasts as long as the program, and the terminal never leaves raw mode in
+between: what was said is written above it.
 """
 
 import asyncio
 import atexit
+import os
 import signal
+import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from typing import Final
 
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.clipboard import Clipboard, InMemoryClipboard
 from prompt_toolkit.document import Document
-from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import DummyHistory, History
 from prompt_toolkit.input import Input
-from prompt_toolkit.output import Output
-from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.shortcuts import PromptSession
-from prompt_toolkit.styles import Style
 from twisted.internet.defer import Deferred
 
-from chatd.client.frontend import Core, Key, Kind, Line, State
+from chatd.client import colours
+from chatd.client.conversation import Conversation
+from chatd.client.drawing import Drawing
+from chatd.client.frontend import Core, Key, Line, Phase, State
 from chatd.client.keys import key_bindings
-from chatd.client.rows import FullRows, fill_rows
-from chatd.client.standardterminal import standard_input, standard_output
-from chatd.wire import text
+from chatd.client.layout import Fragment
+from chatd.client.rows import FullRows
+from chatd.client.standardterminal import Terminal, standard_input, standard_output
+from chatd.client.toolbar import toolbar
+from chatd.client.transcript import cut, signs_for
 from chatd.wire.display import neutralise
 from chatd.wire.message import Message
 
-_STYLE: Final = Style.from_dict(
-    {
-        "answer": "ansicyan",
-        "notice": "ansimagenta",
-        "error": "ansired",
-    }
-)
-_CLASSES: Final = {
-    Kind.MESSAGE: "",
-    Kind.ANSWER: "class:answer",
-    Kind.NOTICE: "class:notice",
-    Kind.ERROR: "class:error",
-}
-
-_PAUSE: Final = 0.02
-"""Seconds between two times that lines are written: what comes meanwhile, as one."""
-
-
 _MOST_OF_FOCUS: Final = 24
-"""How many characters of those whom lines go to stand in the prompt."""
+"""How many columns those whom lines go to have in the prompt."""
 
 
 class Screen:
-    """Shows lines above a prompt, and hands those typed at it to the core.
+    """Shows a conversation above a prompt, and hands lines typed at it to the core.
 
     Without an `input` and `output` it uses the standard ones, which have to be a
-    terminal; without a `history`, what was typed is remembered until the end.
+    terminal; without a `history`, what was typed is remembered until the end. For
+    `colour` and `background` see `chatd.client.colours`.
     """
 
-    draws_states = False
+    draws_states = True
 
     def __init__(
         self,
         *,
+        colour: str = "auto",
+        background: str = "auto",
         input: Input | None = None,
-        output: Output | None = None,
+        output: Terminal | None = None,
         history: History | None = None,
     ) -> None:
-        self._output = output or standard_output()
+        style = colours.style(colours.background(background, os.environ))
+        output = output or standard_output(colours.colour_depth(colour, os.environ))
+        self._signs = signs_for(output.encoding())
+        self._conversation = Conversation(self._signs, lambda: self._user)
+        self._drawing = Drawing(
+            output,
+            style,
+            self._conversation,
+            prompt=self.prompt,
+            toolbar=self._toolbar,
+            failed=self._fail,
+        )
         self._session = PromptSession[str](
-            lambda: fill_rows(self.prompt(), self._output.get_size().columns).text,
+            self._drawing.message,
             history=history,
             input=input or standard_input(),
-            output=self._output,
+            output=output,
+            style=style,
             key_bindings=key_bindings(self),
             input_processors=[FullRows(self.prompt)],
             enable_suspend=True,
@@ -86,20 +86,20 @@ class Screen:
         buffer = self._session.default_buffer
         buffer.accept_handler = self._accept
         buffer.on_text_changed += lambda _: self._typing(buffer.text)
-        utf8 = self._output.encoding().lower().replace("-", "") == "utf8"
-        self._arrow = "\u2192" if utf8 else "->"
         app = self._session.app
         app.terminal_size_polling_interval = None  # SIGWINCH tells
-        app.before_render += lambda _: self._prepare_drawing()
+        app.before_render += lambda _: self._decide_what_stays()
+        self._drawing.attach(self._session)
         self._core: Core | None = None
+        self._seconds: Callable[[], float] = time.monotonic
         # What there was to be seen and brought back before the input was hidden.
         self._visible: tuple[Document, History, Clipboard] | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._mode_before: AbstractContextManager[None] | None = None
-        self._waiting: StyleAndTextTuples = []
-        self._next_writing: asyncio.TimerHandle | None = None
-        self._last_writing = float("-inf")
+        self._counting_down: asyncio.TimerHandle | None = None
+        self._entering_sent = False
+        self._question = ""
 
     # The front end ------------------------------------------------------------------
 
@@ -112,27 +112,55 @@ class Screen:
         from twisted.internet import reactor  # not before main has chosen one
 
         self._core = core
+        self._seconds = reactor.seconds
         self._task = asyncio.get_event_loop().create_task(self._take_lines())
         reactor.addSystemEventTrigger("before", "shutdown", self._shut_down)
         return Deferred.fromFuture(self._task)
 
     def show(self, line: Line) -> None:
         """Show a line, above whatever is half typed; at any time."""
-        self._write(_CLASSES[line.kind], neutralise(line.text))
+        self._conversation.show(line)
+        self._drawing.changed()
 
     def received(self, message: Message, *, queued: bool) -> None:
         """Show a message that came."""
-        for line in text.message_lines(message, queued=queued):
-            self._write(_CLASSES[Kind.MESSAGE], neutralise(line))
+        self._conversation.received(message, queued=queued)
+        self._drawing.changed()
+
+    def remembered(self, message: Message, state: State | None) -> None:
+        """Show a message of an earlier run."""
+        self._conversation.remembered(message, state)
+        self._drawing.changed()
+
+    def away(self, since: int | None) -> None:
+        """Draw a line before the next message, if it was queued."""
+        self._conversation.away(since)
 
     def sent(self, key: Key, message: Message) -> None:
-        """Show nothing: what was typed has moved up."""
+        """Show a message that is to be sent, just above the prompt."""
+        self._entering_sent = True
+        self._conversation.sent(key, message, self._now)
+        self._drawing.changed()
 
     def became(self, key: Key, state: State) -> None:
-        """Show nothing: the core says it in lines."""
+        """Show what has become of a message, and move it up."""
+        milliseconds = int(time.time() * 1000)
+        self._conversation.became(key, state, self._now, milliseconds)
+        self._drawing.changed()
 
     def standing_changed(self) -> None:
-        """Show to whom lines go; lines tell of the connection."""
+        """Show how the connection is, and for how long."""
+        if self._core is None:
+            return
+        if self.core.standing().phase is Phase.CONNECTED:
+            self._conversation.connected(self._now)
+        else:
+            self._conversation.disconnected()
+        self._drawing.changed()
+        self._count_down()
+
+    def people_changed(self) -> None:
+        """Show to whom lines go, and whose messages are unread."""
         self._session.app.invalidate()
 
     def hide_input(self, hidden: bool) -> None:
@@ -160,6 +188,11 @@ class Screen:
         """Whether what is typed is a secret."""
         return self._visible is not None
 
+    def ask(self, question: str) -> None:
+        """Show a question below the prompt, or an empty one no longer."""
+        self._question = question
+        self._session.app.invalidate()
+
     @property
     def core(self) -> Core:
         """The core; there is one from the start on."""
@@ -168,10 +201,10 @@ class Screen:
 
     def stop(self) -> None:
         """Take no more lines; the Deferred of `start` fires soon."""
+        self._drawing.write(everything=True)
         if self._stopping:
             return
         self._stopping = True
-        self._write_waiting()
         # Before it has begun there is nothing to interrupt: it looks first.
         if self._task is not None and self._session.app.is_running:
             self._task.cancel()
@@ -186,8 +219,7 @@ class Screen:
             return
         self._mode_before.__exit__(None, None, None)
         with suppress(OSError, RuntimeError):  # it may be in the middle of writing
-            self._session.app.renderer.reset()
-            print_formatted_text(self._output, "\n", _STYLE)
+            self._drawing.leave()
 
     # Beginning and end --------------------------------------------------------------
 
@@ -219,7 +251,9 @@ class Screen:
             atexit.unregister(self.rescue)
             if default_hangup:
                 signal.signal(signal.SIGHUP, signal.SIG_DFL)
-            self._write_waiting()
+            if self._counting_down is not None:
+                self._counting_down.cancel()
+            self._drawing.write()
 
     def _shut_down(self) -> Deferred[None] | None:
         """Restore the terminal before the reactor stops."""
@@ -230,19 +264,30 @@ class Screen:
         return Deferred.fromFuture(self._task).addErrback(lambda _: None)
 
     def _fail(self, error: Exception) -> None:
-        """End because of a bug."""
-        if not self._session.app.is_done:
+        """End: the terminal has gone, or there is a bug."""
+        if isinstance(error, OSError):
+            if not self._stopping:
+                self._stopping = True
+                if self._task is not None and self._session.app.is_running:
+                    self._task.cancel()
+        elif not self._session.app.is_done:
             self._session.app.exit(exception=error)
 
     # What is typed ------------------------------------------------------------------
 
+    @property
+    def _user(self) -> str:
+        return self._core.user if self._core else ""
+
     def prompt(self) -> str:
         """Return what stands before what is typed."""
-        if self._core is None:
-            return "> "
-        focus = self._core.focus()
-        whom = f" {self._arrow} {_shortened(focus)}" if focus else ""
-        return f"{neutralise(self._core.user)}{neutralise(whom)}> "
+        focus = self._core.focus() if self._core else ""
+        whom = (
+            f" {self._signs.arrow} {cut(focus, _MOST_OF_FOCUS, self._signs)}"
+            if focus
+            else ""
+        )
+        return f"{neutralise(self._user + whom)}> "
 
     def _typing(self, typed: str) -> None:
         """Tell the core what is half typed, if it is no secret."""
@@ -254,77 +299,66 @@ class Screen:
         line = buffer.text
         if self.input_is_hidden:
             buffer.reset()
+            withdraw = None
         else:
-            self._move_up(buffer)
+            buffer.reset(append_to_history=True)
+            entry = self._conversation.typed(self.prompt(), line)
+            withdraw = partial(self._conversation.withdraw, entry)
+        self._entering_sent = False
         try:
             self.core.enter(line)
         except Exception as error:
             self._fail(error)
+        # A message stands there as such.
+        if withdraw is not None and self._entering_sent:
+            withdraw()
+        # All in one go: it is never seen twice.
+        self._drawing.write()
         return True
-
-    def _move_up(self, buffer: Buffer) -> None:
-        """Write an entered line above the prompt, in one go: it never is seen twice."""
-        line = buffer.text
-        buffer.reset(append_to_history=True)
-        # A line that was pasted can have several.
-        for part in (self.prompt() + line).split("\n"):
-            self._write("", neutralise(part))
-        self._write_waiting()
 
     # What is shown ------------------------------------------------------------------
 
-    def _write(self, style: str, line: str) -> None:
-        """Write a line now, or with others in a moment."""
-        self._waiting += [(style, line), ("", "\n")]
-        if not self._session.app.is_running:
-            self._write_waiting()
-        elif self._next_writing is None:
-            loop = asyncio.get_event_loop()
-            when = max(loop.time(), self._last_writing + _PAUSE)
-            self._next_writing = loop.call_at(when, self._write_waiting)
+    @property
+    def _now(self) -> float:
+        return asyncio.get_event_loop().time()
 
-    def _write_waiting(self) -> None:
-        """Write the lines that wait, above the prompt if there is one."""
-        if self._next_writing is not None:
-            self._next_writing.cancel()
-            self._next_writing = None
-        lines, self._waiting = self._waiting, []
-        if not lines:
-            return
-        app = self._session.app
-        try:
-            if app.is_running and app.context is not None:
-                self._erase_prompt()
-                print_formatted_text(self._output, lines, _STYLE)
-                app.context.copy().run(app.renderer.render, app, app.layout)
-                self._last_writing = asyncio.get_event_loop().time()
-            else:
-                print_formatted_text(self._output, lines, _STYLE)
-        except OSError:  # the terminal has gone
-            self.stop()
-        except Exception as error:
-            if not app.is_running:
-                raise
-            self._fail(error)
-
-    def _prepare_drawing(self) -> None:
-        """Do what has to be done before prompt_toolkit draws the prompt by itself."""
+    def _decide_what_stays(self) -> None:
+        """Let what is half typed stay on the screen at the end, but no mere prompt."""
         typed = self._session.default_buffer.text
-        # What is half typed stays on the screen at the end; a prompt alone does not.
         self._session.app.erase_when_done = self.input_is_hidden or not typed
-        # Terminals differ in how wide they draw emoji of several characters, and some
-        # others. Drawn anew from the left, a line never goes wrong by more than once.
-        if not (self.prompt() + typed).isascii():
-            self._erase_prompt()
 
-    def _erase_prompt(self) -> None:
-        """Take the prompt off the screen, and leave the cursor where it began."""
-        # The renderer goes left by as many columns as it thinks it went right.
-        self._output.write_raw("\r")
-        self._session.app.renderer.erase()
+    def _toolbar(self, columns: int) -> list[Fragment]:
+        """Return what is below the prompt."""
+        waiting = self._conversation.waiting(self._now)
+        return toolbar(
+            self.core.standing(),
+            columns,
+            self._signs,
+            now=self._seconds(),
+            waiting=waiting,
+            destination=self._destination(),
+            unread=self.core.unread(),
+            question=self._question,
+        )
 
+    def _destination(self) -> str:
+        """Return to whom Enter will send what is typed."""
+        if self.input_is_hidden:
+            return ""
+        return self.core.destination(self._session.default_buffer.text)
 
-def _shortened(names: str) -> str:
-    if len(names) <= _MOST_OF_FOCUS:
-        return names
-    return f"{names[: _MOST_OF_FOCUS - 3]}..."
+    def _count_down(self) -> None:
+        """Draw each second how long it is until the next attempt."""
+        if self._counting_down is not None:
+            self._counting_down.cancel()
+            self._counting_down = None
+        attempt = self.core.standing().next_attempt
+        if attempt is None or self._stopping:
+            return
+        self._session.app.invalidate()
+        # When the number of whole seconds that are left changes.
+        left = attempt - self._seconds()
+        pause = left % 1 or 1
+        if left > 0:
+            loop = asyncio.get_event_loop()
+            self._counting_down = loop.call_later(pause, self._count_down)

@@ -3,6 +3,8 @@
 import os
 import select
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from prompt_toolkit.input.posix_utils import PosixStdinReader
 from prompt_toolkit.input.vt100 import Vt100Input
@@ -31,16 +33,37 @@ def standard_input() -> Vt100Input:
     return found
 
 
-def standard_output() -> Vt100_Output:
-    """Return the terminal.
+class Terminal(Vt100_Output):
+    """A terminal that can be written to in one go: nothing half drawn is seen."""
+
+    held = False
+    """Whether what is flushed waits for the end of what is being drawn."""
+
+    def flush(self) -> None:
+        """Write what was gathered, unless it is held."""
+        if not self.held:
+            super().flush()
+
+    @contextmanager
+    def in_one_go(self) -> Iterator[None]:
+        """Hold what is flushed until the end."""
+        self.held = True
+        try:
+            yield
+        finally:
+            self.held = False
+            self.flush()
+
+
+def standard_output(depth: ColorDepth | None = None) -> Terminal:
+    """Return the terminal, with so many colours if not with its own.
 
     It is not asked where its cursor is, as only menus below the prompt would need.
     Some terminals never answer, and an answer may come after the end, to the shell.
     """
-    found = Vt100_Output.from_pty(
-        sys.stdout,
-        term=os.environ.get("TERM"),
-        default_color_depth=ColorDepth.from_env(),
+    found = Terminal.from_pty(
+        sys.stdout, term=os.environ.get("TERM"), default_color_depth=depth
     )
+    assert isinstance(found, Terminal)
     found.enable_cpr = False
     return found

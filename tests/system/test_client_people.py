@@ -55,7 +55,7 @@ def test_lines_go_to_somebody_until_they_do_not(
     chat.type("/to\r")
     chat.expect_prompt("alice> ")
     chat.type("Hi\r")
-    chat.expect("Format error. Please enter: <target>-<message>")
+    chat.expect("Format error. Please enter:")
 
 
 def test_a_message_that_comes_changes_not_to_whom_a_half_typed_line_goes(

@@ -20,7 +20,8 @@ from chatd.client.helptopics import KEYS
 pytestmark = pytest.mark.slow
 
 DRIVER: Final = Path(__file__).with_name("screen_driver.py")
-WIDTHS: Final = (40, 80, 132)
+WIDTHS: Final = (40, 80, 200)
+TOOLBAR: Final = "● 127.0.0.1:5555"
 
 # Wide ones, emoji of one and of two characters, marks over and under letters.
 HALF: Final = (
@@ -77,22 +78,30 @@ class Driven(Terminal):
             [sys.executable, DRIVER, str(theirs), *arguments],
             columns=columns,
             rows=rows,
-            env=env,
+            env={"TZ": "UTC"} | (env or {}),
             pass_fds=[theirs],
             controlling=controlling,
         )
 
-    def show(self, *lines: str, kind: str = "MESSAGE") -> None:
+    def show(self, *lines: str, kind: str = "NOTICE") -> None:
         for line in lines:
             self.remote.do("show", kind, line)
 
+    def receive(self, sender: str, text: str, *, queued: bool = False) -> None:
+        self.remote.do("receive", sender, text, queued)
+
     def expect_half_typed(self, above: list[list[str]], text: str = HALF) -> None:
-        """Wait for a screen with these rows, the prompt, this text, and nothing else.
+        """Wait for a screen with these rows, the prompt, this text, and a toolbar.
 
         Where it is too much for the screen, for the end of it.
         """
-        rows = above + laid_out_in_prompt(f"alice> {text}", self.columns)
-        self.expect_screen(rows[-self.rows :])
+        prompt = laid_out_in_prompt(f"alice> {text}", self.columns)
+        if " " not in prompt[-1][-1:]:
+            prompt += rows("", columns=self.columns)  # for the cursor
+        shown = above + prompt
+        if len(prompt) <= self.rows - 4:
+            shown += rows(TOOLBAR, columns=self.columns)
+        self.expect_screen(shown[-self.rows :])
 
     def close(self) -> None:
         super().close()
@@ -140,6 +149,13 @@ def rows(*lines: str, columns: int) -> list[list[str]]:
     return [row for line in lines for row in laid_out(line, columns)]
 
 
+def messages(
+    *texts: str, columns: int, sender: str = "bob", time: str = "14:13"
+) -> list[list[str]]:
+    """Return the rows of cells that messages take which came; of one row each."""
+    return rows(*(f"{time} {sender}  {each}" for each in texts), columns=columns)
+
+
 # A half-typed line ------------------------------------------------------------------
 
 
@@ -151,10 +167,29 @@ def test_a_half_typed_line_survives_messages(
     screen.type(HALF)
     shown = rows("Connected.", columns=columns)
     screen.expect_half_typed(shown)
-    for message in ("bob: Hi", "漢字: 你好 🎉", "bob: " + "long " * 50):
-        screen.show(message)
-        shown += rows(message, columns=columns)
+    for sender, text in (("bob", "Hi"), ("漢字", "你好 🎉"), ("bob", "word")):
+        screen.receive(sender, text)
+        shown += messages(text, sender=sender, columns=columns)
         screen.expect_half_typed(shown)
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_a_long_message_is_wrapped_under_itself(
+    start_screen: StartScreen, columns: int
+) -> None:
+    screen = start_screen(columns=columns)
+    screen.type(HALF)
+    screen.receive("bob", "word " * 59 + "end\n\n  indented")
+    beginning = "14:13 bob  "
+    words = (columns - len(beginning) + 1) // len("word ")
+    whole, left = divmod(59, words)
+    lines = [("word " * words).rstrip()] * whole + ["word " * left + "end"]
+    texts = [*lines, "", "  indented"]
+    assert len(lines) > 1
+    first, *others = (text.rstrip() for text in texts)
+    shown = ["Connected.", beginning + first]
+    shown += [" " * len(beginning) * bool(each) + each for each in others]
+    screen.expect_half_typed(rows(*shown, columns=columns))
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
@@ -166,10 +201,10 @@ def test_a_half_typed_line_survives_a_thousand_messages(
     screen.type(HALF)
     screen.expect_half_typed(rows("Connected.", columns=columns))
     screen.remote.do(how, 1, 1000)
-    messages = [f"bob: message {number}" for number in range(1, 1001)]
-    screen.expect_half_typed(rows(*messages, columns=columns))
-    above = len(screen.lines()) - len(laid_out_in_prompt(f"alice> {HALF}", columns))
-    assert screen.lines()[:above] == ["Connected.", *messages]
+    lines = [f"14:13 bob  message {number}" for number in range(1, 1001)]
+    screen.expect_half_typed(rows(*lines, columns=columns))
+    below = len(laid_out_in_prompt(f"alice> {HALF}", columns)) + 1
+    assert screen.lines()[:-below] == ["Connected.", *lines]
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
@@ -178,23 +213,27 @@ def test_a_half_typed_line_survives_a_reconnect(
 ) -> None:
     screen = start_screen(columns=columns)
     screen.type(HALF)
-    notices = (
-        "The connection to 127.0.0.1:5555 was lost (connection reset); trying again.",
-        "Connected to 127.0.0.1:5555 again.",
-    )
-    screen.show(*notices, kind="NOTICE")
-    screen.expect_half_typed(rows("Connected.", *notices, columns=columns))
+    notice = "The connection to 127.0.0.1:5555 was lost; trying again."
+    screen.show(notice)
+    screen.remote.do("stand", "CONNECTING")
+    screen.remote.do("stand", "CONNECTED")
+    screen.show("Connected again.")
+    shown = [notice]
+    if columns == 40:
+        shown = ["The connection to 127.0.0.1:5555 was", "lost; trying again."]
+    shown = ["Connected.", *shown, "Connected again."]
+    screen.expect_half_typed(rows(*shown, columns=columns))
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
-@pytest.mark.parametrize("messages", [3, 100], ids=["high up", "at the bottom"])
+@pytest.mark.parametrize("count", [3, 100], ids=["high up", "at the bottom"])
 def test_a_half_typed_line_survives_resizes(
-    start_screen: StartScreen, columns: int, messages: int
+    start_screen: StartScreen, columns: int, count: int
 ) -> None:
     screen = start_screen(columns=columns)
-    screen.remote.do("burst", 1, messages)
+    screen.remote.do("burst", 1, count)
     screen.type(HALF)
-    shown = [f"bob: message {number}" for number in range(1, messages + 1)]
+    shown = [f"14:13 bob  message {number}" for number in range(1, count + 1)]
     screen.expect_half_typed(rows("Connected.", *shown, columns=columns))
     for wider in (*WIDTHS, 57, 30, columns):
         prompt = len(laid_out_in_prompt(f"alice> {HALF}", screen.columns))
@@ -214,14 +253,14 @@ def test_a_half_typed_line_survives_fewer_and_more_rows(
     screen = start_screen(columns=40)
     screen.remote.do("burst", 1, 30)
     screen.type(HALF)
-    shown = rows(*(f"bob: message {n}" for n in range(1, 31)), columns=40)
+    shown = messages(*(f"message {n}" for n in range(1, 31)), columns=40)
     screen.expect_half_typed(shown)
     screen.resize(40, 10)
     screen.expect_half_typed(shown)
     screen.show("bob: small")
     shown += rows("bob: small", columns=40)
     screen.expect_half_typed(shown)
-    visible = shown[-(10 - len(laid_out_in_prompt(f"alice> {HALF}", 40))) :]
+    visible = shown[-(10 - len(laid_out_in_prompt(f"alice> {HALF}", 40)) - 1) :]
     screen.resize(40, 30)
     screen.show("bob: large")
     screen.expect_half_typed(visible + rows("bob: large", columns=40))
@@ -300,9 +339,9 @@ def test_what_is_typed_while_messages_come_is_all_there(
         screen.type(character)
     screen.type("\r")
     assert screen.remote.entered() == HALF
-    screen.expect("bob: message 1000")
-    found = [line for line in screen.lines() if line.startswith("bob: message")]
-    assert found == [f"bob: message {number}" for number in range(1, 1001)]
+    screen.expect("bob  message 1000")
+    found = [line for line in screen.lines() if " message " in line]
+    assert found == [f"14:13 bob  message {number}" for number in range(1, 1001)]
 
 
 # Emoji that terminals draw in as many cells as they like, for one character too few
@@ -330,6 +369,7 @@ def test_emoji_of_several_characters_shift_nothing(
         "bob: Hi",
         f"bob: {FAMILY_AND_HEART}",
         f"alice> {FAMILY_AND_HEART}!",
+        TOOLBAR,
     ]
     # Where prompt_toolkit thinks that the line ends.
     screen.expect_cursor(len("alice> bob-") + 6 + len(" . ok!"), 3)
@@ -347,8 +387,8 @@ def test_an_entered_line_is_handed_over_as_typed_and_stays_above_the_prompt(
     screen.type("\r")
     assert screen.remote.entered() == ""
     screen.expect_screen(
-        rows("Connected.", "alice>   bob-Hi  there 漢", "alice> ", columns=60)
-        + rows("alice>", columns=60)
+        rows("Connected.", "alice>   bob-Hi  there 漢", "alice>", columns=60)
+        + rows("alice>", TOOLBAR, columns=60)
     )
 
 
@@ -443,6 +483,7 @@ def test_lines_that_are_pasted_are_one_message(start_screen: StartScreen) -> Non
         "alice> bob-first",
         "second-line",
         "alice>",
+        TOOLBAR,
     ]
 
 
@@ -461,11 +502,10 @@ def test_a_message_can_have_several_lines(
     screen = start_screen(columns=columns)
     long = "second " * 10
     screen.type(f"bob-first{ALT_ENTER}{long}{ALT_ENTER}{ALT_ENTER}漢字")
-    shown = rows("Connected.", "alice> bob-first", long, "", "漢字", columns=columns)
-    screen.expect_screen(shown)
+    typed = ("alice> bob-first", long, "", "漢字", TOOLBAR)
+    screen.expect_screen(rows("Connected.", *typed, columns=columns))
     screen.show("bob: Hi")
-    shown[1:1] = rows("bob: Hi", columns=columns)
-    screen.expect_screen(shown)
+    screen.expect_screen(rows("Connected.", "bob: Hi", *typed, columns=columns))
     screen.type("\r")
     assert screen.remote.entered() == f"bob-first\n{long}\n\n漢字"
     screen.expect_line("alice>")
@@ -510,19 +550,18 @@ def test_a_paste_of_a_few_lines_is_put_into_the_message(
     assert screen.remote.entered() == entered
 
 
-QUESTION: Final = (
-    "Paste of 4 lines: y puts them into the message, any other key drops them."
-)
+QUESTION: Final = "Paste 4 lines? y: yes, other keys: no"
 
 
 @pytest.mark.parametrize("key", ["y", "Y"])
 def test_a_longer_paste_is_put_into_the_message_by_y(
     start_screen: StartScreen, key: str
 ) -> None:
-    screen = start_screen()
+    screen = start_screen(columns=40)
     screen.type("bob-" + pasted("one\r\ntwo\r\nthree\r\nfour\r\n"))
-    screen.expect(QUESTION)
-    screen.expect_line("alice> bob-")
+    screen.expect_screen(
+        rows("Connected.", "alice> bob-", QUESTION, columns=screen.columns)
+    )
     screen.type(key + "!\r")
     assert screen.remote.entered() == "bob-one\ntwo\nthree\nfour!"
 
@@ -537,8 +576,9 @@ def test_a_longer_paste_is_dropped_by_any_other_key_and_nothing_is_sent(
     screen.type("bob-Hi" + pasted("\n".join("abcd")))
     screen.expect(QUESTION)
     screen.type(key)
-    screen.expect("The paste was dropped.")
-    screen.expect_line("alice> bob-Hi")
+    screen.expect_screen(
+        rows("Connected.", "alice> bob-Hi", TOOLBAR, columns=screen.columns)
+    )
     screen.type("!\r")
     assert screen.remote.entered() == "bob-Hi!"
 
@@ -548,7 +588,7 @@ def test_a_paste_takes_the_place_of_one_that_waits(start_screen: StartScreen) ->
     screen.type("bob-" + pasted("\n".join("abcd")))
     screen.expect(QUESTION)
     screen.type(pasted("1\n2\n3\n4\n5"))
-    screen.expect("Paste of 5 lines")
+    screen.expect("Paste 5 lines?")
     screen.type("y\r")
     assert screen.remote.entered() == "bob-1\n2\n3\n4\n5"
 
@@ -662,7 +702,7 @@ def test_the_core_knows_what_is_half_typed_but_no_secret(
         ("bob", "alice → bob>"),
         ("bob, carol", "alice → bob, carol>"),
         ("漢字", "alice → 漢字>"),
-        ("anastasia, bartholomew, carol", "alice → anastasia, bartholome...>"),
+        ("anastasia, bartholomew, carol", "alice → anastasia, bartholomew,…>"),
     ],
 )
 def test_the_prompt_says_to_whom_lines_go(
@@ -675,6 +715,19 @@ def test_the_prompt_says_to_whom_lines_go(
     screen.expect_prompt(f"{prompt} Hi")
     screen.remote.do("talk_to", "")
     screen.expect_prompt("alice> Hi")
+
+
+def test_the_toolbar_says_to_whom_a_line_goes_and_what_is_unread(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen(columns=40)
+    screen.remote.do("unread", ["bob", 2], ["漢字", 1])
+    bar = f"{TOOLBAR}   bob 2   漢字 1"
+    screen.expect_screen(rows("Connected.", "alice>", bar, columns=40))
+    screen.remote.do("talk_to", "carol")
+    screen.type("Hi")
+    bar = f"{TOOLBAR}   → carol   bob 2"
+    screen.expect_screen(rows("Connected.", "alice → carol> Hi", bar, columns=40))
 
 
 def test_bytes_that_are_no_text_are_handed_over_as_such(
@@ -748,13 +801,12 @@ def test_no_control_character_reaches_the_terminal(start_screen: StartScreen) ->
 
 def test_lines_that_are_no_messages_have_colours(start_screen: StartScreen) -> None:
     screen = start_screen()
-    for kind in ("MESSAGE", "ANSWER", "NOTICE", "ERROR"):
+    for kind in ("ANSWER", "NOTICE", "ERROR"):
         screen.show(kind, kind=kind)
     screen.expect("ERROR")
     screen.expect_line("alice>")
-    colours = {screen.line(y): screen.colour(y) for y in range(1, 6)}
+    colours = {screen.line(y): screen.colour(y) for y in range(1, 5)}
     assert colours == {
-        "MESSAGE": "default",
         "ANSWER": "cyan",
         "NOTICE": "magenta",
         "ERROR": "red",
@@ -862,8 +914,8 @@ def test_what_was_shown_just_before_the_end_is_seen(start_screen: StartScreen) -
     screen.remote.do("burst", 1, 100)
     screen.remote.do("stop")
     assert screen.ended() == 0
-    messages = [f"bob: message {number}" for number in range(1, 101)]
-    assert screen.lines() == ["Connected.", *messages, "Disconnected."]
+    lines = [f"14:13 bob  message {number}" for number in range(1, 101)]
+    assert screen.lines() == ["Connected.", *lines, "Disconnected."]
 
 
 @pytest.mark.measured
@@ -905,7 +957,7 @@ def test_it_can_be_put_into_the_background_and_back(
         shell.type(CTRL_Z)
         shell.expect("Stopped")
         shell.expect_line("$")
-        remote.do("show", "MESSAGE", "bob: Hi")
+        remote.do("show", "NOTICE", "bob: Hi")
         shell.type("stty -g\r")
         shell.wait(lambda: shell.line(shell.cursor[1] - 1).count(":") > 30, "stty")
         stopped = shell.line(shell.cursor[1] - 1)

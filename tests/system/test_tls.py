@@ -530,6 +530,6 @@ def test_a_conversation_goes_on_after_the_server_was_away(
     start_daemon(*PLAIN, "--port", there)
     screen.expect("again.")
     screen.type("alice-back\r")
-    screen.expect("alice: back")
+    screen.expect("alice  back")
     screen.type("/quit\r")
     assert screen.ended() == 0

@@ -16,6 +16,7 @@ from chatd.client.commands.options import (
     pass_given,
 )
 from chatd.client.historyfile import history_path, open_history
+from chatd.client.settings import Settings
 
 if TYPE_CHECKING:
     from chatd.client.frontend import FrontEnd
@@ -42,7 +43,7 @@ def talk(given: Given) -> int:
     user, whole = account(settings, may_ask=True)
     opened = open_history(history_path(user, settings.history), user)
     # Only now: all that can go wrong without a reactor has gone right.
-    front_end, reactor = _front_end(given.plain)
+    front_end, reactor = _front_end(given.plain, settings)
     from chatd.client.running import run
 
     return run(
@@ -55,7 +56,7 @@ def talk(given: Given) -> int:
     )
 
 
-def _front_end(plain: bool) -> "tuple[FrontEnd, Any]":
+def _front_end(plain: bool, settings: Settings) -> "tuple[FrontEnd, Any]":
     """Return the front end for where this runs, and the reactor that it needs."""
     dumb = os.environ.get("TERM", "").lower() in _DUMB
     if plain or dumb or not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -75,4 +76,5 @@ def _front_end(plain: bool) -> "tuple[FrontEnd, Any]":
 
     from chatd.client.screen import Screen
 
-    return Screen(), reactor
+    screen = Screen(colour=settings.colour, background=settings.background)
+    return screen, reactor
