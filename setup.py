@@ -80,7 +80,7 @@ setup(
         "service-identity>=24.1",
         "precis-i18n>=1.1.1",
         "confusable-homoglyphs>=3.3",
-        "click>=8.1",
+        "click>=8.4",
         "platformdirs>=4.0",
         "prompt_toolkit>=3.0.43",
     ],

@@ -160,6 +160,8 @@ class Conversation:
 
     def connected(self, now: float) -> None:
         """Take note that what waits is sent now."""
+        if self._connected:
+            return
         self._connected = True
         # It is said now: after all that was written since it was typed.
         waiting = [each for each in self._own.values() if each.state is State.WAITING]

@@ -281,13 +281,10 @@ class Screen:
 
     def prompt(self) -> str:
         """Return what stands before what is typed."""
-        focus = self._core.focus() if self._core else ""
-        whom = (
-            f" {self._signs.arrow} {cut(focus, _MOST_OF_FOCUS, self._signs)}"
-            if focus
-            else ""
-        )
-        return f"{neutralise(self._user + whom)}> "
+        before = self._user
+        if self._core is not None and (focus := self._core.focus()):
+            before += f" {self._signs.arrow} {cut(focus, _MOST_OF_FOCUS, self._signs)}"
+        return f"{neutralise(before)}> "
 
     def _typing(self, typed: str) -> None:
         """Tell the core what is half typed, if it is no secret."""
@@ -329,13 +326,12 @@ class Screen:
 
     def _toolbar(self, columns: int) -> list[Fragment]:
         """Return what is below the prompt."""
-        waiting = self._conversation.waiting(self._now)
         return toolbar(
             self.core.standing(),
             columns,
             self._signs,
             now=self._seconds(),
-            waiting=waiting,
+            waiting=self._conversation.waiting(self._now),
             destination=self._destination(),
             unread=self.core.unread(),
             question=self._question,

@@ -228,7 +228,7 @@ class Watcher:
 
     def look(self, key: str) -> None:
         """Tell of a user, if that is news."""
-        if key not in self._told or self._told[key] == self._watchers.state(key)[1]:
+        if key not in self._told:
             return
         if self._untold is NO_NAMES:
             self._untold = {}

@@ -80,7 +80,7 @@ class Given:
             self.give("server", address.server, option)
 
 
-class SettingType(click.ParamType):  # type: ignore[type-arg]
+class SettingType(click.ParamType[Any]):
     """A value of a setting, as the command line has it."""
 
     name = "setting"
