@@ -103,7 +103,7 @@ class ChatCore:
                 self._output.notice,
                 talked_with_too=presence and interactive,
             ),
-            front_end.standing_changed,
+            front_end.people_changed,
             interactive=interactive,
         )
         self._input = Input(

@@ -46,8 +46,8 @@ class Remote(LineOnlyReceiver):
         self.typed: list[str] = []
         self.whom = ""
         self.next_whom = ""
-        self.unread_by: list[tuple[str, int]] = []
         self.sending = False
+        self.counts: list[tuple[str, int]] = []
         self.failing: Deferred[None] = Deferred()
         self.stands = Standing(Phase.CONNECTED, "127.0.0.1:5555")
 
@@ -84,10 +84,10 @@ class Remote(LineOnlyReceiver):
         return self.whom
 
     def destination(self, typed: str) -> str:
-        return self.next_whom
+        return self.next_whom or self.whom
 
     def unread(self) -> list[tuple[str, int]]:
-        return self.unread_by
+        return self.counts
 
     def standing(self) -> Standing:
         return self.stands
@@ -139,10 +139,6 @@ class Remote(LineOnlyReceiver):
     def do_name_destination(self, whom: str) -> None:
         self.next_whom = whom
 
-    def do_unread(self, people: list[tuple[str, int]]) -> None:
-        self.unread_by = people
-        self.screen.standing_changed()
-
     def do_name(self, user: str) -> None:
         self.user = user
 
@@ -151,7 +147,11 @@ class Remote(LineOnlyReceiver):
 
     def do_talk_to(self, names: str) -> None:
         self.whom = names
-        self.screen.standing_changed()
+        self.screen.people_changed()
+
+    def do_unread(self, *counts: tuple[str, int]) -> None:
+        self.counts = [(name, count) for name, count in counts]
+        self.screen.people_changed()
 
     def do_tell_typed(self) -> None:
         """Send back what was half typed until now, one text after the other."""

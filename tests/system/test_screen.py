@@ -17,6 +17,8 @@ from typing import Final, Protocol
 import pytest
 from terminal import DEADLINE, Terminal, laid_out, laid_out_in_prompt
 
+from chatd.client.helptopics import KEYS
+
 pytestmark = pytest.mark.slow
 
 DRIVER: Final = Path(__file__).with_name("screen_driver.py")
@@ -503,12 +505,10 @@ def test_a_message_can_have_several_lines(
     screen = start_screen(columns=columns)
     long = "second " * 10
     screen.type(f"bob-first{ALT_ENTER}{long}{ALT_ENTER}{ALT_ENTER}漢字")
-    shown = rows("Connected.", "alice> bob-first", long, "", "漢字", columns=columns)
-    shown += rows(TOOLBAR, columns=columns)
-    screen.expect_screen(shown)
+    typed = ("alice> bob-first", long, "", "漢字", TOOLBAR)
+    screen.expect_screen(rows("Connected.", *typed, columns=columns))
     screen.show("bob: Hi")
-    shown[1:1] = rows("bob: Hi", columns=columns)
-    screen.expect_screen(shown)
+    screen.expect_screen(rows("Connected.", "bob: Hi", *typed, columns=columns))
     screen.type("\r")
     assert screen.remote.entered() == f"bob-first\n{long}\n\n漢字"
     screen.expect_line("alice>")
@@ -553,19 +553,18 @@ def test_a_paste_of_a_few_lines_is_put_into_the_message(
     assert screen.remote.entered() == entered
 
 
-QUESTION: Final = (
-    "Paste of 4 lines: y puts them into the message, any other key drops them."
-)
+QUESTION: Final = "Paste 4 lines? y: yes, other keys: no"
 
 
 @pytest.mark.parametrize("key", ["y", "Y"])
 def test_a_longer_paste_is_put_into_the_message_by_y(
     start_screen: StartScreen, key: str
 ) -> None:
-    screen = start_screen()
+    screen = start_screen(columns=40)
     screen.type("bob-" + pasted("one\r\ntwo\r\nthree\r\nfour\r\n"))
-    screen.expect(QUESTION)
-    screen.expect_line("alice> bob-")
+    screen.expect_screen(
+        rows("Connected.", "alice> bob-", QUESTION, columns=screen.columns)
+    )
     screen.type(key + "!\r")
     assert screen.remote.entered() == "bob-one\ntwo\nthree\nfour!"
 
@@ -580,8 +579,9 @@ def test_a_longer_paste_is_dropped_by_any_other_key_and_nothing_is_sent(
     screen.type("bob-Hi" + pasted("\n".join("abcd")))
     screen.expect(QUESTION)
     screen.type(key)
-    screen.expect("The paste was dropped.")
-    screen.expect_line("alice> bob-Hi")
+    screen.expect_screen(
+        rows("Connected.", "alice> bob-Hi", TOOLBAR, columns=screen.columns)
+    )
     screen.type("!\r")
     assert screen.remote.entered() == "bob-Hi!"
 
@@ -591,7 +591,7 @@ def test_a_paste_takes_the_place_of_one_that_waits(start_screen: StartScreen) ->
     screen.type("bob-" + pasted("\n".join("abcd")))
     screen.expect(QUESTION)
     screen.type(pasted("1\n2\n3\n4\n5"))
-    screen.expect("Paste of 5 lines")
+    screen.expect("Paste 5 lines?")
     screen.type("y\r")
     assert screen.remote.entered() == "bob-1\n2\n3\n4\n5"
 
@@ -626,6 +626,60 @@ def test_a_paste_that_no_message_can_hold_is_dropped_at_once(
     assert screen.remote.entered() == "bob-" + "y" * 10_000
 
 
+# What is typed before a key is pressed, what pressing it is, and the line after that.
+PRESSES: Final[dict[str, tuple[str, str, str]]] = {
+    "Alt-Enter": ("bob-Hi", ALT_ENTER + "there", "there"),
+    "Tab": ("/h", "\t", "alice> /help"),
+    "Up": ("bob-old\rnew", UP, "alice> bob-old"),
+    "Down": ("bob-old\rnew" + UP, DOWN, "alice> new"),
+    "Ctrl-R": ("bob-old\rbob-new\r", CTRL_R + "ol\r", "alice> bob-old"),
+    "Ctrl-A": ("bcd", "\x01a", "alice> abcd"),
+    "Ctrl-E": ("abc\x01", "\x05d", "alice> abcd"),
+    "Alt-B": ("one three", "\x1bbtwo ", "alice> one two three"),
+    "Alt-F": ("one three\x01", "\x1bf two", "alice> one two three"),
+    "Ctrl-W": ("one two", "\x17", "alice> one"),
+    "Ctrl-U": ("one two", CTRL_U + "x", "alice> x"),
+    "Ctrl-K": ("one two\x01\x1bf", "\x0b", "alice> one"),
+    "Ctrl-Y": ("one two" + CTRL_U, CTRL_Y, "alice> one two"),
+}
+PRESSED_ELSEWHERE: Final = {
+    "Enter": "test_an_entered_line_is_handed_over_as_typed_and_stays_above_the_prompt",
+    "Ctrl-L": "test_the_screen_can_be_cleared",
+    "Ctrl-Z": "test_it_can_be_put_into_the_background_and_back",
+    "Ctrl-C": "test_every_end_leaves_the_terminal_as_it_was",
+    "Ctrl-D": "test_every_end_leaves_the_terminal_as_it_was",
+}
+
+
+@pytest.mark.parametrize("key", PRESSES)
+def test_each_key_does_what_the_help_says(start_screen: StartScreen, key: str) -> None:
+    screen = start_screen()
+    before, press, line = PRESSES[key]
+    *entered, half = before.split("\r")
+    for each in entered:
+        screen.type(f"{each}\r")
+        assert screen.remote.entered() == each
+        screen.expect_line("alice>")
+    screen.type(half + press)
+    screen.expect_line(line)
+
+
+def test_the_screen_can_be_cleared(start_screen: StartScreen) -> None:
+    screen = start_screen()
+    screen.show("bob: Hi")
+    screen.type("half")
+    screen.expect("bob: Hi")
+    screen.type("\x0c")
+    screen.wait(lambda: screen.line(0) == "alice> half", "the prompt at the top")
+    assert not any(screen.line(y) == "bob: Hi" for y in range(screen.rows))
+
+
+def test_every_key_of_the_help_is_pressed_by_a_test() -> None:
+    documented = {key for keys in KEYS for key in keys.split(", ")}
+    assert documented == PRESSES.keys() | PRESSED_ELSEWHERE.keys()
+    assert set(PRESSED_ELSEWHERE.values()) <= globals().keys()
+
+
 def test_the_core_knows_what_is_half_typed_but_no_secret(
     start_screen: StartScreen,
 ) -> None:
@@ -651,7 +705,7 @@ def test_the_core_knows_what_is_half_typed_but_no_secret(
         ("bob", "alice → bob>"),
         ("bob, carol", "alice → bob, carol>"),
         ("漢字", "alice → 漢字>"),
-        ("anastasia, bartholomew, carol", "alice → anastasia, bartholome...>"),
+        ("anastasia, bartholomew, carol", "alice → anastasia, bartholomew,…>"),
     ],
 )
 def test_the_prompt_says_to_whom_lines_go(
@@ -664,6 +718,19 @@ def test_the_prompt_says_to_whom_lines_go(
     screen.expect_prompt(f"{prompt} Hi")
     screen.remote.do("talk_to", "")
     screen.expect_prompt("alice> Hi")
+
+
+def test_the_toolbar_says_to_whom_a_line_goes_and_what_is_unread(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen(columns=40)
+    screen.remote.do("unread", ["bob", 2], ["漢字", 1])
+    bar = f"{TOOLBAR}   bob 2   漢字 1"
+    screen.expect_screen(rows("Connected.", "alice>", bar, columns=40))
+    screen.remote.do("talk_to", "carol")
+    screen.type("Hi")
+    bar = f"{TOOLBAR}   → carol   bob 2"
+    screen.expect_screen(rows("Connected.", "alice → carol> Hi", bar, columns=40))
 
 
 def test_bytes_that_are_no_text_are_handed_over_as_such(
@@ -965,7 +1032,7 @@ def test_the_toolbar_tells_to_whom_it_goes_and_what_is_unread(
     start_screen: StartScreen,
 ) -> None:
     screen = start_screen(columns=60)
-    screen.remote.do("unread", [["carol", 2], ["dora", 1]])
+    screen.remote.do("unread", ["carol", 2], ["dora", 1])
     screen.remote.do("name_destination", "bob")
     screen.type("x")
     toolbar = f"{TOOLBAR}   → bob   carol 2   dora 1"
