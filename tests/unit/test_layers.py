@@ -161,8 +161,12 @@ LAYERS: Final = {
         "chatd.client.helptopics",
         "chatd.client.historyrows",
         "chatd.client.sharedhistory",
-        "chatd.client.history",
+        "chatd.client.folding",
+        "chatd.client.searchindex",
         "chatd.client.search",
+        "chatd.client.historyoutput",
+        "chatd.client.waitingrows",
+        "chatd.client.history",
         "chatd.client.pins",
         "chatd.client.trust",
         "chatd.client.account",
@@ -182,6 +186,7 @@ LAYERS: Final = {
         "chatd.client.passwordchange",
         "chatd.client.outbox",
         "chatd.client.receipts",
+        "chatd.client.arrivals",
         "chatd.client.sending",
         "chatd.client.requests",
         "chatd.client.lifetime",
@@ -268,7 +273,9 @@ SQL_OUTSIDE_THE_STORE: Final = {
     "chatd.client.historyfile",
     "chatd.client.historyrows",
     "chatd.client.search",
+    "chatd.client.searchindex",
     "chatd.client.sharedhistory",
+    "chatd.client.waitingrows",
 }
 
 LONGEST: Final = 400
