@@ -149,6 +149,7 @@ LAYERS: Final = {
         "chatd.client.conversation",
         "chatd.client.toolbar",
         "chatd.client.drawing",
+        "chatd.client.bell",
         "chatd.client.keys",
         "chatd.client.screen",
         "chatd.client.plain",
