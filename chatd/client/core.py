@@ -95,6 +95,7 @@ class ChatCore:
             server=server,
             interactive=interactive,
             private=private,
+            now=now,
         )
         self._people = People(
             Watching(
@@ -103,7 +104,7 @@ class ChatCore:
                 self._output.notice,
                 talked_with_too=presence and interactive,
             ),
-            front_end.standing_changed,
+            front_end.people_changed,
             interactive=interactive,
         )
         self._input = Input(

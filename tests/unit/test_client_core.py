@@ -78,7 +78,10 @@ class Screen:
         self.lines: list[Line] = []
         self.draws_states = False
         self.states: list[tuple[str, State]] = []
+        self.old: list[tuple[str, State | None]] = []
+        self.gaps: list[int | None] = []
         self.changes = 0
+        self.people_changes = 0
         self.ended: Deferred[None] = Deferred()
         self.stopped = False
         self.hidden = False
@@ -93,6 +96,12 @@ class Screen:
         for line in text.message_lines(message, queued=queued):
             self.lines.append(Line(Kind.MESSAGE, neutralise(line)))
 
+    def remembered(self, message: Message, state: State | None) -> None:
+        self.old.append((message.text, state))
+
+    def away(self, since: int | None) -> None:
+        self.gaps.append(since)
+
     def sent(self, key: Key, message: Message) -> None:
         self.states.append((message.target, State.WAITING))
 
@@ -101,6 +110,9 @@ class Screen:
 
     def standing_changed(self) -> None:
         self.changes += 1
+
+    def people_changed(self) -> None:
+        self.people_changes += 1
 
     def hide_input(self, hidden: bool) -> None:
         self.hidden = hidden
@@ -809,12 +821,12 @@ def test_messages_are_unread_until_one_turns_to_their_sender(person: Run) -> Non
     for sender in ("bob", "carol", "dave", "eve", "bob"):
         person.core.happened(incoming("Hi", sender=sender))
     assert person.core.unread() == [("bob", 2), ("eve", 1), ("dave", 1), ("carol", 1)]
-    before = person.screen.changes
+    before = person.screen.people_changes
     person.type("carol-Hi")
     assert person.core.unread() == [("bob", 2), ("eve", 1), ("dave", 1)]
     person.type("/to bob")
     assert person.core.unread() == [("eve", 1), ("dave", 1)]
-    assert person.screen.changes > before
+    assert person.screen.people_changes > before
     person.type("")
     assert person.core.unread() == []
 
@@ -824,12 +836,12 @@ def test_messages_of_the_focus_are_read_when_something_is_typed(person: Run) -> 
     person.core.happened(incoming("Hi", sender="bob"))
     person.core.happened(incoming("Hi", sender="carol"))
     assert person.core.unread() == [("carol", 1), ("bob", 1)]
-    before = person.screen.changes
+    before = person.screen.people_changes
     person.core.typing("H")
     assert person.core.unread() == [("carol", 1)]
-    assert person.screen.changes == before + 1
+    assert person.screen.people_changes == before + 1
     person.core.typing("Hi")
-    assert person.screen.changes == before + 1
+    assert person.screen.people_changes == before + 1
 
 
 def test_a_message_to_oneself_is_not_unread(person: Run) -> None:
@@ -872,7 +884,7 @@ def test_whom_to_watch_can_be_asked_for() -> None:
     run.type("/watch", "/unwatch dave", "/unwatch")
     assert run.screen.take() == [
         "Watched => (nobody)",
-        "Watched => carol, dave",
+        "carol is here.",
         "Watched => carol (here), dave",
         "Watched => carol (here)",
         "Usage of /unwatch: /unwatch names (nothing was changed)",
@@ -1262,6 +1274,17 @@ def test_what_came_on_an_earlier_connection_is_not_acknowledged_on_a_later_one(
     run.book.slow = False
     run.core.happened(numbered(1))
     assert acks(run) == [1]
+
+
+def test_what_came_meanwhile_came_since_the_loss(person: Run) -> None:
+    assert person.screen.gaps == []
+    person.core.lost("it broke")
+    person.core.lost("it broke again")
+    assert person.screen.gaps == []
+    person.core.logged_in(HELLO, welcome())
+    assert person.screen.gaps == [int(NOW * 1000)]
+    person.core.logged_in(HELLO, welcome())
+    assert len(person.screen.gaps) == 1
 
 
 def test_a_person_waits_for_a_lost_server_without_end(person: Run) -> None:
