@@ -36,9 +36,9 @@ class Phrases:
             return "".join(self._of(self.characters, self._character_weights, 4, 40))
         return " ".join(self._of(self.words, self._word_weights, 3, 18))
 
-    def one_of(self, names: Sequence[str]) -> str:
-        """Return a name; the earlier ones come more often."""
-        return self._of(names, _weights(len(names)), 1, 1)[0]
+    def number(self, below: int) -> int:
+        """Return a number; lower ones come more often."""
+        return int(below ** self._random.random()) - 1
 
     def _of(
         self, those: Sequence[str], weights: Sequence[float], least: int, most: int

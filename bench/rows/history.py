@@ -175,7 +175,7 @@ def _make(path: Path, *, has_index: bool) -> None:
 
 
 def _keep(connection: sqlite3.Connection, phrases: Phrases, number: int) -> None:
-    other = phrases.one_of(_NAMES)
+    other = _name(phrases.number(PEOPLE))
     sent = number % 2 == 0
     names = ("alice", other) if sent else (other, "alice")
     milliseconds = 1_700_000_000_000 + number * 60_000
@@ -230,6 +230,3 @@ def _seconds(search: Callable[[], object]) -> float:
 
 def _name(number: int) -> str:
     return f"u{number:03}"
-
-
-_NAMES = [_name(number) for number in range(PEOPLE)]
