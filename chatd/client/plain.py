@@ -24,7 +24,7 @@ from twisted.internet.stdio import StandardIO
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from chatd.client.frontend import MAX_TYPED, Core, Key, Kind, Line, State
+from chatd.client.frontend import MAX_TYPED, Intake, Key, Kind, Line, State
 from chatd.wire import text
 from chatd.wire.display import neutralise
 from chatd.wire.message import Message
@@ -58,7 +58,7 @@ class Plain:
         # How the terminal is, while it shows nothing of what is typed.
         self._attributes: list[Any] | None = None
 
-    def start(self, core: Core) -> Deferred[None]:
+    def start(self, core: Intake) -> Deferred[None]:
         """Read lines to the end of the input, and show lines until `stop`."""
         # Twisted makes them non-blocking, for other processes that have them too.
         self._blocking = {
@@ -103,6 +103,9 @@ class Plain:
 
     def standing_changed(self) -> None:
         """Show nothing: lines tell of the connection."""
+
+    def people_changed(self) -> None:
+        """Show nothing: there is no place for it."""
 
     def hide_input(self, hidden: bool) -> None:
         """Let the terminal show nothing of what is typed, or show it again.
@@ -151,7 +154,7 @@ class _Streams(Protocol):
 
     transport: Any
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Intake) -> None:
         self.ended: Deferred[None] = Deferred()
         self._core = core
         self._lines: deque[bytes] = deque()
