@@ -35,6 +35,7 @@ from chatd.client.helptopics import arguments
 from chatd.client.input import Input
 from chatd.client.keeping import Keeping
 from chatd.client.lifetime import Lifetime
+from chatd.client.lookups import Lookups
 from chatd.client.neighbours import Keeper, Link
 from chatd.client.news import News
 from chatd.client.outbox import Outbox, Outgoing
@@ -108,7 +109,13 @@ class ChatCore:
         self._input = Input(
             self._output,
             self._people,
-            Commands(self._output, self._people, self, interactive=interactive),
+            Commands(
+                self._output,
+                self._people,
+                Lookups(history, self._output, self._people),
+                self,
+                interactive=interactive,
+            ),
             self,
             now,
         )

@@ -99,6 +99,10 @@ class FrontEnd(Protocol):
     def remembered(self, message: Message, state: State | None) -> None:
         """Show a message of an earlier run; with a state, one that was sent."""
 
+    def found(self, messages: Sequence[Found]) -> None:
+        """Show messages of the history that were asked for; what was sought stands out.
+        """
+
     def away(self, since: int | None) -> None:
         """Take note that what was queued came while nobody saw it.
 
