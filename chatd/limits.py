@@ -62,6 +62,10 @@ class Limits:
         MIB, "max-unacknowledged", "bytes a live receiver may be behind"
     )
 
+    watched: int = _limit(
+        1_000, "max-watched", "names of which a connection is told who is online"
+    )
+
     pending_messages: int = 10_000  # of one connection, awaiting a commit
     pending_bytes: int = MIB
     all_pending_bytes: int = 64 * MIB  # of all connections

@@ -9,6 +9,7 @@ import click
 
 from chatd import __version__
 from chatd.client.address import BadAddress
+from chatd.client.commands.config import config
 from chatd.client.commands.history import history
 from chatd.client.commands.options import (
     CONTEXT,
@@ -116,7 +117,7 @@ def chat(ctx: click.Context, given: Given) -> Any:
     name = ctx.invoked_subcommand
     if name is None:
         return ctx.invoke(talk)
-    if name != talk.name and given.conversational:
+    if name not in (talk.name, config.name) and given.conversational:
         raise click.UsageError(
             f"{given.conversational[0]} is for a conversation, and not for chat {name}."
         )
@@ -124,6 +125,7 @@ def chat(ctx: click.Context, given: Given) -> Any:
 
 
 chat.add_command(history)
+chat.add_command(config)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 
 from chatd.client.address import parse_server, parse_user
 from chatd.fingerprint import parse_fingerprint
+from chatd.wire.names import Name
 
 _TRUE: Final = ("1", "yes", "true", "on")
 _FALSE: Final = ("0", "no", "false", "off")
@@ -50,18 +51,9 @@ class Kind:
     def from_toml(self, value: object) -> object:
         """Return the value that a TOML file means. Raises `BadValue`."""
         if type(value) not in self.types:  # True is an int, too
-            raise BadValue(f"This must be {self.allowed}, written like {self.written}.")
+            how = "in" if str in self.types else "without"
+            raise BadValue(f"This must be {self.allowed}, {how} quotation marks.")
         return self.from_text(value if isinstance(value, str) else toml(value))
-
-    @property
-    def written(self) -> str:
-        """An example of how TOML has it."""
-        match self.types:
-            case (only,) if only is bool:
-                return "true"
-            case (only,) if only is str:
-                return f'"{self.words[0] if self.words else "..."}"'
-        return "30"
 
 
 def toml(value: object) -> str:
@@ -71,6 +63,8 @@ def toml(value: object) -> str:
             return "true" if value else "false"
         case int() | float():
             return f"{value:g}" if float(value).is_integer() else repr(value)
+        case Name():
+            value = value.shown
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -126,7 +120,7 @@ MOST_RECENT: Final = 1000
 """How many messages may be shown at the start."""
 
 SERVER: Final = Kind("HOST[:PORT]", "a host, or host:port", parse_server)
-USER: Final = Kind("NAME", "a name", lambda text: parse_user(text))
+USER: Final = Kind("NAME", "a name", parse_user)
 FLAG: Final = Kind("true|false", "true or false", _flag, (bool,))
 FINGERPRINT: Final = Kind("SHA256", "a SHA-256 fingerprint", _print)
 PATH: Final = Kind("PATH", "a path", _path)

@@ -104,7 +104,7 @@ SETTINGS: Final = (
         "With TLS: accept the certificate with this fingerprint, now and later, and no"
         " other.",
         ("--fingerprint",),
-        example="12:34:56:...",
+        example="0123456789ABCDEF" * 4,
     ),
     Setting(
         "password_file",
@@ -272,4 +272,7 @@ def _check_fingerprint(found: Mapping[str, Value]) -> None:
         return
     # What says --no-tls on the command line knows what the file has.
     if fingerprint.origin.level >= tls.origin.level:
-        raise BadSettings(f"{fingerprint.origin.place} goes with --tls only.")
+        place = fingerprint.origin.place
+        if fingerprint.origin.level == Level.OPTION:
+            raise BadSettings(f"{place} goes with --tls only.")
+        raise BadSettings(f"{place}: A fingerprint goes with tls only; set it, too.")

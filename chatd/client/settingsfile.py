@@ -80,7 +80,7 @@ def read_settings(path: Path, *, required: bool) -> dict[str, Value]:
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadSettings(_not_toml(path, str(error))) from None
+        raise BadSettings(_not_toml(path, text, str(error))) from None
     except RecursionError:
         raise BadSettings(f"{path} is no TOML: it is nested too deep.") from None
     return {name: _value(path, text, name, value) for name, value in table.items()}
@@ -95,15 +95,13 @@ def commented() -> str:
 
 def write_commented(path: Path) -> None:
     """Write that file where none is yet. Raises `BadSettings`."""
+    if os.path.lexists(path):
+        raise BadSettings(f"There is something at {path} already; it was left alone.")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(commented())
-    except FileExistsError:
-        raise BadSettings(
-            f"There is something at {path} already; it was left alone."
-        ) from None
     except OSError as error:
         where = error.filename or path
         raise BadSettings(f"{where} cannot be written: {error.strerror}.") from None
@@ -129,11 +127,12 @@ def _read(path: Path) -> str:
     return data.decode()
 
 
-def _not_toml(path: Path, why: str) -> str:
-    found = re.fullmatch(r"(.*) \(at line ([0-9]+), column [0-9]+\)", why, re.DOTALL)
-    if found:
-        return f"{path}, line {found[2]}: This is no TOML: {found[1]}."
-    return f"{path} is no TOML: {why.removesuffix(' (at end of document)')} at its end."
+def _not_toml(path: Path, text: str, why: str) -> str:
+    found = re.fullmatch(r"(.*) \(at (?:line ([0-9]+), .*|end of .*)\)", why, re.DOTALL)
+    if found is None:
+        return f"{path} is no TOML: {why}."
+    line = found[2] or len(text.splitlines())
+    return f"{path}, line {line}: This is no TOML: {found[1]}."
 
 
 def _value(path: Path, text: str, name: str, value: object) -> Value:
@@ -173,10 +172,11 @@ def _unknown(name: str) -> str:
 def _line_of(name: str, text: str) -> int | None:
     """Return in which line a key stands; tomllib does not tell.
 
-    None where it stands so that one cannot see it: as a table, or escaped.
+    None where it stands so that one cannot see it: escaped, say.
     """
     lines = text.split("\n")
-    pattern = re.compile(rf"""\s*(["']?){re.escape(name)}\1\s*[=.]""")
+    key = rf"[\"']?{re.escape(name)}[\"']?\s*"
+    pattern = re.compile(rf"\s*({key}[=.]|\[\[?\s*{key}[\].])")
     for number, line in enumerate(lines, 1):
         # What comes before must be whole: else it may be within a long string.
         if pattern.match(line) and _is_toml("\n".join(lines[: number - 1])):

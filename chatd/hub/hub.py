@@ -14,6 +14,7 @@ from chatd.hub.delivery import Delivery
 from chatd.hub.online import NameList, Online
 from chatd.hub.pages import Terms
 from chatd.hub.pending import Pending
+from chatd.hub.presence import Watchers
 from chatd.hub.queues import Queues
 from chatd.hub.realm import LoggedIn, Mind, Moment
 from chatd.hub.receiver import Receiver
@@ -74,6 +75,7 @@ class Hub:
         # one meanwhile: it may have got messages that the read did not see.
         self._forgotten = 0
         self._online = Online()
+        self.watchers = Watchers(self._online, store.find_user, clock, turn)
         self._sessions: dict[Session, None] = {}
         # How many changes of accounts were heard of, and which was a user's last.
         self._changes = 0
@@ -175,11 +177,13 @@ class Hub:
 
     def came(self, receiver: Receiver) -> None:
         """Take note that a user has one more connection that receives."""
-        self._online.came(receiver)
+        if self._online.came(receiver):
+            self.watchers.changed(receiver.key, receiver.name)
 
     def went(self, receiver: Receiver) -> None:
         """Take note that a user may have one connection less that receives."""
-        self._online.went(receiver)
+        if self._online.went(receiver):
+            self.watchers.changed(receiver.key, receiver.name)
 
     def left(self, session: Session) -> None:
         """Take note that a session is closed."""

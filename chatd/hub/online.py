@@ -23,17 +23,30 @@ class Online:
         self._names: dict[str, str] = {}
         self._keys: list[str] = []
 
-    def came(self, receiver: Receiver) -> None:
-        """Take note that a user has one more connection that receives."""
-        if self._names.pop(receiver.key, None) is None:
+    def came(self, receiver: Receiver) -> bool:
+        """Take note that a user has one more connection that receives.
+
+        Returns whether that is the first.
+        """
+        first = self._names.pop(receiver.key, None) is None
+        if first:
             insort(self._keys, receiver.key)
         self._names[receiver.key] = receiver.name
+        return first
 
-    def went(self, receiver: Receiver) -> None:
-        """Take note that a user may have one connection less that receives."""
+    def went(self, receiver: Receiver) -> bool:
+        """Take note that a user may have one connection less that receives.
+
+        Returns whether that was the last.
+        """
         if receiver.online or self._names.pop(receiver.key, None) is None:
-            return
+            return False
         del self._keys[bisect_left(self._keys, receiver.key)]
+        return True
+
+    def shown(self, key: str) -> str | None:
+        """Return the name of a user who is online, by its key; None for all others."""
+        return self._names.get(key)
 
     def latest(self, most: int, besides: str) -> NameList:
         """Return those who came last; `besides` is left out."""

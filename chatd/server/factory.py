@@ -145,6 +145,7 @@ class ChatFactory(Factory):
         for newcomer in list(self._newcomers):
             newcomer.turn_away(Refusal("shutting-down"))
         self.gate.stop()
+        self.hub.watchers.stop()
         await DeferredList(
             [
                 Deferred.fromCoroutine(connection.stop())

@@ -1,16 +1,18 @@
 """The JSON form: programs, and the bundled client."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
 from chatd import __version__
 from chatd.hub.accepted import AcceptedRun
+from chatd.hub.presence import Watcher
 from chatd.hub.receiver import Receiver
 from chatd.server import bulk, objectbulk
 from chatd.server.connection import Connection
-from chatd.server.speaking import LISTED_ON_REQUEST, SpeakingForm
+from chatd.server.speaking import CROWDED_ANSWERS, LISTED_ON_REQUEST, SpeakingForm
 from chatd.wire import objectlines, objects
 from chatd.wire.answers import Refusal
 from chatd.wire.block import each_message
@@ -23,11 +25,20 @@ MOST_OF_A_MESSAGE: Final = 1024
 MOST_OF_A_NUMBER: Final = 64
 """Bytes at most that are written: for one of a text, and for what is around it."""
 
+UNSENT_PRESENCE: Final = 64 * 1024
+"""Bytes that may be written and not sent before it waits who is online."""
+
+NAMES_A_TURN: Final = MAX_TARGETS
+"""How many names to watch are parsed before others have their turn.
+
+They count as one line: a message may have as many.
+"""
+
 
 class ObjectForm(SpeakingForm):
     """A connection that speaks JSON, before and after its login."""
 
-    __slots__ = ("_bad_names", "_sequence")
+    __slots__ = ("_bad_names", "_sequence", "_watcher")
 
     acknowledges = True
     takes_chunks = bulk.ENABLED
@@ -36,6 +47,7 @@ class ObjectForm(SpeakingForm):
         super().__init__(connection)
         self._sequence = 0
         self._bad_names = 0
+        self._watcher: Watcher | None = None
         limits = connection.owner.limits
         connection.MAX_LENGTH = limits.json_line
         shown = {
@@ -43,6 +55,7 @@ class ObjectForm(SpeakingForm):
             "message": limits.message,
             "name": MAX_NAME_LENGTH,
             "targets": MAX_TARGETS,
+            "watched": limits.watched,
         }
         # The empty line ends the prompt: a reader discards everything up to it.
         self.answers.say("", objects.hello(__version__, shown))
@@ -70,6 +83,21 @@ class ObjectForm(SpeakingForm):
         if last:
             self._acknowledge(last)
         return size, lines
+
+    def leave(self, *, goodbye: bool = True) -> None:
+        """Tell no more who is online, and leave."""
+        self._end_watch()
+        super().leave(goodbye=goodbye)
+
+    def disconnected(self) -> None:
+        """Receive nothing more."""
+        self._end_watch()
+        super().disconnected()
+
+    def close(self) -> None:
+        """Log out."""
+        self._end_watch()
+        super().close()
 
     def refusal_line(self, refusal: Refusal) -> str:
         """Return an ``error``."""
@@ -115,6 +143,24 @@ class ObjectForm(SpeakingForm):
         """Write a ``notice``."""
         self.write_lines([objects.notice(text)])
 
+    # What its watcher calls (`Audience`).
+
+    @property
+    def congested(self) -> bool:
+        """Whether so much is written and not sent that more has to wait."""
+        most = CROWDED_ANSWERS if self.crowded else UNSENT_PRESENCE
+        return self.connection.outlet.unsent > most
+
+    def present(self, states: Sequence[tuple[str, bool]]) -> None:
+        """Write a ``presence`` of each user."""
+        self.write_lines(
+            [objects.presence(user, online=online) for user, online in states]
+        )
+
+    def call_when_drained(self, call: Callable[[], object]) -> None:
+        """Call back when all that was written is sent, or the connection is lost."""
+        self.connection.outlet.call_when_drained(call)
+
     def _answer(self, request: objects.Request) -> Deferred[None] | None:
         match request:
             case objects.Login():
@@ -130,6 +176,9 @@ class ObjectForm(SpeakingForm):
             case objects.Users():
                 self._check_logged_in()
                 return Deferred.fromCoroutine(self._users(request.prefix))
+            case objects.Watch():
+                self._check_logged_in()
+                return Deferred.fromCoroutine(self._watch(request.names))
             case objects.Password():
                 return Deferred.fromCoroutine(self._set_password(request))
             case objects.Ping():
@@ -176,6 +225,35 @@ class ObjectForm(SpeakingForm):
             count = session.receiver.backlog.stored
             self.answers.say(objects.notice(backlog_elsewhere(count)))
         await self.start_session(session)
+
+    async def _watch(self, given: Sequence[str]) -> None:
+        owner, watchers = self.connection.owner, self.hub.watchers
+        if len(given) > owner.limits.watched:
+            reason = f"it has more than {owner.limits.watched} names"
+            raise Refusal("bad-field", field="names", reason=reason)
+        more_lines = (len(given) - 1) // NAMES_A_TURN
+        if more_lines > 0:
+            self.connection.hold_for(more_lines / owner.limits.line_rate, "names")
+        names: dict[str, str] = {}
+        for first in range(0, len(given), NAMES_A_TURN):
+            if first:
+                await deferLater(owner.clock, 0)
+            some = objects.watched(given[first : first + NAMES_A_TURN])
+            # A double is where it stood first.
+            names = {**names, **await watchers.shown(some)}
+        session = self.session
+        if session is None or not self.connection.alive:
+            return
+        if self._watcher is None:
+            self._watcher = Watcher(watchers, self, session.receiver.key)
+        self._watcher.watch(names)
+        if not names:
+            self._watcher = None
+
+    def _end_watch(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.end()
 
     async def _set_password(self, request: objects.Password) -> None:
         if self.session is None:

@@ -115,6 +115,11 @@ ANSWERS: Final[dict[str, Answer]] = {
         "This port of chatd speaks TLS only. Connect with: chat --tls NAME@HOST:PORT,"
         " or ncat --ssl HOST PORT"
     ),
+    "too-many-watched": Answer(
+        "Too many names are watched ({limit} in all). Nothing was changed;"
+        " watch fewer, or try again later.",
+        temporary=True,
+    ),
     "bad-json": Answer("Not a JSON object ({reason}). Nothing was sent."),
     "bad-field": Answer("Field '{field}': {reason}. Nothing was sent."),
     "unknown-type": Answer("Unknown type '{type}'. Nothing was sent."),

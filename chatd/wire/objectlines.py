@@ -13,7 +13,8 @@ from operator import itemgetter, lt
 from typing import Any, Final, cast
 
 from chatd.wire.display import plain_bytes
-from chatd.wire.objects import DECODER, MAX_ID, quoted, timestamp
+from chatd.wire.fields import DECODER, MAX_ID
+from chatd.wire.objects import quoted, timestamp
 
 _read: Final = cast(Any, DECODER).scan_once
 _fields_of_send: Final = itemgetter("type", "to", "text", "id")

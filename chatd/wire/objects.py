@@ -13,14 +13,20 @@ from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
 from chatd.wire.answers import Refusal
+from chatd.wire.fields import (
+    MAX_ID,
+    check_required,
+    flag,
+    read_object,
+    string,
+    strings,
+)
 from chatd.wire.message import Message
-from chatd.wire.names import Name
+from chatd.wire.names import BadName, Name, parse_name
 from chatd.wire.text import checked_text, parse_targets
 
 PROTOCOL: Final = 1
-FEATURES: Final = ("ack", "resend", "password")
-MAX_NESTING: Final = 16
-MAX_ID: Final = 64
+FEATURES: Final = ("ack", "resend", "password", "watch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,16 @@ class Users:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """``watch``: to be told who of these is online, in the place of all before.
+
+    They are as given, doubles once: `watched` may need a millisecond for each.
+    """
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Password:
     """``password``: one's name gets the `new` one; `old` is the one it has, if any."""
 
@@ -84,7 +100,7 @@ class Quit:
     """``quit``."""
 
 
-Request = Login | SendObject | Ack | Who | Users | Password | Ping | Quit
+Request = Login | SendObject | Ack | Who | Users | Watch | Password | Ping | Quit
 
 
 class RequestRefusal(Exception):
@@ -104,17 +120,32 @@ def parse_request(line: str, max_message: int) -> Request:
     """
     message_id: str | None = None
     try:
-        fields = _object(line)
-        kind = _string(fields, "type")
+        fields = read_object(line)
+        kind = string(fields, "type")
         # Read first, so that a refusal of anything else in the object can name it.
         message_id = _id(fields) if kind == "send" else None
         if kind not in _PARSERS:
             raise Refusal("unknown-type", type=kind[:MAX_ID])
         parser, known = _PARSERS[kind]
-        _check_required(fields, known)
+        check_required(fields, known)
         return parser(fields, max_message)
     except Refusal as refusal:
         raise RequestRefusal(refusal, message_id) from None
+
+
+def watched(given: Iterable[str]) -> list[Name]:
+    """Return the names of a `Watch`, or of a part of it. Raises `Refusal`: bad-field.
+
+    A reserved one is like any that nobody has.
+    """
+    found = []
+    for each in given:
+        try:
+            found.append(parse_name(each, reserved_too=True))
+        except BadName:
+            reason = f"'{each[:MAX_ID]}' cannot be a name"
+            raise Refusal("bad-field", field="names", reason=reason) from None
+    return found
 
 
 def hello(version: str, limits: Mapping[str, int]) -> str:
@@ -195,6 +226,14 @@ def names(kind: str, found: Sequence[str], more: int) -> str:
     return _line(type=kind, users=found, more=more)
 
 
+def presence(user: str, *, online: bool) -> str:
+    """Return whether somebody who is watched is online now."""
+    return (
+        f'{{"type":"presence","user":{quoted(user)}'
+        f',"online":{"true" if online else "false"}}}'
+    )
+
+
 def notice(text: str) -> str:
     """Return a line for people."""
     return _line(type="notice", text=text)
@@ -233,72 +272,10 @@ def _line(**fields: object) -> str:
     return _encode(fields)
 
 
-def _refuse_constant(name: str) -> object:
-    raise ValueError(name)
-
-
-DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
-"""What reads JSON; it takes what is no JSON, as NaN, for an error."""
-
-
-def _object(line: str) -> dict[str, Any]:
-    try:
-        value = DECODER.decode(line)
-    except RecursionError:
-        raise Refusal("bad-json", reason="nested too deeply") from None
-    except ValueError:
-        raise Refusal("bad-json", reason="it cannot be parsed") from None
-    if not isinstance(value, dict):
-        raise Refusal("bad-json", reason="it is another kind of value")
-    brackets = line.count("{") + line.count("[")
-    if brackets > MAX_NESTING and _nesting(value) > MAX_NESTING:
-        raise Refusal("bad-json", reason="nested too deeply")
-    if "\\u" in line:
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise Refusal("bad-json", reason="it has a lone surrogate") from None
-    return value
-
-
-def _nesting(value: object) -> int:
-    """Return how deeply lists and objects are nested, without recursion."""
-    depth = 0
-    level: list[object] = [value]
-    while level:
-        inner: list[object] = []
-        for each in level:
-            if isinstance(each, dict):
-                inner.extend(each.values())
-            elif isinstance(each, list):
-                inner.extend(each)
-        if not any(isinstance(each, dict | list) for each in level):
-            break
-        depth += 1
-        level = inner
-    return depth
-
-
-def _string(fields: Mapping[str, Any], key: str, default: str | None = None) -> str:
-    value = fields.get(key, default)
-    if value is None:
-        raise Refusal("bad-field", field=key, reason="it is missing")
-    if not isinstance(value, str):
-        raise Refusal("bad-field", field=key, reason="it must be a string")
-    return value
-
-
-def _flag(fields: Mapping[str, Any], key: str, default: bool) -> bool:
-    value = fields.get(key, default)
-    if not isinstance(value, bool):
-        raise Refusal("bad-field", field=key, reason="it must be true or false")
-    return value
-
-
 def _id(fields: Mapping[str, Any]) -> str | None:
     if "id" not in fields:
         return None
-    value = _string(fields, "id")
+    value = string(fields, "id")
     if not 1 <= len(value) <= MAX_ID or not all("!" <= each <= "~" for each in value):
         raise Refusal(
             "bad-field",
@@ -308,22 +285,10 @@ def _id(fields: Mapping[str, Any]) -> str | None:
     return value
 
 
-def _check_required(fields: Mapping[str, Any], known: Iterable[str]) -> None:
-    required = fields.get("require", [])
-    if not isinstance(required, list) or not all(
-        isinstance(key, str) for key in required
-    ):
-        reason = "it must be a list of strings"
-        raise Refusal("bad-field", field="require", reason=reason)
-    for key in required:
-        if key not in known:
-            raise Refusal("unsupported", key=key[:MAX_ID])
-
-
 def _login(fields: Mapping[str, Any], max_message: int) -> Request:
-    password = _string(fields, "password") if "password" in fields else None
-    _string(fields, "device", "")
-    return Login(_string(fields, "user"), _flag(fields, "receive", True), password)
+    password = string(fields, "password") if "password" in fields else None
+    string(fields, "device", "")
+    return Login(string(fields, "user"), flag(fields, "receive", True), password)
 
 
 def _send(fields: Mapping[str, Any], max_message: int) -> Request:
@@ -336,7 +301,7 @@ def _send(fields: Mapping[str, Any], max_message: int) -> Request:
     ):
         reason = "it must be a name or a list of names"
         raise Refusal("bad-field", field="to", reason=reason)
-    text = _string(fields, "text").replace("\r\n", "\n")
+    text = string(fields, "text").replace("\r\n", "\n")
     if not text:
         raise Refusal("bad-field", field="text", reason="it is empty")
     if "want" in fields and fields["want"] != "stored":
@@ -364,16 +329,21 @@ def _ack(fields: Mapping[str, Any], max_message: int) -> Request:
 
 
 def _who(fields: Mapping[str, Any], max_message: int) -> Request:
-    return Who(_string(fields, "prefix", ""))
+    return Who(string(fields, "prefix", ""))
 
 
 def _users(fields: Mapping[str, Any], max_message: int) -> Request:
-    return Users(_string(fields, "prefix", ""))
+    return Users(string(fields, "prefix", ""))
+
+
+def _watch(fields: Mapping[str, Any], max_message: int) -> Request:
+    given = strings(fields, "names", "it must be a list of names")
+    return Watch(tuple(dict.fromkeys(given)))
 
 
 def _password(fields: Mapping[str, Any], max_message: int) -> Request:
-    old = _string(fields, "old") if "old" in fields else None
-    return Password(_string(fields, "new"), old)
+    old = string(fields, "old") if "old" in fields else None
+    return Password(string(fields, "new"), old)
 
 
 def _ping(fields: Mapping[str, Any], max_message: int) -> Request:
@@ -393,6 +363,7 @@ _PARSERS: Final[
     "ack": (_ack, frozenset({"seq"})),
     "who": (_who, frozenset({"prefix"})),
     "users": (_users, frozenset({"prefix"})),
+    "watch": (_watch, frozenset({"names"})),
     "password": (_password, frozenset({"new", "old"})),
     "ping": (_ping, frozenset()),
     "quit": (_quit, frozenset()),

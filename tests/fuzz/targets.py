@@ -58,6 +58,13 @@ def json_line(data: bytes) -> None:
             assert re.fullmatch("[!-~]{1,64}", refused.id)
         objects.error(refused.refusal, refused.id).encode("ascii")
         return
+    if isinstance(request, objects.Watch):
+        assert len(set(request.names)) == len(request.names)
+        try:
+            objects.watched(request.names)
+        except Refusal as refusal:
+            _check_answer(refusal)
+            objects.error(refusal).encode("ascii")
     if isinstance(request, objects.SendObject):
         request.text.encode()  # no lone surrogate
         assert 1 <= len(request.text.encode()) <= MAX_MESSAGE
@@ -114,6 +121,7 @@ def _play(data: bytes) -> None:
         unread_answers=300,
         pending_messages=4,
         recent_bytes=50,
+        watched=3,
     )
     server = MemoryServer(limits, policy=Policy(plaintext_passwords=True))
     clients: list[Client] = []
@@ -140,6 +148,7 @@ def _play(data: bytes) -> None:
             client.vanish()
     server.wait(1)
     server.check_figures()
+    assert not server.hub.watchers._watched
 
 
 def _act(server: MemoryServer, client: Client, kind: int, rest: bytes) -> None:

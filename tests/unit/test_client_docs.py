@@ -7,8 +7,26 @@ import pytest
 from click.testing import CliRunner
 
 from chatd.client import main
+from chatd.client.settings import SETTINGS, Setting
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "client.md"
+
+
+def test_the_document_lists_every_setting_with_its_variable_and_its_options() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    (shown,) = re.findall(r"<!-- settings -->\n(.*)<!-- /settings -->", text, re.DOTALL)
+    head = "| in the file | environment | option |\n| --- | --- | --- |\n"
+    assert shown == head + "".join(
+        f"| `{each.name}` | `{each.variable}` | {options(each)} |\n"
+        for each in SETTINGS
+    )
+
+
+def options(setting: Setting) -> str:
+    if not setting.options:
+        return "`--as`"
+    names = [name for each in setting.options for name in each.split("/")]
+    return ", ".join(f"`{name}`" for name in names)
 
 
 @pytest.mark.parametrize("command", ["", *main.chat.commands])

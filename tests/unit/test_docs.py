@@ -16,12 +16,13 @@ import pytest
 
 import chatd
 from chatd import accounts, certificates
-from chatd.hub import delivery, hub, pages, recent, window
+from chatd.hub import delivery, hub, pages, presence, recent, window
 from chatd.limits import GIB, KIB, MIB, Limits
 from chatd.ports import DEFAULT_PORT
 from chatd.server import (
     greeting,
     linger,
+    objectform,
     outlet,
     proxied,
     refusals,
@@ -33,7 +34,7 @@ from chatd.server import (
 from chatd.server.commands import COMMANDS
 from chatd.store import queues
 from chatd.tap import Options
-from chatd.wire import objects, telnet, text
+from chatd.wire import fields, objects, telnet, text
 from chatd.wire.answers import ANSWERS, Refusal
 from chatd.wire.message import Message
 from chatd.wire.names import MAX_NAME_LENGTH, RESERVED_NAMES
@@ -140,6 +141,7 @@ SAID: Final = {
     "accepted": [objects.accepted("id", "bob", "stored")],
     "error": [objects.error(Refusal("not-utf8"), "id", "bob")],
     "names": [objects.names("who", (), 0), objects.names("users", (), 0)],
+    "presence": [objects.presence("bob", online=True)],
     "notice": [objects.notice("")],
     "password_set": [objects.password_set()],
     "pong": [objects.pong()],
@@ -264,13 +266,17 @@ PROTOCOL_FIGURES: Final[list[tuple[object, object, str]]] = [
     (speaking.LISTED_AT_LOGIN, 50, "50 names in a list at the login"),
     (speaking.LISTED_ON_REQUEST, 200, "`/who` and `/users` list 200 at most"),
     (speaking.LISTED_ON_REQUEST, 200, "200 in one that was asked for"),
-    (objects.MAX_ID, 64, "64 characters in an id"),
-    (objects.MAX_NESTING, 16, "nested more than 16 deep"),
+    (fields.MAX_ID, 64, "64 characters in an id"),
+    (fields.MAX_NESTING, 16, "nested more than 16 deep"),
     (objects.PROTOCOL, 1, "| | `protocol` | 1 |"),
     (delivery.STALL_SECONDS, 10, "gets nowhere for 10 seconds"),
     (delivery.MISSED, delivery.MISSED, f"`{delivery.MISSED}`"),
     (linger.LINGER_SECONDS, 5, "has not closed within 5 seconds"),
     (tcp.KEEPALIVE, (30, 10, 3), "30 s of silence, then 3 probes 10 s apart"),
+    (LIMITS.watched, 1_000, "instead of all before; 1,000 at most"),
+    (LIMITS.watched, 1_000, "1,000 of the longest names fit into a line"),
+    (presence.MOST_WATCHED, 1_000_000, "watch 1,000,000 names at most"),
+    (objectform.NAMES_A_TURN, 32, "each 32 names of a list count as one"),
     (LIMITS.unacknowledged, MIB, "not acknowledged 1 MiB of what was written to it"),
     (window.MAX_UNCONFIRMED, 10_000, "written to it, or 10,000 messages"),
     (LIMITS.pending_messages, 10_000, "while 10,000 of its messages"),
@@ -297,6 +303,13 @@ ARCHITECTURE_FIGURES: Final[list[tuple[object, object, str]]] = [
     (recent.AT_ONCE, 250, "256 KiB or 250 messages"),
     (LIMITS.recent_bytes, MIB, "what is stored while one catches up | 1 MiB | 64 MiB"),
     (LIMITS.all_recent_bytes, 64 * MIB, "while one catches up | 1 MiB | 64 MiB"),
+    (LIMITS.watched, 1_000, "| 1,000 (`--max-watched`) | 1,000,000 |"),
+    (presence.MOST_WATCHED, 1_000_000, "| 1,000 (`--max-watched`) | 1,000,000 |"),
+    (presence.TOLD_A_TURN, 100, "100 in a turn"),
+    (presence.WRITTEN_AT_ONCE, 100, "not read | 64 KiB, and 100 of them"),
+    (objectform.UNSENT_PRESENCE, 64 * KIB, "64 KiB are written and not sent"),
+    (speaking.CROWDED_ANSWERS, 16 * KIB, "16 where memory is short"),
+    (objectform.NAMES_A_TURN, 32, "parsed and looked up 32 a turn"),
     (LIMITS.connections, 10_000, "So 10,000 connections"),
     (hub.IDLE_RECEIVERS, 10_000, "at most 10,000 idle receivers"),
     (ticker.TICK_SECONDS, 0.02, "asks the kernel every 20 ms"),

@@ -1,5 +1,6 @@
 """The JSON form: which requests are understood, what is refused, what is said."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -7,10 +8,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from chatd.client import events
+from chatd.limits import Limits
 from chatd.wire import objects
 from chatd.wire.answers import ANSWERS, Refusal
 from chatd.wire.message import Message
-from chatd.wire.names import Name
+from chatd.wire.names import Name, parse_name
 from chatd.wire.objects import (
     Login,
     Ping,
@@ -19,6 +22,7 @@ from chatd.wire.objects import (
     RequestRefusal,
     SendObject,
     Users,
+    Watch,
     Who,
 )
 
@@ -83,6 +87,12 @@ def nested(depth: int, inner: str = "") -> str:
         ({"type": "who", "prefix": "a"}, Who("a")),
         ({"type": "users"}, Users("")),
         ({"type": "users", "prefix": "a"}, Users("a")),
+        ({"type": "watch", "names": []}, Watch(())),
+        # What can be no name is said later, too: to look at all takes time.
+        (
+            {"type": "watch", "names": ["bob", "a-b", "bob", "Bob", ""]},
+            Watch(("bob", "a-b", "Bob", "")),
+        ),
         ({"type": "ping"}, Ping()),
         ({"type": "quit"}, Quit()),
     ],
@@ -149,10 +159,11 @@ def test_line_ends_in_a_text_become_lf(sent: str, kept: str) -> None:
         ("send", ["to", "text", "id", "want"]),
         ("who", ["prefix"]),
         ("users", ["prefix"]),
+        ("watch", ["names"]),
     ],
 )
 def test_keys_that_the_server_knows_may_be_required(kind: str, keys: list[str]) -> None:
-    fields = SEND | {"type": kind, "user": "alice", "require": keys}
+    fields = SEND | {"type": kind, "user": "alice", "names": [], "require": keys}
     assert parse(fields) == parse(fields | {"require": []})
 
 
@@ -242,6 +253,7 @@ MISSING = "it is missing"
 NO_STRING = "it must be a string"
 NO_FLAG = "it must be true or false"
 NO_NAMES = "it must be a name or a list of names"
+NO_LIST = "it must be a list of names"
 NO_KEYS = "it must be a list of strings"
 BAD_ID = "it must be 1 to 64 printable ASCII characters"
 
@@ -262,6 +274,12 @@ BAD_ID = "it must be 1 to 64 printable ASCII characters"
         ({"type": "login", "user": "alice", "device": 1}, "device", NO_STRING),
         ({"type": "who", "prefix": 1}, "prefix", NO_STRING),
         ({"type": "users", "prefix": ["a"]}, "prefix", NO_STRING),
+        ({"type": "watch"}, "names", MISSING),
+        ({"type": "watch", "names": None}, "names", NO_LIST),
+        ({"type": "watch", "names": "bob"}, "names", NO_LIST),
+        ({"type": "watch", "names": {"bob": 1}}, "names", NO_LIST),
+        ({"type": "watch", "names": ["bob", 1]}, "names", NO_LIST),
+        ({"type": "watch", "names": [["bob"]]}, "names", NO_LIST),
         ({"type": "send", "text": "Hi"}, "to", NO_NAMES),
         (SEND | {"to": None}, "to", NO_NAMES),
         (SEND | {"to": []}, "to", NO_NAMES),
@@ -307,6 +325,36 @@ def test_a_field_that_is_wrong_is_named(
         f"Field '{field}': {reason}. Nothing was sent.",
         None,
     )
+
+
+def test_names_to_watch_are_those_of_users_or_of_nobody() -> None:
+    assert objects.watched([" Bob", "zed", "ZED", "nobody"]) == [
+        Name("bob", "Bob"),
+        Name("zed", "zed"),
+        Name("zed", "ZED"),
+        Name("nobody", "nobody"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("", ""), ("a-b", "a-b"), ("a b", "a b"), ("x" * 65, "x" * 64), ("\x1b", "\x1b")],
+)
+def test_what_cannot_be_a_name_to_watch_is_named(name: str, shown: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        objects.watched(["bob", name])
+    assert caught.value.code == "bad-field"
+    assert caught.value.text == (
+        f"Field 'names': '{shown}' cannot be a name. Nothing was sent."
+    )
+
+
+def test_as_many_of_the_longest_names_as_may_be_watched_fit_into_a_line() -> None:
+    limits = Limits()
+    longest = "\U00010330" * 32  # four bytes each
+    assert parse_name(longest).shown == longest
+    line = events.watch([longest] * limits.watched)
+    assert len(line.encode()) <= limits.json_line
 
 
 @pytest.mark.parametrize(
@@ -399,7 +447,7 @@ def test_no_refusal_of_another_request_has_an_id() -> None:
 
 KEYS = (
     *("type", "user", "receive", "password", "device", "to", "text", "id", "want"),
-    *("prefix", "require", "x"),
+    *("prefix", "names", "require", "x"),
 )
 keys = st.sampled_from(KEYS)
 values = st.recursive(
@@ -416,7 +464,7 @@ values = st.recursive(
 )
 requests = st.builds(
     lambda kind, fields: {"type": kind} | fields,
-    st.sampled_from(["login", "send", "who", "users", "ping", "quit"]),
+    st.sampled_from(["login", "send", "who", "users", "watch", "ping", "quit"]),
     st.dictionaries(keys, values, max_size=6),
 )
 lines = st.one_of(
@@ -436,6 +484,9 @@ def test_every_line_is_understood_or_refused(line: str) -> None:
         refused = refusal
     if refused is None:
         assert isinstance(request, Request)
+        if isinstance(request, Watch):
+            with contextlib.suppress(Refusal):
+                assert len(objects.watched(request.names)) == len(request.names)
     else:
         answer = json.loads(objects.error(refused.refusal, refused.id))
         assert answer["code"] in ANSWERS
@@ -464,7 +515,7 @@ def test_every_object_is_one_line_of_ascii() -> None:
                 "type": "hello",
                 "version": "1.0",
                 "protocol": 1,
-                "features": ["ack", "resend", "password"],
+                "features": ["ack", "resend", "password", "watch"],
                 "limits": {"line": 131_072},
             },
         ),
@@ -540,6 +591,14 @@ def test_every_object_is_one_line_of_ascii() -> None:
         (
             objects.names("users", [], 0),
             {"type": "users", "users": [], "more": 0},
+        ),
+        (
+            objects.presence("Юлия", online=True),
+            {"type": "presence", "user": "Юлия", "online": True},
+        ),
+        (
+            objects.presence("bob", online=False),
+            {"type": "presence", "user": "bob", "online": False},
         ),
         (objects.notice("Hello."), {"type": "notice", "text": "Hello."}),
         (objects.pong(), {"type": "pong"}),

@@ -17,7 +17,7 @@ from chatd.client.address import (
     parse_user,
 )
 from chatd.client.pins import Pins, pins_path
-from chatd.client.settings import Settings
+from chatd.client.settings import Level, Settings
 from chatd.wire.names import Name
 
 _NOBODY: Final = (
@@ -33,11 +33,16 @@ def account(settings: Settings, *, may_ask: bool) -> tuple[Name, Account]:
     `click.UsageError` and `PinError`.
     """
     # Not at the top: they need Twisted, and this is imported for each --help.
-    from chatd.client.secrets import BadSource, given_password
+    from chatd.client.secrets import VARIABLE, BadSource, given_password
     from chatd.client.trust import Trust
 
+    path = settings.password_file
+    if settings.origins["password_file"].level == Level.FILE and os.environ.get(
+        VARIABLE
+    ):
+        path = None  # the environment counts more than the settings file
     try:
-        password = given_password(settings.password_file, os.environ)
+        password = given_password(path, os.environ)
     except BadSource as bad:
         raise click.UsageError(str(bad)) from None
     user, host, port = _whole(settings, may_ask=may_ask)

@@ -23,7 +23,7 @@ from chatd.client.settings import (
     Value,
     resolve,
 )
-from chatd.client.settingsfile import read_settings, settings_path
+from chatd.client.settingsfile import VARIABLE, read_settings, settings_path
 
 CONTEXT: Final[dict[str, Any]] = {
     "help_option_names": ["-h", "--help"],
@@ -52,14 +52,14 @@ class Given:
     """Those given that only a conversation knows."""
 
     @property
-    def named_file(self) -> Path | None:
-        """The settings file, if an option or the environment names one."""
+    def settings_file(self) -> Path | None:
+        """Where the settings file is, or would be; None where there is no home."""
         return self.config or settings_path(os.environ)
 
     def settings(self) -> Settings:
         """Return what counts of all that is set. Raises `BadSettings`."""
-        path = self.named_file
-        required = self.config is not None or bool(os.environ.get("CHAT_CONFIG"))
+        path = self.settings_file
+        required = self.config is not None or bool(os.environ.get(VARIABLE))
         file = {} if path is None else read_settings(path, required=required)
         return resolve(file, os.environ, self.values)
 
@@ -145,9 +145,11 @@ def setting_option(name: str, meaning: str | None = None) -> Callable[[Any], Any
 
 
 def _keep_address(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    if value is not None:
-        name = param.opts[0] if isinstance(param, click.Option) else "the command line"
-        ctx.ensure_object(Given).give_address(value, name)
+    if isinstance(param, click.Option):
+        for each in value:
+            ctx.ensure_object(Given).give_address(each, param.opts[0])
+    elif value is not None:
+        ctx.ensure_object(Given).give_address(value, "the command line")
 
 
 def _keep_config(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -166,6 +168,7 @@ as_option: Final = click.option(
     "--as",
     "account",
     metavar="NAME@HOST:PORT",
+    multiple=True,
     expose_value=False,
     callback=_keep_address,
     help="As whom, and where to connect; a part that is left out comes from the"
@@ -204,10 +207,14 @@ def connecting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return _all(decorators, function)
 
 
+def screen_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a command with the settings of the screen."""
+    return _all([*map(setting_option, SCREEN)], function)
+
+
 def conversation_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a conversation with all of its options."""
-    decorators = [plain_option, *map(setting_option, SCREEN)]
-    return connecting_options(_all(decorators, function))
+    return connecting_options(plain_option(screen_options(function)))
 
 
 def _all(
