@@ -16,11 +16,23 @@ from chatd.client.folding import Span, fold, spans, words_of
 from chatd.client.historyfile import name_key
 from chatd.client.historyrows import COLUMNS, Kept, kept
 from chatd.client.historytime import timestamp
-from chatd.client.searchindex import expression, has_index, indexed_upto
+from chatd.client.searchindex import (
+    PIECE,
+    expression,
+    has_index,
+    highest_position,
+    indexed_upto,
+)
 from chatd.store.migrations import transaction, version_of
 
 LOOKED_THROUGH: Final = 20_000
 """Of how many messages with somebody each is looked at, rather than the index."""
+
+SAMPLE: Final = 10_000
+"""How many of the last messages are looked at first where a word is short."""
+
+COMMON: Final = 100
+"""One in so many of these makes a word a common one."""
 
 _ORIGINAL: Final = (
     "(SELECT rowid AS position, sender, receiver, message, timestamp,"
@@ -88,6 +100,14 @@ class Found:
 
     message: Kept
     spans: Sequence[Span] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    """A condition in SQL, and the values that it has places for."""
+
+    sql: str
+    values: tuple[str | int, ...] = ()
 
 
 def recent(
@@ -175,30 +195,52 @@ def _candidates(
     ):
         return _backwards(connection, wanted)
     fits = _condition(connection, wanted)
-    upto = (indexed_upto(connection),)
-    not_indexed = _rows(connection, fits, _Condition("messages.position > ?", upto))
-    changed = _rows(
-        connection,
-        fits,
-        _Condition("messages.position <= ?", upto),
-        source=_CHANGED,
-    )
+    highest, upto = highest_position(connection), indexed_upto(connection)
+    newest: list[Place] = []
+    if any(len(word) < PIECE for word in words):
+        highest -= SAMPLE
+        upto = min(upto, highest)
+        newest = list(_between(connection, fits, highest))
+        words = _to_be_asked(words, [fold(_text(text)) for _, text in newest])
+    not_indexed = _between(connection, fits, upto, highest)
+    changed = _between(connection, fits, 0, upto, source=_CHANGED)
     indexed = _rows(
         connection,
         fits,
-        _Condition(_MATCH, (expression(words), *upto)),
+        _Condition(_MATCH, (expression(words), upto)),
         source=_INDEXED,
         order="messages_search.rowid",
     )
-    return chain(not_indexed, _newest_first([changed, indexed]))
+    return chain(newest, not_indexed, _newest_first([changed, indexed]))
 
 
-@dataclass(frozen=True, slots=True)
-class _Condition:
-    """A condition in SQL, and the values that it has places for."""
+def _to_be_asked(words: Sequence[str], sample: Sequence[str]) -> Sequence[str]:
+    """Return the words that the index should be asked for, if not all.
 
-    sql: str
-    values: tuple[str | int, ...] = ()
+    For a short one it has to look at all pieces that begin with it: of one that is in
+    many messages that takes longer than to look at those that have the others.
+    """
+    most = len(sample) // COMMON
+    asked = [
+        word
+        for word in words
+        if len(word) >= PIECE or sum(word in text for text in sample) <= most
+    ]
+    return asked or words
+
+
+def _between(
+    connection: sqlite3.Connection,
+    fits: _Condition,
+    after: int,
+    upto: int | None = None,
+    source: str | None = None,
+) -> Iterator[Place]:
+    """Return those whose position is higher than one, and not than another."""
+    conditions = [fits, _Condition("messages.position > ?", (after,))]
+    if upto is not None:
+        conditions.append(_Condition("messages.position <= ?", (upto,)))
+    return _rows(connection, *conditions, source=source)
 
 
 def _rows(
@@ -208,7 +250,8 @@ def _rows(
     order: str = "messages.position",
     last: int = -1,
 ) -> Iterator[Place]:
-    return connection.execute(
+    # Asked only when the first is needed.
+    yield from connection.execute(
         f"SELECT messages.position, message FROM {source or _table(connection)}"
         f" WHERE {' AND '.join(each.sql for each in conditions)}"
         f" ORDER BY {order} DESC LIMIT ?",

@@ -21,7 +21,9 @@ from chatd.store.migrations import transaction
 AT_ONCE: Final = 256
 """How many messages are put into the index by one transaction."""
 
-_LENGTH: Final = 3
+PIECE: Final = 3
+"""How many characters a piece has, but at the end of words."""
+
 _MOST_PIECES: Final = 24
 
 # What the tokenizer would divide at, but for what words are divided at.
@@ -53,11 +55,16 @@ def indexed_upto(connection: sqlite3.Connection) -> int:
     return int(upto)
 
 
-def is_behind(connection: sqlite3.Connection) -> bool:
-    """Whether enough messages are not in the index to be put into it."""
+def highest_position(connection: sqlite3.Connection) -> int:
+    """Return the position of the last message, or 0."""
     query = "SELECT COALESCE(MAX(position), 0) FROM messages"
     (highest,) = connection.execute(query).fetchone()
-    return int(highest) - indexed_upto(connection) >= AT_ONCE
+    return int(highest)
+
+
+def is_behind(connection: sqlite3.Connection) -> bool:
+    """Whether enough messages are not in the index to be put into it."""
+    return highest_position(connection) - indexed_upto(connection) >= AT_ONCE
 
 
 def catch_up(connection: sqlite3.Connection) -> bool:
@@ -68,13 +75,24 @@ def catch_up(connection: sqlite3.Connection) -> bool:
     if not is_behind(connection):
         return False
     with transaction(connection):
-        _take_changes(connection)
+        take_changes(connection)
         new = connection.execute(_NEXT, (indexed_upto(connection), AT_ONCE)).fetchall()
         _add(connection, new)
         if new:
             upto = (new[-1][0],)
             connection.execute("UPDATE messages_searchable SET upto = ?", upto)
     return is_behind(connection)
+
+
+def take_changes(connection: sqlite3.Connection) -> None:
+    """Put into the index what was changed in messages that it knows, or much of it."""
+    for position, indexed in connection.execute(_CHANGED, (AT_ONCE,)).fetchall():
+        if indexed is not None:
+            connection.execute(_REMOVE, (position, pieces(indexed)))
+        query = "SELECT position, message FROM messages WHERE position = ?"
+        _add(connection, connection.execute(query, (position,)).fetchall())
+        delete = "DELETE FROM messages_changed WHERE position = ?"
+        connection.execute(delete, (position,))
 
 
 def expression(words: Iterable[str]) -> str:
@@ -87,25 +105,15 @@ def pieces(text: str) -> str:
     """Return what the index has of a text."""
     words = _DIVIDES.sub(_STAND_IN, fold(text)).split()
     return " ".join(
-        {word[at : at + _LENGTH] for word in words for at in range(len(word))}
+        {word[at : at + PIECE] for word in words for at in range(len(word))}
     )
 
 
 def _asked(word: str) -> list[str]:
-    if len(word) < _LENGTH:
+    if len(word) < PIECE:
         return [f'"{word}"*']
-    last = len(word) - _LENGTH
-    return [f'"{word[at : at + _LENGTH]}"' for at in (*range(0, last, _LENGTH), last)]
-
-
-def _take_changes(connection: sqlite3.Connection) -> None:
-    for position, indexed in connection.execute(_CHANGED, (AT_ONCE,)).fetchall():
-        if indexed is not None:
-            connection.execute(_REMOVE, (position, pieces(indexed)))
-        query = "SELECT position, message FROM messages WHERE position = ?"
-        _add(connection, connection.execute(query, (position,)).fetchall())
-        delete = "DELETE FROM messages_changed WHERE position = ?"
-        connection.execute(delete, (position,))
+    last = len(word) - PIECE
+    return [f'"{word[at : at + PIECE]}"' for at in (*range(0, last, PIECE), last)]
 
 
 def _add(connection: sqlite3.Connection, rows: Sequence[tuple[int, str]]) -> None:

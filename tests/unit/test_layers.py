@@ -147,8 +147,11 @@ LAYERS: Final = {
         "chatd.client.historyfile",
         "chatd.client.historyrows",
         "chatd.client.sharedhistory",
-        "chatd.client.history",
+        "chatd.client.folding",
+        "chatd.client.searchindex",
         "chatd.client.search",
+        "chatd.client.historyoutput",
+        "chatd.client.history",
         "chatd.client.pins",
         "chatd.client.trust",
         "chatd.client.account",
@@ -241,6 +244,7 @@ SQL_OUTSIDE_THE_STORE: Final = {
     "chatd.client.historyfile",
     "chatd.client.historyrows",
     "chatd.client.search",
+    "chatd.client.searchindex",
     "chatd.client.sharedhistory",
 }
 
