@@ -1,6 +1,6 @@
 # Short names for what one does here; `run` and `test` are the README's two commands.
 
-.PHONY: help run test check bench torture fuzz sabotage coverage clean
+.PHONY: help run test check bench torture fuzz sabotage manual coverage clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\): ## /  make \1\t/p' Makefile
@@ -30,6 +30,9 @@ fuzz: ## throw bytes at the parsers and at sessions for ten minutes; `make test`
 
 sabotage: ## break each promise on purpose, and see that it is found; takes an hour
 	.venv/bin/python -m torture.sabotage
+
+manual: ## make the manual pages in docs/man again
+	.venv/bin/python docs/manual.py
 
 coverage: ## show the last test run's coverage, line by line, in build/coverage
 	.venv/bin/coverage html -d build/coverage

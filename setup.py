@@ -63,6 +63,15 @@ setup(
         "chatd.client": ["schema/*.sql"],
         "chatd.store": ["queries/*.sql", "schema/*.sql"],
     },
+    # Found by man where the folder's bin is on the PATH, in a virtual environment too.
+    data_files=[
+        (f"share/man/man{number}", [f"docs/man/{name}.{number}" for name in names])
+        for number, names in (
+            (1, ["chat", "chatctl"]),
+            (5, ["chat.toml"]),
+            (8, ["chatd"]),
+        )
+    ],
     install_requires=[
         "twisted[tls]>=24.11",
         "argon2-cffi>=23.1",

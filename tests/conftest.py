@@ -29,9 +29,9 @@ INTEGRATION = Path(__file__).parent / "integration"
 SYSTEM = Path(__file__).parent / "system"
 
 # "everyday", or one named by CHATD_HYPOTHESIS: "thorough" is for a night, "hunt" only
-# says whether there is anything, the same each time, and hypothesis' own "ci" gives
-# one commit the same examples in every run. None has deadlines: a busy machine is no
-# bug.
+# says whether there is anything, the same each time, and "ci" gives one commit the same
+# examples in every run, and half of them: it has ten minutes for everything. None has
+# deadlines: a busy machine is no bug.
 settings.register_profile(
     "everyday",
     deadline=None,
@@ -48,6 +48,13 @@ settings.register_profile(
     derandomize=True,
     database=None,
     print_blob=False,
+)
+settings.register_profile(
+    "ci",
+    settings.get_profile("everyday"),
+    derandomize=True,
+    database=None,
+    max_examples=50,
 )
 settings.load_profile(os.environ.get("CHATD_HYPOTHESIS", "everyday"))
 

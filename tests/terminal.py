@@ -16,6 +16,7 @@ import termios
 import time
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
@@ -133,6 +134,18 @@ class Terminal:
 
     def type(self, text: str | bytes) -> None:
         os.write(self._master, text.encode() if isinstance(text, str) else text)
+
+    def paste(self, text: str) -> None:
+        """Hand over a paste, however long, and read what the program writes."""
+        data = memoryview(f"\x1b[200~{text}\x1b[201~".encode())
+        os.set_blocking(self._master, False)
+        try:
+            while data:
+                with suppress(BlockingIOError):
+                    data = data[os.write(self._master, data) :]
+                self._read(0.01 if data else 0)
+        finally:
+            os.set_blocking(self._master, True)
 
     def resize(self, columns: int, rows: int | None = None) -> None:
         """Change the size, as somebody with a mouse does; the program gets SIGWINCH."""

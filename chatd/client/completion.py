@@ -1,12 +1,19 @@
 """What Tab does: how a half-typed line can go on."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
-MOST_NAMES: Final = 10_000
-"""How many names are remembered."""
+
+@dataclass(frozen=True, slots=True)
+class Completions:
+    """What can be completed to: names, the likeliest first, and commands.
+
+    Each command has the words that can follow it, several of them with commas between.
+    """
+
+    names: Sequence[str]
+    commands: Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,29 +29,35 @@ class Completion:
     choices: tuple[str, ...] = ()
 
 
-def complete(
-    before: str, after: str, names: Iterable[str], commands: Iterable[str]
-) -> Completion | None:
+def complete(before: str, after: str, possible: Completions) -> Completion | None:
     """Return what Tab makes of a line with the cursor between `before` and `after`.
 
     Commands begin with their slash, and stand only at the start of a line; names
     stand before the first ``-``, separated by commas. Case does not matter.
     """
     if before.startswith("/"):
-        return _completion(before, commands, "" if after else " ")
+        command, space, argument = before.partition(" ")
+        if not space:
+            return _completion(before, possible.commands, "" if after else " ")
+        return _of_several(argument, possible.commands.get(command, ()), "")
     if "-" in before:
         return None
-    *earlier, typed = before.split(",")
-    named = {_key(name.strip()) for name in earlier}
-    others = (name for name in names if _key(name) not in named)
-    return _completion(typed.lstrip(), others, "" if after else "-")
+    return _of_several(before, possible.names, "" if after else "-")
+
+
+def _of_several(typed: str, words: Iterable[str], end: str) -> Completion | None:
+    """Complete the last of words that have commas between."""
+    *earlier, last = typed.split(",")
+    named = {_key(word.strip()) for word in earlier}
+    others = (word for word in words if _key(word) not in named)
+    return _completion(last.lstrip(), others, end)
 
 
 def _completion(typed: str, words: Iterable[str], end: str) -> Completion | None:
     key = _key(typed)
     # The names come from a server: only what a person can see is put into a line.
-    fitting = {w for w in words if _key(w).startswith(key) and w.isprintable()}
-    choices = sorted(fitting, key=lambda word: (_key(word), word))
+    fitting = (w for w in words if _key(w).startswith(key) and w.isprintable())
+    choices = list(dict.fromkeys(fitting))
     match choices:
         case []:
             return None
@@ -69,20 +82,3 @@ def _common_start(words: list[str]) -> str:
 def _key(word: str) -> str:
     """Return the form that words are compared in."""
     return unicodedata.normalize("NFC", word).casefold()
-
-
-class Names:
-    """The names that can be completed to: what the server has told, to a bound."""
-
-    def __init__(self) -> None:
-        self._names: dict[str, None] = {}
-
-    def remember(self, *names: str) -> None:
-        """Add names; some may be known."""
-        for name in names:
-            if len(self._names) < MOST_NAMES:
-                self._names[name] = None
-
-    def known(self) -> list[str]:
-        """Return them in order."""
-        return sorted(self._names)

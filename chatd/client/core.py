@@ -14,7 +14,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatd.client.completion import Names
+from chatd.client.commanding import Commands
+from chatd.client.completion import Completions
 from chatd.client.events import (
     Accepted,
     Event,
@@ -24,26 +25,30 @@ from chatd.client.events import (
     Listing,
     Notice,
     PasswordSet,
+    Presence,
     Refused,
     Welcome,
 )
-from chatd.client.frontend import FrontEnd, Standing, State
+from chatd.client.frontend import FrontEnd, Standing
 from chatd.client.greeting import listed
-from chatd.client.historyfile import name_key
-from chatd.client.input import COMMANDS, Input
+from chatd.client.helptopics import arguments
+from chatd.client.input import Input
 from chatd.client.keeping import Keeping
 from chatd.client.lifetime import Lifetime
 from chatd.client.neighbours import Keeper, Link
 from chatd.client.news import News
-from chatd.client.outbox import Outbox, Outgoing, counted, key_of
+from chatd.client.outbox import Outbox, Outgoing
 from chatd.client.output import Output
 from chatd.client.passwordchange import PasswordChange
+from chatd.client.people import People
 from chatd.client.questions import Questions
 from chatd.client.readahead import ROOM, ReadAhead
 from chatd.client.receipts import Receipts
 from chatd.client.reception import Reception
+from chatd.client.requests import Requests
+from chatd.client.sending import Sending
 from chatd.client.statuses import Status
-from chatd.wire.answers import Refusal
+from chatd.client.watching import Watching
 from chatd.wire.message import Message
 
 
@@ -53,7 +58,8 @@ class ChatCore:
     `interactive` says that somebody sits there: then there is a greeting, and a
     connection that was lost is waited for without end. `timeout` is how long the server
     may be out of reach, or refuse what is to be sent, in seconds. `private` says that
-    nobody else can read what is sent.
+    nobody else can read what is sent. `presence` wants it told who comes and goes, of
+    those one talks with.
     """
 
     _log = Logger()
@@ -69,6 +75,7 @@ class ChatCore:
         interactive: bool,
         timeout: float,
         private: bool = True,
+        presence: bool = True,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.user = user
@@ -88,18 +95,41 @@ class ChatCore:
             interactive=interactive,
             private=private,
         )
-        self._input = Input(self._output, self, now)
+        self._people = People(
+            Watching(
+                clock,
+                self.transmit,
+                self._output.notice,
+                talked_with_too=presence and interactive,
+            ),
+            front_end.standing_changed,
+            interactive=interactive,
+        )
+        self._input = Input(
+            self._output,
+            self._people,
+            Commands(self._output, self._people, self, interactive=interactive),
+            self,
+            now,
+        )
         self._outbox = Outbox(history, clock, self)
-        self._reception = Reception(history, clock, self._output, self)
-        self._receipts = Receipts(clock, self._output)
+        self._reception = Reception(history, clock, self._output, self._people, self)
+        self._sending = Sending(
+            self._outbox,
+            history,
+            Receipts(clock, self._output),
+            self._people,
+            self._output,
+            front_end,
+            self,
+            interactive=interactive,
+        )
         self._life = Lifetime(
             self._outbox, clock, self, interactive=interactive, timeout=timeout
         )
         self.questions = Questions(self._output, self._life)
         self._change = PasswordChange(self.questions, self._output, self)
-        # Asked before the first login.
-        self._requests: list[str] = []
-        self._names = Names()
+        self._requests = Requests(self._life, self.transmit)
         self._read_ahead = ReadAhead(self._has_room)
 
     async def run(self, link: Link) -> int:
@@ -144,9 +174,30 @@ class ChatCore:
         """Leave when all is answered."""
         self._life.leave()
 
-    def completions(self) -> tuple[list[str], list[str]]:
+    def typing(self, text: str) -> None:
+        """Take note of what is half typed."""
+        self._people.typing(text)
+
+    def completions(self) -> Completions:
         """Return the names and the commands that can be completed to."""
-        return self._names.known(), [each.partition(" ")[0] for each in COMMANDS]
+        names = self._people.names.known()
+        return Completions(names, arguments(names))
+
+    def longest(self) -> int:
+        """Return how many bytes a line can have, roughly."""
+        return self._input.longest
+
+    def focus(self) -> str:
+        """Return to whom every line goes."""
+        return self._people.focused
+
+    def destination(self, typed: str) -> str:
+        """Return to whom a line would go."""
+        return self._people.destination(typed)
+
+    def unread(self) -> list[tuple[str, int]]:
+        """Return whose messages are unread."""
+        return self._people.unread()
 
     def standing(self) -> Standing:
         """Return where the conversation stands."""
@@ -179,11 +230,10 @@ class ChatCore:
         self.user = welcome.user
         self._input.connected(hello)
         self._change.connected(is_open=welcome.is_open)
-        self._names.remember(*welcome.users, *welcome.online)
+        self._people.names.remember(*welcome.users, *welcome.online)
+        self._people.watching.connected(hello, welcome.user)
         self._news.connected(welcome, again=again)
-        requests, self._requests = self._requests, []
-        for request in requests:
-            self._link.send(request)
+        self._requests.connected()
         self._outbox.connected()
         self._life.leave_if_done()
         self._read_ahead.offer()
@@ -192,14 +242,17 @@ class ChatCore:
         """Act on what the server says."""
         match event:
             case Incoming():
-                self._names.remember(event.message.sender)
                 self._keeping.watch(self._reception.received(event))
             case Accepted():
-                self._accepted(event)
+                self._sending.accepted(event)
             case Refused():
-                self._refused(event)
+                if not self._sending.refused(event):
+                    self._change.refused()
+                    self._output.fail(event.text)
+            case Presence():
+                self._people.watching.happened(event)
             case Listing():
-                self._names.remember(*event.names)
+                self._people.names.remember(*event.names)
                 self._output.answer(listed(event, self.user))
             case PasswordSet():
                 self._change.done()
@@ -227,6 +280,7 @@ class ChatCore:
         self._outbox.disconnected()
         self._change.lost()
         self._life.lost()
+        self._people.watching.lost()
         self._news.lost(reason, over=self._life.over)
 
     def ended(self, status: Status, reason: str) -> None:
@@ -234,29 +288,15 @@ class ChatCore:
         self._output.error(reason)
         self._life.end(status)
 
-    # What the input calls (`Owner`).
+    # What the input, its commands and the sending call (`Owner`).
 
     def send(self, messages: Sequence[Message], number: int) -> None:
         """Keep messages, and send them as soon as there is a connection."""
-        for message in messages:
-            self._output.sent(key_of(message.id, message.target), message)
-        self._outbox.put(messages, number)
-        tells = self._interactive and not self._front_end.draws_states
-        if tells and not self._life.online:
-            targets = ", ".join(each.target for each in messages)
-            self._output.answer(
-                f"Not connected yet: the message to {targets} is kept, and"
-                " sent when there is a connection."
-            )
+        self._sending.send(messages, number)
 
     def ask(self, request: str) -> None:
         """Send a request now, or at the first login; refuse it in between."""
-        if self._life.online:
-            self._link.send(request)
-        elif self._life.been_online:
-            raise Refusal("not-logged-in")
-        else:
-            self._requests.append(request)
+        self._requests.ask(request)
 
     def change_password(self) -> None:
         """Ask for another password."""
@@ -270,34 +310,6 @@ class ChatCore:
     def remember(self, password: str) -> None:
         """Log in with this password from now on."""
         self._link.remember(password)
-
-    # What becomes of it.
-
-    def _accepted(self, event: Accepted) -> None:
-        self._receipts.answered(event.id, event.to)
-        outgoing = self._outbox.accepted(event, self.user)
-        delivered = event.status == "delivered"
-        if outgoing is None:
-            if delivered:
-                self.keep(self._history.delivered(self.user, event.id, event.to))
-                self._output.became(key_of(event.id, event.to), State.DELIVERED)
-            return
-        self._names.remember(event.to)
-        state = State.DELIVERED if delivered else State.STORED
-        self._output.became(outgoing.key, state)
-        tells = self._interactive and not self._front_end.draws_states
-        if tells and not delivered:
-            self._receipts.stored(event.id, event.to)
-
-    def _refused(self, event: Refused) -> None:
-        about = self._outbox.find(event.id) if event.id is not None else []
-        if not about:
-            self._change.refused()
-            self._output.fail(event.text)
-        elif refused := self._outbox.refused(event):
-            for outgoing in refused:
-                self._output.became(outgoing.key, State.REFUSED)
-            self._output.fail(event.text, refused[0].number)
 
     # What the outbox calls (`Owner`).
 
@@ -351,8 +363,9 @@ class ChatCore:
 
     def wind_up(self) -> None:
         """Send nothing any more; say what was to be said, and let no one wait."""
-        self._receipts.tell_all()
+        self._sending.wind_up()
         self._change.stop()
+        self._people.watching.lost()
         self._outbox.disconnected()
         self._read_ahead.offer()
 
@@ -366,15 +379,7 @@ class ChatCore:
         except sqlite3.Error:
             self._keeping.fail(Failure())
             return
-        own = name_key(self.user)
-        waiting = [each for each in kept if name_key(each.sender) == own]
-        self._outbox.load(waiting)
-        for message in waiting:
-            self._output.sent(key_of(message.id, message.target), message)
-        if waiting:
-            self._output.notice(
-                f"{counted(len(waiting))} kept from before will be sent."
-            )
+        self._sending.load(kept)
 
     # How much is read.
 

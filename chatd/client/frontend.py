@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
 
+from chatd.client.completion import Completions
 from chatd.wire.message import Message
 
 MAX_TYPED: Final = 1024 * 1024
@@ -105,7 +106,7 @@ class FrontEnd(Protocol):
         """Show what has become of a message; perhaps of one that was sent long ago."""
 
     def standing_changed(self) -> None:
-        """Take note that `Core.standing` has changed."""
+        """Take note that `Core.standing`, `focus` or `unread` may have changed."""
 
     def hide_input(self, hidden: bool) -> None:
         """Show nothing of what is typed, and remember none of it; or show it again.
@@ -138,8 +139,30 @@ class Core(Protocol):
     def end_of_input(self) -> None:
         """Take note that nothing more will be typed; leave when all is answered."""
 
-    def completions(self) -> tuple[list[str], list[str]]:
-        """Return the names and the commands that can be completed to."""
+    def typing(self, text: str) -> None:
+        """Take note of what is half typed, each time that it changes.
+
+        Which names count as known for a line is settled when it is begun. Front ends
+        that see whole lines only need not call this. No secret is handed over.
+        """
+
+    def completions(self) -> Completions:
+        """Return what can be completed to."""
+
+    def longest(self) -> int:
+        """Return how many bytes of UTF-8 a line may have: no longer one can be sent."""
+
+    def focus(self) -> str:
+        """Return to whom every line goes unless it names others; mostly nobody."""
+
+    def destination(self, typed: str) -> str:
+        """Return to whom what is half typed would go, as one reads it: ``bob, eve``.
+
+        Nothing for a command, and for what cannot be sent.
+        """
+
+    def unread(self) -> list[tuple[str, int]]:
+        """Return whose messages are unread and how many, the latest writer first."""
 
     def standing(self) -> Standing:
         """Return where the conversation stands."""

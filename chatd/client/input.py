@@ -1,4 +1,4 @@
-"""What is typed: messages and commands, as in the text form.
+"""What is typed: messages and commands.
 
 What cannot be sent is refused here, in the words of the server.
 """
@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from chatd.client import events
+from chatd.client.commanding import Commands, Impossible
+from chatd.client.destination import LONGEST_ADDRESS
 from chatd.client.events import Hello
 from chatd.client.frontend import MAX_TYPED
 from chatd.client.output import Output
+from chatd.client.people import People
 from chatd.wire import text
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message, new_id
@@ -17,19 +20,6 @@ from chatd.wire.message import Message, new_id
 MAX_LINE: Final = 131_072
 MAX_MESSAGE: Final = 12_288
 """Limits of a server that does not tell its own."""
-
-COMMANDS: Final = {
-    "/who [prefix]": "lists who is online",
-    "/users [prefix]": "lists all users",
-    "/password": "protects your name with a password",
-    "/help": "lists the commands",
-    "/quit": "leaves, once everything sent is safe",
-}
-"""How each command is typed, and what it does."""
-
-
-class Impossible(Exception):
-    """What was typed cannot be done here; str() says why, as a sentence."""
 
 
 class Owner(Protocol):
@@ -42,21 +32,21 @@ class Owner(Protocol):
     def send(self, messages: Sequence[Message], number: int) -> None:
         """Send a text to each of its targets; `number` is that of the line."""
 
-    def ask(self, request: str) -> None:
-        """Ask the server something; raise `Refusal` if that cannot be done."""
-
-    def change_password(self) -> None:
-        """Ask for another password; raise `Refusal` or `Impossible` if nobody can."""
-
-    def end_of_input(self) -> None:
-        """Leave: nothing that follows is taken."""
-
 
 class Input:
     """Takes one line after another, and counts them."""
 
-    def __init__(self, output: Output, owner: Owner, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        output: Output,
+        people: People,
+        commands: Commands,
+        owner: Owner,
+        now: Callable[[], float],
+    ) -> None:
         self._output = output
+        self._people = people
+        self._commands = commands
         self._owner = owner
         self._now = now
         self._number = 0
@@ -74,15 +64,21 @@ class Input:
         number = self._number  # what is sent may let the next line in at once
         try:
             self._check(line)
-            parsed = text.parse_line(line, self._max_message)
+            parsed = self._people.route(line, self._max_message)
             if isinstance(parsed, text.Send):
                 self._send(parsed, number)
             elif parsed is not None:
-                self._obey(parsed)
+                self._commands.obey(parsed)
         except Refusal as refusal:
             self._output.fail(refusal.text, number)
         except Impossible as impossible:
             self._output.fail(str(impossible), number)
+        self._people.entered(line)
+
+    @property
+    def longest(self) -> int:
+        """How many bytes a line may have, roughly: no longer one can be sent."""
+        return self._max_message + LONGEST_ADDRESS
 
     def _check(self, line: str) -> None:
         size = len(line.encode(errors="surrogateescape"))
@@ -105,29 +101,3 @@ class Input:
             for target in targets
         ]
         self._owner.send(messages, number)
-
-    def _obey(self, command: text.Command) -> None:
-        match command.name:
-            case "/who" | "/users":
-                self._owner.ask(events.listing(command.name[1:], command.argument))
-            case "/password":
-                if command.argument:
-                    # Nor is it to stand where everybody sees it.
-                    raise Refusal(
-                        "bad-argument", command="/password", usage="/password"
-                    )
-                self._owner.change_password()
-            case "/help":
-                self._help()
-            case "/quit":
-                self._owner.end_of_input()
-            case unknown:
-                raise Refusal("unknown-command", command=unknown[:32])
-
-    def _help(self) -> None:
-        self._output.answer(
-            "<target>-<message> sends a message; a,b-<message> sends it to several."
-        )
-        width = max(map(len, COMMANDS))
-        for usage, meaning in COMMANDS.items():
-            self._output.answer(f"  {usage:{width}}   {meaning}")

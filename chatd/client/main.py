@@ -23,6 +23,7 @@ from chatd.client.historyfile import HistoryError
 from chatd.client.pins import PinError
 from chatd.client.settings import BadSettings
 from chatd.client.statuses import Status
+from chatd.shellcompletion import completion_command, prepare
 from chatd.wire.display import neutralise
 
 _HELP: Final = """Send and receive messages through a chatd.
@@ -126,12 +127,14 @@ def chat(ctx: click.Context, given: Given) -> Any:
 
 chat.add_command(history)
 chat.add_command(config)
+chat.add_command(completion_command("chat"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``chat``, and exit with its status."""
     _open_missing_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
+    prepare()
     sys.exit(_status(given))
 
 

@@ -13,7 +13,9 @@ from twisted.python.failure import Failure
 
 from chatd.client import events
 from chatd.client.events import Incoming
+from chatd.client.historyfile import name_key
 from chatd.client.output import Output
+from chatd.client.people import People
 from chatd.wire.message import Message
 
 MOST_UNKEPT: Final = 1000
@@ -65,11 +67,17 @@ class Reception:
     """Receives the messages of one connection after another."""
 
     def __init__(
-        self, keeper: Keeper, clock: IReactorTime, output: Output, owner: Owner
+        self,
+        keeper: Keeper,
+        clock: IReactorTime,
+        output: Output,
+        people: People,
+        owner: Owner,
     ) -> None:
         self._keeper = keeper
         self._clock = clock
         self._output = output
+        self._people = people
         self._owner = owner
         self._connections = 0
         self._kept_upto = 0
@@ -127,6 +135,8 @@ class Reception:
             self._owner.keep(self._keeper.shown(self._given_upto))
 
     def _show(self, message: Message, place: int, *, queued: bool) -> None:
+        own = name_key(message.sender) == name_key(message.target)
+        self._people.heard_from(message.sender, own=own)
         self._output.received(message, queued=queued)
         if place:
             self._given_upto = max(self._given_upto, place)

@@ -48,10 +48,11 @@ def run(
     reactor: Any,
     *,
     interactive: bool,
+    presence: bool,
 ) -> int:
     """Run the reactor until the conversation is over; return the exit status.
 
-    See `ChatCore` for `interactive`.
+    See `ChatCore` for `interactive` and `presence`.
     """
     statuses: list[int] = []
     _begin_logging(front_end)
@@ -70,6 +71,7 @@ def run(
             interactive=interactive,
             timeout=account.timeout,
             private=account.private,
+            presence=presence,
         )
         own = OwnPassword(
             account.user,

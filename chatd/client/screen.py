@@ -53,6 +53,10 @@ _PAUSE: Final = 0.02
 """Seconds between two times that lines are written: what comes meanwhile, as one."""
 
 
+_MOST_OF_FOCUS: Final = 24
+"""How many characters of those whom lines go to stand in the prompt."""
+
+
 class Screen:
     """Shows lines above a prompt, and hands those typed at it to the core.
 
@@ -79,7 +83,11 @@ class Screen:
             input_processors=[FullRows(self.prompt)],
             enable_suspend=True,
         )
-        self._session.default_buffer.accept_handler = self._accept
+        buffer = self._session.default_buffer
+        buffer.accept_handler = self._accept
+        buffer.on_text_changed += lambda _: self._typing(buffer.text)
+        utf8 = self._output.encoding().lower().replace("-", "") == "utf8"
+        self._arrow = "\u2192" if utf8 else "->"
         app = self._session.app
         app.terminal_size_polling_interval = None  # SIGWINCH tells
         app.before_render += lambda _: self._prepare_drawing()
@@ -124,7 +132,8 @@ class Screen:
         """Show nothing: the core says it in lines."""
 
     def standing_changed(self) -> None:
-        """Show nothing: lines tell of the connection."""
+        """Show to whom lines go; lines tell of the connection."""
+        self._session.app.invalidate()
 
     def hide_input(self, hidden: bool) -> None:
         """Show asterisks for what is typed, or show it again.
@@ -229,7 +238,16 @@ class Screen:
 
     def prompt(self) -> str:
         """Return what stands before what is typed."""
-        return f"{neutralise(self._core.user if self._core else '')}> "
+        if self._core is None:
+            return "> "
+        focus = self._core.focus()
+        whom = f" {self._arrow} {_shortened(focus)}" if focus else ""
+        return f"{neutralise(self._core.user)}{neutralise(whom)}> "
+
+    def _typing(self, typed: str) -> None:
+        """Tell the core what is half typed, if it is no secret."""
+        if self._core is not None and not self.input_is_hidden:
+            self._core.typing(typed)
 
     def _accept(self, buffer: Buffer) -> bool:
         """Take an entered line; return that the prompt has been seen to."""
@@ -304,3 +322,9 @@ class Screen:
         # The renderer goes left by as many columns as it thinks it went right.
         self._output.write_raw("\r")
         self._session.app.renderer.erase()
+
+
+def _shortened(names: str) -> str:
+    if len(names) <= _MOST_OF_FOCUS:
+        return names
+    return f"{names[: _MOST_OF_FOCUS - 3]}..."

@@ -160,9 +160,9 @@ SETTINGS: Final = (
     Setting(
         "presence",
         FLAG,
-        "Say who comes and goes, of those one has talked to.",
+        "Say who comes and goes, of those one talks with.",
         ("--presence/--no-presence",),
-        default=False,
+        default=True,
     ),
 )
 

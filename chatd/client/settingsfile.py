@@ -33,7 +33,7 @@ LARGEST: Final = 1024 * 1024
 
 _WRITABLE_TO_OTHERS: Final = 0o022
 
-_HEAD: Final = """\
+HEAD: Final = """\
 The settings of chat. Each line that begins with a # followed by a name shows a setting
 as it is without this file, or an example; take away the # to change it. The environment
 counts more than this file, and the command line more than both: chat config shows what
@@ -88,7 +88,7 @@ def read_settings(path: Path, *, required: bool) -> dict[str, Value]:
 
 def commented() -> str:
     """Return the file with every setting explained, and none of them set."""
-    paragraphs = [_comment(part) for part in _HEAD.strip().split("\n\n")]
+    paragraphs = [_comment(part) for part in HEAD.strip().split("\n\n")]
     blocks = ["\n#\n".join(paragraphs), *(_block(each) for each in SETTINGS)]
     return "\n\n".join(blocks) + "\n"
 

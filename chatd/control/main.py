@@ -9,6 +9,7 @@ import click
 from chatd import __version__
 from chatd.control.certificate import certificate
 from chatd.control.users import user
+from chatd.shellcompletion import completion_command, prepare
 from chatd.wire.display import neutralise
 
 _CONTEXT: Final[dict[str, Any]] = {
@@ -17,7 +18,15 @@ _CONTEXT: Final[dict[str, Any]] = {
 }
 
 
-@click.group("chatctl", context_settings=_CONTEXT)
+_EPILOG: Final = """\b
+Exit status:
+  0  it was done
+  1  it could not be done
+  2  the command line is wrong
+"""
+
+
+@click.group("chatctl", context_settings=_CONTEXT, epilog=_EPILOG)
 @click.version_option(__version__, prog_name="chatctl")
 def chatctl() -> None:
     """Look after a chatd."""
@@ -25,6 +34,7 @@ def chatctl() -> None:
 
 chatctl.add_command(certificate)
 chatctl.add_command(user)
+chatctl.add_command(completion_command("chatctl"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     What went wrong is one line: 1 is the status of what could not be done, 2 that of a
     wrong command line.
     """
+    prepare()
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         status = chatctl.main(given, prog_name="chatctl", standalone_mode=False)

@@ -11,6 +11,7 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, succeed
 
+from chatd.client.completion import Completions
 from chatd.client.frontend import MAX_TYPED, Kind, Line
 from chatd.client.plain import Plain
 
@@ -44,8 +45,23 @@ class Core:
         self.ends += 1
         self.input_ended.callback(None)
 
-    def completions(self) -> tuple[list[str], list[str]]:
-        return [], []
+    def typing(self, text: str) -> None:
+        raise AssertionError("a pipe has nothing half typed")
+
+    def completions(self) -> Completions:
+        return Completions([], {})
+
+    def longest(self) -> int:
+        return MAX_TYPED
+
+    def focus(self) -> str:
+        return ""
+
+    def destination(self, typed: str) -> str:
+        return ""
+
+    def unread(self) -> list[tuple[str, int]]:
+        return []
 
     def when_room(self) -> Deferred[None]:
         if self.room > 0:

@@ -35,7 +35,10 @@ PACKAGES: Final = {
     "busybox": "busybox",
     "curl": "curl",
     "fail2ban-regex": "fail2ban",
+    "fish": "fish",
+    "groff": "groff",
     "haproxy": "haproxy",
+    "man": "man-db",
     "nc.openbsd": "netcat-openbsd",
     "nc.traditional": "netcat-traditional",
     "ncat": "ncat",
@@ -45,6 +48,7 @@ PACKAGES: Final = {
     "sslscan": "sslscan",
     "strace": "strace",
     "telnet": "telnet",
+    "zsh": "zsh",
 }
 """The Debian package of each program that tests may ask for."""
 

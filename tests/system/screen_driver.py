@@ -23,6 +23,7 @@ from twisted.internet.defer import Deferred, DeferredList  # noqa: E402
 from twisted.internet.protocol import Factory  # noqa: E402
 from twisted.protocols.basic import LineOnlyReceiver  # noqa: E402
 
+from chatd.client.completion import Completions  # noqa: E402
 from chatd.client.frontend import Kind, Line  # noqa: E402
 from chatd.client.screen import Screen  # noqa: E402
 
@@ -36,6 +37,8 @@ class Remote(LineOnlyReceiver):
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
         self.names = ["alice", "bob", "Böb"]
+        self.typed: list[str] = []
+        self.whom = ""
         self.failing: Deferred[None] = Deferred()
 
     def lineReceived(self, line: bytes) -> None:
@@ -55,8 +58,23 @@ class Remote(LineOnlyReceiver):
     def end_of_input(self) -> None:
         raise AssertionError("a terminal has no end of input")
 
-    def completions(self) -> tuple[list[str], list[str]]:
-        return self.names, ["/help", "/quit"]
+    def typing(self, text: str) -> None:
+        self.typed.append(text)
+
+    def completions(self) -> Completions:
+        return Completions(self.names, {"/help": ["keys"], "/quit": []})
+
+    def longest(self) -> int:
+        return 16_000
+
+    def focus(self) -> str:
+        return self.whom
+
+    def destination(self, typed: str) -> str:
+        return self.whom
+
+    def unread(self) -> list[tuple[str, int]]:
+        return []
 
     # What the test may ask for --------------------------------------------------
 
@@ -79,6 +97,14 @@ class Remote(LineOnlyReceiver):
 
     def do_know(self, names: list[str]) -> None:
         self.names = names
+
+    def do_talk_to(self, names: str) -> None:
+        self.whom = names
+        self.screen.standing_changed()
+
+    def do_tell_typed(self) -> None:
+        """Send back what was half typed until now, one text after the other."""
+        self.sendLine(json.dumps(self.typed).encode())
 
     def do_hide(self, hidden: bool) -> None:
         self.screen.hide_input(hidden)

@@ -24,6 +24,10 @@ pytestmark = [
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = "twisted/plugins/chatd_plugin.py"
+MANUAL = {
+    f"share/man/man{page.suffix.removeprefix('.')}/{page.name}"
+    for page in (ROOT / "docs" / "man").iterdir()
+}
 
 
 def run(*command: object, cwd: Path) -> str:
@@ -198,8 +202,15 @@ def test_twistd_has_chatd_once_installed_and_is_whole_once_uninstalled(
         f"service.loadApplication({str(ROOT / 'chatd.tac')!r}, 'python')"
     )
 
+    # One that can be edited stays where it is, and brings nothing but the programs.
+    for page in MANUAL if way != "editable" else ():
+        assert (environment.folder / page).read_bytes() == (
+            ROOT / "docs" / "man" / Path(page).name
+        ).read_bytes()
+
     environment.pip("uninstall", "--quiet", "--yes", "chatd")
 
+    assert not [page for page in MANUAL if (environment.folder / page).exists()]
     environment.python("import twisted.internet.reactor")
     assert "chatd" not in environment.twistd("--help")
 
@@ -208,8 +219,10 @@ def test_the_wheel_holds_the_whole_package_the_plugin_and_nothing_else(
     release: Release,
 ) -> None:
     ours = {name for name in release.wheel_files() if ".dist-info/" not in name}
-    assert ours == files_below(release.checkout, "chatd") | {PLUGIN}
-    assert {Path(name).suffix for name in ours} == {".py", ".sql", ".typed"}
+    data = {name for name in ours if ".data/" in name}
+    assert ours - data == files_below(release.checkout, "chatd") | {PLUGIN}
+    assert {Path(name).suffix for name in ours - data} == {".py", ".sql", ".typed"}
+    assert {name.partition(".data/data/")[2] for name in data} == MANUAL
 
 
 def test_the_wheel_claims_no_package_but_chatd(release: Release) -> None:

@@ -48,6 +48,10 @@ class Remote:
         """Wait for a line that was typed, and return it as the core got it."""
         return str(json.loads(self._file.readline()))
 
+    def told(self) -> list[str]:
+        """Wait for what was asked for, and return it."""
+        return list(json.loads(self._file.readline()))
+
     def close(self) -> None:
         self._file.close()
         self._ours.close()
@@ -438,6 +442,183 @@ def test_lines_that_are_pasted_are_one_message(start_screen: StartScreen) -> Non
         "second-line",
         "alice>",
     ]
+
+
+ALT_ENTER: Final = "\x1b\r"
+
+
+def pasted(text: str) -> str:
+    """Return what a terminal hands over for a paste."""
+    return f"\x1b[200~{text}\x1b[201~"
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_a_message_can_have_several_lines(
+    start_screen: StartScreen, columns: int
+) -> None:
+    screen = start_screen(columns=columns)
+    long = "second " * 10
+    screen.type(f"bob-first{ALT_ENTER}{long}{ALT_ENTER}{ALT_ENTER}漢字")
+    shown = rows("Connected.", "alice> bob-first", long, "", "漢字", columns=columns)
+    screen.expect_screen(shown)
+    screen.show("bob: Hi")
+    shown[1:1] = rows("bob: Hi", columns=columns)
+    screen.expect_screen(shown)
+    screen.type("\r")
+    assert screen.remote.entered() == f"bob-first\n{long}\n\n漢字"
+    screen.expect_line("alice>")
+
+
+def test_up_and_down_move_in_a_message_and_then_through_what_was_typed(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen()
+    screen.type(f"bob-one\rbob-two{ALT_ENTER}three\r")
+    assert screen.remote.entered() == "bob-one"
+    assert screen.remote.entered() == "bob-two\nthree"
+    screen.expect_line("alice>")
+    screen.type(UP)
+    screen.expect_line("three")
+    assert screen.line(screen.cursor[1] - 1) == "alice> bob-two"
+    screen.type(UP)
+    screen.expect_line("alice> bob-two")
+    screen.type(UP)
+    screen.expect_line("alice> bob-one")
+    screen.type(DOWN + DOWN)
+    screen.expect_line("three")
+    screen.type("!\r")
+    assert screen.remote.entered() == "bob-two\nthree!"
+
+
+@pytest.mark.parametrize(
+    ("text", "entered"),
+    [
+        ("one\r\ntwo\rthree", "bob-one\ntwo\nthree!"),
+        ("one\ntwo\nthree\n", "bob-one\ntwo\nthree!"),
+        ("one\n", "bob-one!"),
+    ],
+)
+def test_a_paste_of_a_few_lines_is_put_into_the_message(
+    start_screen: StartScreen, text: str, entered: str
+) -> None:
+    screen = start_screen()
+    screen.type("bob-" + pasted(text) + "!")
+    screen.expect("!")
+    screen.type("\r")
+    assert screen.remote.entered() == entered
+
+
+QUESTION: Final = (
+    "Paste of 4 lines: y puts them into the message, any other key drops them."
+)
+
+
+@pytest.mark.parametrize("key", ["y", "Y"])
+def test_a_longer_paste_is_put_into_the_message_by_y(
+    start_screen: StartScreen, key: str
+) -> None:
+    screen = start_screen()
+    screen.type("bob-" + pasted("one\r\ntwo\r\nthree\r\nfour\r\n"))
+    screen.expect(QUESTION)
+    screen.expect_line("alice> bob-")
+    screen.type(key + "!\r")
+    assert screen.remote.entered() == "bob-one\ntwo\nthree\nfour!"
+
+
+@pytest.mark.parametrize(
+    "key", ["n", "\r", ALT_ENTER, "\x1b", "\x1bb", UP, CTRL_C, CTRL_D, "\t", "漢"]
+)
+def test_a_longer_paste_is_dropped_by_any_other_key_and_nothing_is_sent(
+    start_screen: StartScreen, key: str
+) -> None:
+    screen = start_screen()
+    screen.type("bob-Hi" + pasted("\n".join("abcd")))
+    screen.expect(QUESTION)
+    screen.type(key)
+    screen.expect("The paste was dropped.")
+    screen.expect_line("alice> bob-Hi")
+    screen.type("!\r")
+    assert screen.remote.entered() == "bob-Hi!"
+
+
+def test_a_paste_takes_the_place_of_one_that_waits(start_screen: StartScreen) -> None:
+    screen = start_screen()
+    screen.type("bob-" + pasted("\n".join("abcd")))
+    screen.expect(QUESTION)
+    screen.type(pasted("1\n2\n3\n4\n5"))
+    screen.expect("Paste of 5 lines")
+    screen.type("y\r")
+    assert screen.remote.entered() == "bob-1\n2\n3\n4\n5"
+
+
+def test_a_paste_that_waits_when_a_secret_is_asked_for_is_forgotten(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen()
+    screen.type(pasted("\n".join("abcd")))
+    screen.expect(QUESTION)
+    screen.remote.do("hide", True)
+    screen.remote.do("show", "NOTICE", "Your password:")
+    screen.expect("Your password:")
+    screen.type("yes" + pasted("!\n") + "\r")
+    assert screen.remote.entered() == "yes!"
+
+
+def test_a_paste_that_no_message_can_hold_is_dropped_at_once(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen()
+    screen.type("bob-")
+    screen.expect_line("alice> bob-")
+    screen.paste("x" * (1 << 20))
+    screen.expect("A paste of 1,048,576 bytes is too long for a message: dropped.")
+    screen.expect_line("alice> bob-")
+    screen.paste("y" * 10_000)
+    screen.paste("z" * 10_000)
+    screen.expect("A paste of 10,000 bytes is too long for a message: dropped.")
+    screen.type("\r")
+    screen.expect_line("alice>")
+    assert screen.remote.entered() == "bob-" + "y" * 10_000
+
+
+def test_the_core_knows_what_is_half_typed_but_no_secret(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen()
+    screen.type("ab\x08")
+    screen.expect_line("alice> a")
+    screen.remote.do("hide", True)
+    screen.remote.do("show", "NOTICE", "Your password:")
+    screen.expect("Your password:")
+    screen.type("secret\r")
+    assert screen.remote.entered() == "secret"
+    screen.remote.do("hide", False)
+    screen.expect_line("alice> a")
+    screen.type("c\r")
+    assert screen.remote.entered() == "ac"
+    screen.remote.do("tell_typed")
+    assert screen.remote.told() == ["a", "ab", "a", "ac"]
+
+
+@pytest.mark.parametrize(
+    ("focus", "prompt"),
+    [
+        ("bob", "alice → bob>"),
+        ("bob, carol", "alice → bob, carol>"),
+        ("漢字", "alice → 漢字>"),
+        ("anastasia, bartholomew, carol", "alice → anastasia, bartholome...>"),
+    ],
+)
+def test_the_prompt_says_to_whom_lines_go(
+    start_screen: StartScreen, focus: str, prompt: str
+) -> None:
+    screen = start_screen()
+    screen.type("Hi")
+    screen.expect_line("alice> Hi")
+    screen.remote.do("talk_to", focus)
+    screen.expect_prompt(f"{prompt} Hi")
+    screen.remote.do("talk_to", "")
+    screen.expect_prompt("alice> Hi")
 
 
 def test_bytes_that_are_no_text_are_handed_over_as_such(

@@ -397,7 +397,7 @@ def from_others(
     return {key: queue for key, queue in without.items() if queue}
 
 
-@settings(max_examples=max(300, settings().max_examples))
+@settings(max_examples=3 * settings().max_examples)
 @given(stream=streams, cut=packets, end=st.booleans())
 @example(stream=b"alice\nalice-Hi\n/quit\n\xff\n", cut=BYTE_BY_BYTE, end=False)
 @example(stream=b"alice\n\xff\xecbob-Hi\n", cut=BYTE_BY_BYTE, end=False)

@@ -9,7 +9,6 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from chatd.client import reception
-from chatd.client.completion import MOST_NAMES
 from chatd.client.core import ChatCore
 from chatd.client.events import (
     Accepted,
@@ -20,6 +19,7 @@ from chatd.client.events import (
     Notice,
     PasswordSet,
     Pong,
+    Presence,
     Refused,
     Welcome,
 )
@@ -33,7 +33,8 @@ from chatd.client.frontend import (
     Standing,
     State,
 )
-from chatd.client.input import COMMANDS
+from chatd.client.helptopics import COMMANDS, TOPICS
+from chatd.client.names import MOST_NAMES
 from chatd.client.outbox import FIRST_PAUSE_SECONDS
 from chatd.client.readahead import ROOM
 from chatd.client.receipts import STORED_SECONDS
@@ -230,6 +231,7 @@ class Run:
         interactive: bool = False,
         online: bool = True,
         private: bool = True,
+        presence: bool = True,
         book: Book | None = None,
     ) -> None:
         self.clock = Clock()
@@ -245,6 +247,7 @@ class Run:
             interactive=interactive,
             timeout=TIMEOUT,
             private=private,
+            presence=presence,
             now=lambda: NOW,
         )
         self.result = Deferred.fromCoroutine(self.core.run(self.link))
@@ -593,22 +596,297 @@ def test_who_and_users_are_asked_of_the_server(run: Run) -> None:
 def test_help_lists_every_command(run: Run) -> None:
     run.type("/help")
     shown = run.screen.take(Kind.ANSWER)
-    assert [line.split("   ")[0].strip() for line in shown[1:]] == list(COMMANDS)
+    usages = [line.split("   ")[0].strip() for line in shown[1:-1]]
+    assert [usage.split(" ")[0] for usage in usages] == list(COMMANDS)
+    assert shown[-1].endswith(", ".join(TOPICS))
     assert run.link.sent == []
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_help_explains_each_topic(run: Run, topic: str) -> None:
+    run.type(f"/help {topic.upper()}")
+    assert run.screen.take() == list(TOPICS[topic])
+
+
+def test_help_explains_a_command_and_lists_the_topics(run: Run) -> None:
+    run.type("/help topics", "/help /who", "/help to")
+    assert run.screen.take() == [
+        f"/help and a topic explains it: {', '.join(TOPICS)}",
+        "/who [prefix]   lists who is online",
+        "/to [names]   lets every line go to somebody; alone: no longer",
+    ]
+
+
+def test_help_of_what_there_is_not_says_how_to_find_it(person: Run) -> None:
+    person.type("/help me")
+    assert person.screen.take(Kind.ERROR) == [
+        "There is no such topic; /help topics lists them."
+    ]
 
 
 def test_names_and_commands_can_be_completed_to(run: Run) -> None:
     run.core.happened(Listing("users", ("zoe", "Anna"), 0))
     run.core.happened(incoming("Hi", sender="bob"))
-    names, commands = run.core.completions()
-    assert names == ["Anna", "bob", "zoe"]
-    assert commands == ["/who", "/users", "/password", "/help", "/quit"]
+    possible = run.core.completions()
+    assert possible.names == ["bob", "Anna", "zoe"]
+    assert list(possible.commands) == ["/help", *(c for c in COMMANDS if c != "/help")]
+    assert possible.commands["/to"] == possible.commands["/who"] == possible.names
+    assert possible.commands["/help"] == ["topics", *TOPICS]
+    assert possible.commands["/quit"] == []
+
+
+def test_the_names_that_one_talked_with_last_come_first(person: Run) -> None:
+    person.core.happened(Listing("users", ("Anna", "bob", "Carol", "Dave"), 0))
+    person.core.happened(incoming("Hi", sender="bob"))
+    message = person.send("dave-Hi")
+    assert person.core.completions().names == ["Dave", "bob", "Anna", "Carol"]
+    person.core.happened(incoming("Hi", sender="Carol"))
+    person.core.happened(Accepted(message, "Dave", "delivered"))
+    assert person.core.completions().names == ["Carol", "Dave", "bob", "Anna"]
+
+
+def test_who_does_not_exist_is_not_completed_to(person: Run) -> None:
+    message = person.send("zed-Hi")
+    person.core.happened(refusal(id=message, to="zed"))
+    assert person.core.completions().names == []
+    message = person.send("ZOE-Hi")
+    person.core.happened(Accepted(message, "Zoe", "stored"))
+    assert person.core.completions().names == ["Zoe"]
 
 
 def test_names_are_not_gathered_without_end(run: Run) -> None:
     many = tuple(f"u{number}" for number in range(MOST_NAMES + 5))
     run.core.happened(Listing("users", many, 0))
-    assert len(run.core.completions()[0]) == MOST_NAMES
+    assert len(run.core.completions().names) == MOST_NAMES
+
+
+# To whom lines go --------------------------------------------------------------------
+
+
+def targets(run: Run) -> list[tuple[Any, str]]:
+    """Return to whom what was sent went, and what it was."""
+    return [
+        (sent["to"], sent["text"]) for sent in run.link.sent if sent["type"] == "send"
+    ]
+
+
+def test_after_to_every_line_goes_there_until_to_alone(person: Run) -> None:
+    person.type("/to bob", "Hi", "well-known fact", "", "   ", "/to", "Hi")
+    assert targets(person) == [("bob", "Hi"), ("bob", "well-known fact")]
+    assert person.screen.take(Kind.ANSWER, Kind.ERROR) == [
+        "Every line goes to bob now; /to alone ends that.",
+        "A line needs its target again, as in bob-Hi.",
+        "Format error. Please enter: <target>-<message>",
+    ]
+
+
+def test_lines_can_go_to_several(person: Run) -> None:
+    person.type("/to bob, Carol", "Hi")
+    assert targets(person) == [("bob", "Hi"), ("Carol", "Hi")]
+    assert person.core.focus() == "bob, Carol"
+
+
+def test_a_line_that_names_somebody_known_goes_to_them(person: Run) -> None:
+    person.core.happened(Listing("who", ("carol",), 0))
+    person.type("/to bob", "carol-Hi", "dave-Hi", "bob-carol-Hi")
+    assert targets(person) == [
+        ("carol", "Hi"),
+        ("bob", "dave-Hi"),
+        ("bob", "carol-Hi"),
+    ]
+
+
+def test_a_message_that_comes_changes_not_to_whom_a_half_typed_line_goes(
+    person: Run,
+) -> None:
+    person.type("/to bob")
+    person.core.typing("d")
+    person.core.happened(incoming("Hi", sender="dave"))
+    person.core.typing("dave-Hi")
+    assert person.core.destination("dave-Hi") == "bob"
+    person.type("dave-Hi")
+    assert targets(person) == [("bob", "dave-Hi")]
+    person.core.typing("d")
+    assert person.core.destination("dave-Hi") == "dave"
+    person.type("dave-Hi")
+    assert targets(person)[1:] == [("dave", "Hi")]
+
+
+def test_a_line_that_is_typed_anew_knows_who_has_written_since(person: Run) -> None:
+    person.type("/to bob")
+    person.core.typing("d")
+    person.core.happened(incoming("Hi", sender="dave"))
+    person.core.typing("")
+    person.core.typing("d")
+    assert person.core.destination("dave-Hi") == "dave"
+
+
+def test_whole_lines_know_who_was_known_when_the_line_before_was_taken(
+    person: Run,
+) -> None:
+    person.type("/to bob")
+    person.core.happened(incoming("Hi", sender="dave"))
+    person.type("dave-one", "dave-two")
+    assert targets(person) == [("bob", "dave-one"), ("dave", "two")]
+
+
+def test_in_a_pipe_only_the_focus_is_known(run: Run) -> None:
+    run.core.happened(Listing("who", ("carol", "bob"), 0))
+    run.screen.take()
+    run.type("/to bob", "carol-Hi", "bob-carol-Hi", "/to", "carol-Hi")
+    assert targets(run) == [
+        ("bob", "carol-Hi"),
+        ("bob", "carol-Hi"),
+        ("carol", "Hi"),
+    ]
+    assert run.screen.take(Kind.ANSWER) == []
+
+
+def test_the_focus_outlives_the_connection(person: Run) -> None:
+    person.type("/to bob")
+    person.core.lost("it broke")
+    person.core.logged_in(HELLO, welcome())
+    person.type("Hi")
+    assert targets(person) == [("bob", "Hi")]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (
+            "/to bob carol",
+            "A name has only letters, digits, '_' and '.', and no space.",
+        ),
+        ("/to bob,", "A name has 1 to 32 characters."),
+        ("/to a-b", "A name has no '-', because that separates target and message."),
+    ],
+)
+def test_what_is_no_name_changes_nothing(person: Run, line: str, why: str) -> None:
+    person.type("/to dave")
+    person.screen.take()
+    person.type(line, "Hi")
+    assert person.screen.take(Kind.ERROR) == [f"{why} Nothing was changed."]
+    assert targets(person) == [("dave", "Hi")]
+
+
+def test_a_message_of_several_lines_is_one_message(person: Run) -> None:
+    person.type("bob-one\ntwo", "/to bob", "three\n/four")
+    assert targets(person) == [("bob", "one\ntwo"), ("bob", "three\n/four")]
+
+
+@pytest.mark.parametrize("line", ["/quit\nnow", "/who\n", "/to bob\nHi"])
+def test_a_command_of_several_lines_is_refused(person: Run, line: str) -> None:
+    person.type(line)
+    (refused,) = person.screen.take()
+    assert refused.startswith("A command has one line only. Nothing was done;")
+    assert person.link.sent == []
+    assert not person.link.left
+
+
+def test_where_a_line_goes_is_spelt_as_the_server_does(person: Run) -> None:
+    person.core.happened(Listing("who", ("Carol",), 0))
+    person.type("/to CAROL")
+    assert person.core.focus() == "Carol"
+    assert person.core.destination("Hi") == "Carol"
+    assert person.core.destination("carol,zed-Hi") == "Carol"
+    assert person.core.destination("/quit") == ""
+    assert person.core.destination("") == ""
+
+
+# What is unread ----------------------------------------------------------------------
+
+
+def test_messages_are_unread_until_one_turns_to_their_sender(person: Run) -> None:
+    for sender in ("bob", "carol", "dave", "eve", "bob"):
+        person.core.happened(incoming("Hi", sender=sender))
+    assert person.core.unread() == [("bob", 2), ("eve", 1), ("dave", 1), ("carol", 1)]
+    before = person.screen.changes
+    person.type("carol-Hi")
+    assert person.core.unread() == [("bob", 2), ("eve", 1), ("dave", 1)]
+    person.type("/to bob")
+    assert person.core.unread() == [("eve", 1), ("dave", 1)]
+    assert person.screen.changes > before
+    person.type("")
+    assert person.core.unread() == []
+
+
+def test_messages_of_the_focus_are_read_when_something_is_typed(person: Run) -> None:
+    person.type("/to bob")
+    person.core.happened(incoming("Hi", sender="bob"))
+    person.core.happened(incoming("Hi", sender="carol"))
+    assert person.core.unread() == [("carol", 1), ("bob", 1)]
+    before = person.screen.changes
+    person.core.typing("H")
+    assert person.core.unread() == [("carol", 1)]
+    assert person.screen.changes == before + 1
+    person.core.typing("Hi")
+    assert person.screen.changes == before + 1
+
+
+def test_a_message_to_oneself_is_not_unread(person: Run) -> None:
+    person.core.happened(incoming("Hi", sender="alice"))
+    assert person.core.unread() == []
+
+
+# Who comes and goes ------------------------------------------------------------------
+
+WATCHING = Hello(1, 131_072, 12_288, frozenset({"watch"}), 1000)
+
+
+def watches(run: Run) -> list[list[str]]:
+    return [sent["names"] for sent in run.link.sent if sent["type"] == "watch"]
+
+
+def test_a_person_is_told_who_of_those_they_talk_with_comes_and_goes() -> None:
+    run = Run(interactive=True, online=False)
+    run.core.logged_in(WATCHING, welcome(online=("carol",)))
+    run.core.happened(incoming("Hi", sender="bob"))
+    run.type("/to dave")
+    run.clock.advance(60)
+    assert watches(run)[-1] == ["dave", "bob"]
+    run.screen.take()
+    for online in (True, False):
+        run.core.happened(Presence("bob", online))
+        run.clock.advance(60)
+    assert run.screen.take(Kind.NOTICE) == ["bob has left."]
+
+
+def test_whom_to_watch_can_be_asked_for() -> None:
+    run = Run(interactive=True, online=False, presence=False)
+    run.core.logged_in(WATCHING, welcome())
+    run.core.happened(incoming("Hi", sender="bob"))
+    run.screen.take()
+    run.type("/watch", "/watch carol,dave")
+    run.clock.advance(60)
+    assert watches(run) == [["carol", "dave"]]
+    run.core.happened(Presence("carol", True))
+    run.type("/watch", "/unwatch dave", "/unwatch")
+    assert run.screen.take() == [
+        "Watched => (nobody)",
+        "Watched => carol, dave",
+        "Watched => carol (here), dave",
+        "Watched => carol (here)",
+        "Usage of /unwatch: /unwatch names (nothing was changed)",
+    ]
+
+
+def test_a_server_that_cannot_watch_is_not_asked_to(person: Run) -> None:
+    person.core.happened(incoming("Hi", sender="bob"))
+    person.type("/watch bob")
+    person.clock.advance(60)
+    assert watches(person) == []
+    assert person.screen.take(Kind.ERROR) == [
+        "Nobody can be watched: there is no connection, or this server does not tell"
+        " who comes and goes."
+    ]
+
+
+def test_a_pipe_watches_nobody() -> None:
+    run = Run(online=False)
+    run.core.logged_in(WATCHING, welcome())
+    run.core.happened(incoming("Hi", sender="bob"))
+    run.clock.advance(60)
+    assert watches(run) == []
 
 
 # The connection ----------------------------------------------------------------------
@@ -1102,7 +1380,7 @@ def test_help_and_quit_need_no_connection(person: Run) -> None:
     person.core.lost("it broke")
     person.screen.take()
     person.type("/help")
-    assert len(person.screen.take(Kind.ANSWER)) == 1 + len(COMMANDS)
+    assert len(person.screen.take(Kind.ANSWER)) == 2 + len(COMMANDS)
     person.type("/quit")
     assert person.status == Status.OK
 

@@ -83,7 +83,7 @@ VALUES = {
     "background": ("light", "light"),
     "bell": ("always", "always"),
     "recent": ("0", 0),
-    "presence": ("yes", True),
+    "presence": ("no", False),
 }
 
 

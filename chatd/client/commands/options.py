@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from chatd.client.address import BadAddress, parse_address
 from chatd.client.historyfile import HistoryError, data_folder
-from chatd.client.settingkinds import BadValue, toml
+from chatd.client.settingkinds import PATH, BadValue, toml
 from chatd.client.settings import (
     BY_NAME,
     Level,
@@ -97,6 +98,15 @@ class SettingType(click.ParamType):  # type: ignore[type-arg]
             return self.setting.kind.from_text(value)
         except BadValue as bad:
             self.fail(str(bad), param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the words that it may be, or leave a path to the shell."""
+        if self.setting.kind is PATH:
+            return [CompletionItem(incomplete, type="file")]
+        words = self.setting.kind.words
+        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
 class SettingOption(click.Option):

@@ -45,7 +45,14 @@ def talk(given: Given) -> int:
     front_end, reactor = _front_end(given.plain)
     from chatd.client.running import run
 
-    return run(whole, opened, front_end, reactor, interactive=sys.stdin.isatty())
+    return run(
+        whole,
+        opened,
+        front_end,
+        reactor,
+        interactive=sys.stdin.isatty(),
+        presence=settings.presence,
+    )
 
 
 def _front_end(plain: bool) -> "tuple[FrontEnd, Any]":
