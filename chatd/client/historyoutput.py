@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -26,6 +25,7 @@ COLUMNS: Final = (
 
 _NOT_DELIVERED: Final = ("waiting", "stored", "refused")
 _NO_TIME: Final = "at an unknown time "  # as wide as a time
+_RECORD_END: Final = "\r\n"
 _BEGIN_MATCH: Final = "\x1b[7m"  # swaps both colours, whatever they are
 _END_MATCH: Final = "\x1b[27m"
 
@@ -71,12 +71,8 @@ def csv_record(message: Kept) -> str:
 
 def for_terminal(record: str) -> str:
     """Return a record of CSV for who reads it on a terminal: nothing is obeyed."""
-    return "".join(
-        neutralise(line) + end for line, end in _LINES.findall(record) if line or end
-    )
-
-
-_LINES: Final = re.compile("([^\r\n]*)(\r?\n|)")
+    lines_of_it = record.removesuffix(_RECORD_END).split("\n")
+    return "\n".join(map(neutralise, lines_of_it)) + _RECORD_END
 
 
 def _values(message: Kept) -> tuple[str | None, ...]:
@@ -96,7 +92,7 @@ def _values(message: Kept) -> tuple[str | None, ...]:
 
 def _csv(values: Sequence[str]) -> str:
     written = io.StringIO()
-    csv.writer(written, lineterminator="\r\n").writerow(values)
+    csv.writer(written, lineterminator=_RECORD_END).writerow(values)
     return written.getvalue()
 
 

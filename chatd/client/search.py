@@ -5,7 +5,8 @@ of an older version, or of the original program, is looked through from its end.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import chain, islice
@@ -28,7 +29,7 @@ from chatd.store.migrations import transaction, version_of
 LOOKED_THROUGH: Final = 20_000
 """Of how many messages with somebody each is looked at, rather than the index."""
 
-SAMPLE: Final = 10_000
+SAMPLE: Final = 4_000
 """How many of the last messages are looked at first where a word is short."""
 
 COMMON: Final = 100
@@ -114,9 +115,12 @@ def recent(
     connection: sqlite3.Connection, wanted: Wanted = EVERYTHING, *, last: int = 50
 ) -> list[Kept]:
     """Return the last messages, the earliest of them first."""
-    with transaction(connection, "DEFERRED"):
-        places = islice(_backwards(connection, wanted, last), last)
-        return [_kept(connection, place) for place, _ in places][::-1]
+    with (
+        transaction(connection, "DEFERRED"),
+        closing(_backwards(connection, wanted, last)) as places,
+    ):
+        found = [_kept(connection, place) for place, _ in islice(places, last)]
+    return found[::-1]
 
 
 def find(
@@ -134,11 +138,12 @@ def find(
     """
     folded = words_of(words)
     # One view of the file, even if somebody puts messages into the index meanwhile.
-    with transaction(connection, "DEFERRED"):
+    with (
+        transaction(connection, "DEFERRED"),
+        closing(_candidates(connection, wanted, folded)) as candidates,
+    ):
         fitting = (
-            place
-            for place, text in _candidates(connection, wanted, folded)
-            if _has(fold(_text(text)), folded)
+            place for place, text in candidates if _has(fold(_text(text)), folded)
         )
         found = [_kept(connection, place) for place in islice(fitting, last)]
     return [Found(each, spans(each.text, folded)) for each in reversed(found)]
@@ -168,12 +173,13 @@ def correspondents(
 
 def _backwards(
     connection: sqlite3.Connection, wanted: Wanted, last: int = -1
-) -> Iterator[Place]:
+) -> Generator[Place, None, None]:
     """Return the messages that fit, the latest first; no more than `last` are asked."""
     if wanted.correspondent is None or not has_index(connection):
-        return _rows(connection, _condition(connection, wanted), last=last)
+        yield from _rows(connection, _condition(connection, wanted), last=last)
+        return
     asked = replace(wanted, correspondent=None)
-    return _newest_first(
+    yield from _newest_first(
         _rows(
             connection,
             _condition(connection, replace(asked, server=server)),
@@ -186,14 +192,15 @@ def _backwards(
 
 def _candidates(
     connection: sqlite3.Connection, wanted: Wanted, words: Sequence[str]
-) -> Iterator[Place]:
+) -> Generator[Place, None, None]:
     """Return those that fit and may have folded words in them, the latest first."""
     if (
         not words
         or not has_index(connection)
         or (wanted.correspondent is not None and _are_few(connection, wanted))
     ):
-        return _backwards(connection, wanted)
+        yield from _backwards(connection, wanted)
+        return
     fits = _condition(connection, wanted)
     highest, upto = highest_position(connection), indexed_upto(connection)
     newest: list[Place] = []
@@ -211,7 +218,7 @@ def _candidates(
         source=_INDEXED,
         order="messages_search.rowid",
     )
-    return chain(newest, not_indexed, _newest_first([changed, indexed]))
+    yield from chain(newest, not_indexed, _newest_first([changed, indexed]))
 
 
 def _to_be_asked(words: Sequence[str], sample: Sequence[str]) -> Sequence[str]:

@@ -158,6 +158,7 @@ LAYERS: Final = {
         "chatd.client.searchindex",
         "chatd.client.search",
         "chatd.client.historyoutput",
+        "chatd.client.waitingrows",
         "chatd.client.history",
         "chatd.client.pins",
         "chatd.client.trust",
@@ -266,6 +267,7 @@ SQL_OUTSIDE_THE_STORE: Final = {
     "chatd.client.search",
     "chatd.client.searchindex",
     "chatd.client.sharedhistory",
+    "chatd.client.waitingrows",
 }
 
 LONGEST: Final = 400

@@ -92,8 +92,8 @@ class _Moment(click.ParamType[int]):
 @click.option(
     "--until", type=_Moment(last_moment), metavar="TIME", help="Only those up to TIME."
 )
-@click.option("--json", "as_json", is_flag=True, help="A JSON object a line.")
-@click.option("--csv", "as_csv", is_flag=True, help="CSV, with a header.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, an object a line.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with a header.")
 @setting_option("history", "Where messages are kept: a file, or a folder with them.")
 @config_option
 @pass_given
