@@ -209,14 +209,19 @@ def synopsis_of(lines: Iterable[str], path: str) -> Iterator[str]:
         yield rf"\fB{_exactly(path)}\fR {arguments}"
 
 
-def epilog_of(command: click.Command) -> dict[str, list[Entry]]:
-    """Return the lists in an epilog: a title with a colon, then terms and meanings."""
-    found: dict[str, list[Entry]] = {}
+def epilog_of(command: click.Command) -> list[tuple[str, list[str]]]:
+    """Return the titles in an epilog, and what stands below each.
+
+    Below a title with a colon is a list of terms and meanings, and perhaps prose.
+    """
+    found: list[tuple[str, list[str]]] = []
     for paragraph in _paragraphs(command.epilog or ""):
-        title, *lines = _dedented([line for line in paragraph if line != "\b"])
-        found[title.removesuffix(":")] = [
-            _term(line.strip()) for line in lines if line.strip()
-        ]
+        if paragraph[0] == "\b":
+            title, *lines = _dedented(paragraph[1:])
+            terms = [_term(line.strip()) for line in lines]
+            found.append((title.removesuffix(":"), list(entries(terms))))
+        else:
+            found[-1][1].extend(prose("\n".join(paragraph)))
     return found
 
 
@@ -238,10 +243,11 @@ def command_page(
     assert command.name is not None
     ctx = context(command, command.name)
     shared = [each.name for each in command.params if each.name is not None]
+    meanings = {meaning for _, meaning in options_of(ctx)}
     special = [each for each in shared if each in apart]
     below: list[str] = []
     for each in commands_of(ctx):
-        below += command_section(each, shared)
+        below += command_section(each, meanings)
     apart_lines = entries(options_of(ctx, set(shared) - set(special)))
     return page(
         command.name,
@@ -252,38 +258,29 @@ def command_page(
         section("Options", entries(options_of(ctx, special))),
         section("Options of a conversation", apart_lines) if special else [],
         section("Commands", below),
-        *(
-            section(title, entries(found))
-            for title, found in epilog_of(command).items()
-        ),
+        *(section(title, lines) for title, lines in epilog_of(command)),
         *(section(title, entries(found)) for title, found in sections),
         section("See also", [escaped(see)]),
     )
 
 
-def command_section(ctx: click.Context, shared: list[str]) -> Iterator[str]:
-    """Return what is said about one command; `shared` are the options of all."""
+def command_section(ctx: click.Context, known: set[str]) -> Iterator[str]:
+    """Return what is said about one command; `known` are meanings already told."""
     yield f'.SS "{_exactly(ctx.command_path)}"'
     yield from synopsis_of(usage_of(ctx), ctx.command_path)
     yield from prose(ctx.command.help or "")
-    named = [each.name for each in ctx.command.get_params(ctx)]
-    taken = [each for each in shared if each in named and each != "version"]
-    own = options_of(ctx, taken)
-    if own:
-        yield from entries(own)
+    every = options_of(ctx)
+    yield from entries(each for each in every if each[1] not in known)
+    taken = [names for names, meaning in every if meaning in known]
     if taken:
-        names = [
-            max(param.opts, key=len)
-            for param in ctx.command.get_params(ctx)
-            if param.name in taken
-        ]
+        names = ", ".join(re.split(r"[ ,]", each)[0] for each in taken)
         yield ".PP"
-        yield escaped(f"Of the options above it takes {', '.join(names)}.")
-    for title, found in epilog_of(ctx.command).items():
+        yield escaped(f"Of the options above it takes {names}.")
+    for title, lines in epilog_of(ctx.command):
         yield ".PP"
         yield escaped(f"{title}:")
         yield ".RS 4"
-        yield from entries(found)
+        yield from lines
         yield ".RE"
 
 

@@ -226,15 +226,21 @@ class Terminal:
     def expect_prompt(self, text: str) -> None:
         """Wait until a prompt with this half-typed text ends at the cursor.
 
-        Cell by cell; what is above it does not matter, and nothing may be below it.
+        Cell by cell; what is above it does not matter, and nothing may be below it but
+        a toolbar.
         """
         rows = laid_out_in_prompt(text, self.columns)
 
         def happened() -> bool:
             end = self.cursor[1] + 1
             screen = self.screen()
-            below = {cell for row in screen[end:] for cell in row}
-            return screen[max(0, end - len(rows)) : end] == rows and below <= {" "}
+            below = ["".join(row).rstrip() for row in screen[end:]]
+            toolbar = below[:1] == [""] or "".join(below[:1]).startswith(("●", "○"))
+            return (
+                screen[max(0, end - len(rows)) : end] == rows
+                and (toolbar or not below)
+                and not any(below[1:])
+            )
 
         self.wait(happened, f"this prompt: {text}")
 

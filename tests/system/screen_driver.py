@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+import time
 from typing import Any
 
 from twisted.internet import asyncioreactor
@@ -24,8 +25,13 @@ from twisted.internet.protocol import Factory  # noqa: E402
 from twisted.protocols.basic import LineOnlyReceiver  # noqa: E402
 
 from chatd.client.completion import Completions  # noqa: E402
-from chatd.client.frontend import Kind, Line  # noqa: E402
+from chatd.client.frontend import Kind, Line, Phase, Standing, State  # noqa: E402
 from chatd.client.screen import Screen  # noqa: E402
+from chatd.wire.message import Message  # noqa: E402
+
+DAY = 24 * 60 * 60 * 1000
+TIME = int(time.time() * 1000) // DAY * DAY + (14 * 60 + 13) * 60 * 1000
+"""The time of all messages, in ms since 1970: 14:13 UTC today."""
 
 
 class Remote(LineOnlyReceiver):
@@ -40,6 +46,7 @@ class Remote(LineOnlyReceiver):
         self.typed: list[str] = []
         self.whom = ""
         self.failing: Deferred[None] = Deferred()
+        self.stands = Standing(Phase.CONNECTED, "127.0.0.1:5555")
 
     def lineReceived(self, line: bytes) -> None:
         name, *arguments = json.loads(line)
@@ -76,19 +83,46 @@ class Remote(LineOnlyReceiver):
     def unread(self) -> list[tuple[str, int]]:
         return []
 
+    def standing(self) -> Standing:
+        return self.stands
+
     # What the test may ask for --------------------------------------------------
 
     def do_show(self, kind: str, text: str) -> None:
         self.screen.show(Line(Kind[kind], text))
 
+    def do_receive(self, sender: str, text: str, queued: bool = False) -> None:
+        message = Message(0, "", sender, self.user, text, TIME, 0)
+        self.screen.received(message, queued=queued)
+
+    def do_remember(self, sender: str, target: str, text: str, state: str) -> None:
+        message = Message(0, "", sender, target, text, TIME - DAY, 0)
+        self.screen.remembered(message, State(state) if state else None)
+
+    def do_away(self, since: int | None) -> None:
+        self.screen.away(since)
+
+    def do_send(self, target: str, text: str, number: int) -> None:
+        """Show a message that is to be sent."""
+        message = Message(0, str(number), self.user, target, text, TIME, 0)
+        self.screen.sent((str(number), target), message)
+
+    def do_become(self, target: str, number: int, state: str) -> None:
+        self.screen.became((str(number), target), State(state))
+
+    def do_stand(self, phase: str, seconds: float | None = None) -> None:
+        attempt = None if seconds is None else reactor.seconds() + seconds
+        self.stands = Standing(Phase[phase], "127.0.0.1:5555", attempt)
+        self.screen.standing_changed()
+
     def do_burst(self, first: int, last: int) -> None:
         """Show many messages at once."""
         for number in range(first, last + 1):
-            self.screen.show(Line(Kind.MESSAGE, f"bob: message {number}"))
+            self.do_receive("bob", f"message {number}")
 
     def do_stream(self, first: int, last: int) -> None:
         """Show many messages, one in each turn of the reactor."""
-        self.screen.show(Line(Kind.MESSAGE, f"bob: message {first}"))
+        self.do_receive("bob", f"message {first}")
         if first < last:
             reactor.callLater(0, self.do_stream, first + 1, last)
 

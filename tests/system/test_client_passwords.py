@@ -120,7 +120,7 @@ def test_a_password_is_set_and_asked_for_and_seen_by_nobody(
     set_password(screen, GOOD, GOOD)
     screen.expect(SET)
     screen.type("alice-shown again\r")
-    screen.expect("alice: shown again")
+    screen.expect("alice: shown again" if plain else "alice  shown again")
     screen.type("/quit\r")
     assert screen.ended() == 0
     assert screen.attributes() == screen.attributes_before
@@ -157,7 +157,7 @@ def test_nothing_brings_a_password_back(
     screen.type("/password\r")
     screen.expect("Your new password")
     bob.send("alice-Hi")
-    screen.expect("bob: Hi")
+    screen.expect("bob  Hi")
     screen.type(f"{CTRL_R}{GOOD}")
     screen.expect_prompt(f"alice> {'*' * len(GOOD)}")
     screen.type(f"{CTRL_U}{GOOD}\r")

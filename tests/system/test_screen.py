@@ -18,7 +18,8 @@ from terminal import DEADLINE, Terminal, laid_out, laid_out_in_prompt
 pytestmark = pytest.mark.slow
 
 DRIVER: Final = Path(__file__).with_name("screen_driver.py")
-WIDTHS: Final = (40, 80, 132)
+WIDTHS: Final = (40, 80, 200)
+TOOLBAR: Final = "● 127.0.0.1:5555"
 
 # Wide ones, emoji of one and of two characters, marks over and under letters.
 HALF: Final = (
@@ -75,22 +76,30 @@ class Driven(Terminal):
             [sys.executable, DRIVER, str(theirs), *arguments],
             columns=columns,
             rows=rows,
-            env=env,
+            env={"TZ": "UTC"} | (env or {}),
             pass_fds=[theirs],
             controlling=controlling,
         )
 
-    def show(self, *lines: str, kind: str = "MESSAGE") -> None:
+    def show(self, *lines: str, kind: str = "NOTICE") -> None:
         for line in lines:
             self.remote.do("show", kind, line)
 
+    def receive(self, sender: str, text: str, *, queued: bool = False) -> None:
+        self.remote.do("receive", sender, text, queued)
+
     def expect_half_typed(self, above: list[list[str]], text: str = HALF) -> None:
-        """Wait for a screen with these rows, the prompt, this text, and nothing else.
+        """Wait for a screen with these rows, the prompt, this text, and a toolbar.
 
         Where it is too much for the screen, for the end of it.
         """
-        rows = above + laid_out_in_prompt(f"alice> {text}", self.columns)
-        self.expect_screen(rows[-self.rows :])
+        prompt = laid_out_in_prompt(f"alice> {text}", self.columns)
+        if " " not in prompt[-1][-1:]:
+            prompt += rows("", columns=self.columns)  # for the cursor
+        shown = above + prompt
+        if len(prompt) <= self.rows - 4:
+            shown += rows(TOOLBAR, columns=self.columns)
+        self.expect_screen(shown[-self.rows :])
 
     def close(self) -> None:
         super().close()
@@ -138,6 +147,13 @@ def rows(*lines: str, columns: int) -> list[list[str]]:
     return [row for line in lines for row in laid_out(line, columns)]
 
 
+def messages(
+    *texts: str, columns: int, sender: str = "bob", time: str = "14:13"
+) -> list[list[str]]:
+    """Return the rows of cells that messages take which came; of one row each."""
+    return rows(*(f"{time} {sender}  {each}" for each in texts), columns=columns)
+
+
 # A half-typed line ------------------------------------------------------------------
 
 
@@ -149,10 +165,29 @@ def test_a_half_typed_line_survives_messages(
     screen.type(HALF)
     shown = rows("Connected.", columns=columns)
     screen.expect_half_typed(shown)
-    for message in ("bob: Hi", "漢字: 你好 🎉", "bob: " + "long " * 50):
-        screen.show(message)
-        shown += rows(message, columns=columns)
+    for sender, text in (("bob", "Hi"), ("漢字", "你好 🎉"), ("bob", "word")):
+        screen.receive(sender, text)
+        shown += messages(text, sender=sender, columns=columns)
         screen.expect_half_typed(shown)
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_a_long_message_is_wrapped_under_itself(
+    start_screen: StartScreen, columns: int
+) -> None:
+    screen = start_screen(columns=columns)
+    screen.type(HALF)
+    screen.receive("bob", "word " * 59 + "end\n\n  indented")
+    beginning = "14:13 bob  "
+    words = (columns - len(beginning) + 1) // len("word ")
+    whole, left = divmod(59, words)
+    lines = [("word " * words).rstrip()] * whole + ["word " * left + "end"]
+    texts = [*lines, "", "  indented"]
+    assert len(lines) > 1
+    first, *others = (text.rstrip() for text in texts)
+    shown = ["Connected.", beginning + first]
+    shown += [" " * len(beginning) * bool(each) + each for each in others]
+    screen.expect_half_typed(rows(*shown, columns=columns))
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
@@ -164,10 +199,10 @@ def test_a_half_typed_line_survives_a_thousand_messages(
     screen.type(HALF)
     screen.expect_half_typed(rows("Connected.", columns=columns))
     screen.remote.do(how, 1, 1000)
-    messages = [f"bob: message {number}" for number in range(1, 1001)]
-    screen.expect_half_typed(rows(*messages, columns=columns))
-    above = len(screen.lines()) - len(laid_out_in_prompt(f"alice> {HALF}", columns))
-    assert screen.lines()[:above] == ["Connected.", *messages]
+    lines = [f"14:13 bob  message {number}" for number in range(1, 1001)]
+    screen.expect_half_typed(rows(*lines, columns=columns))
+    below = len(laid_out_in_prompt(f"alice> {HALF}", columns)) + 1
+    assert screen.lines()[:-below] == ["Connected.", *lines]
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
@@ -176,23 +211,27 @@ def test_a_half_typed_line_survives_a_reconnect(
 ) -> None:
     screen = start_screen(columns=columns)
     screen.type(HALF)
-    notices = (
-        "The connection to 127.0.0.1:5555 was lost (connection reset); trying again.",
-        "Connected to 127.0.0.1:5555 again.",
-    )
-    screen.show(*notices, kind="NOTICE")
-    screen.expect_half_typed(rows("Connected.", *notices, columns=columns))
+    notice = "The connection to 127.0.0.1:5555 was lost; trying again."
+    screen.show(notice)
+    screen.remote.do("stand", "CONNECTING")
+    screen.remote.do("stand", "CONNECTED")
+    screen.show("Connected again.")
+    shown = [notice]
+    if columns == 40:
+        shown = ["The connection to 127.0.0.1:5555 was", "lost; trying again."]
+    shown = ["Connected.", *shown, "Connected again."]
+    screen.expect_half_typed(rows(*shown, columns=columns))
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
-@pytest.mark.parametrize("messages", [3, 100], ids=["high up", "at the bottom"])
+@pytest.mark.parametrize("count", [3, 100], ids=["high up", "at the bottom"])
 def test_a_half_typed_line_survives_resizes(
-    start_screen: StartScreen, columns: int, messages: int
+    start_screen: StartScreen, columns: int, count: int
 ) -> None:
     screen = start_screen(columns=columns)
-    screen.remote.do("burst", 1, messages)
+    screen.remote.do("burst", 1, count)
     screen.type(HALF)
-    shown = [f"bob: message {number}" for number in range(1, messages + 1)]
+    shown = [f"14:13 bob  message {number}" for number in range(1, count + 1)]
     screen.expect_half_typed(rows("Connected.", *shown, columns=columns))
     for wider in (*WIDTHS, 57, 30, columns):
         prompt = len(laid_out_in_prompt(f"alice> {HALF}", screen.columns))
@@ -212,14 +251,14 @@ def test_a_half_typed_line_survives_fewer_and_more_rows(
     screen = start_screen(columns=40)
     screen.remote.do("burst", 1, 30)
     screen.type(HALF)
-    shown = rows(*(f"bob: message {n}" for n in range(1, 31)), columns=40)
+    shown = messages(*(f"message {n}" for n in range(1, 31)), columns=40)
     screen.expect_half_typed(shown)
     screen.resize(40, 10)
     screen.expect_half_typed(shown)
     screen.show("bob: small")
     shown += rows("bob: small", columns=40)
     screen.expect_half_typed(shown)
-    visible = shown[-(10 - len(laid_out_in_prompt(f"alice> {HALF}", 40))) :]
+    visible = shown[-(10 - len(laid_out_in_prompt(f"alice> {HALF}", 40)) - 1) :]
     screen.resize(40, 30)
     screen.show("bob: large")
     screen.expect_half_typed(visible + rows("bob: large", columns=40))
@@ -298,9 +337,9 @@ def test_what_is_typed_while_messages_come_is_all_there(
         screen.type(character)
     screen.type("\r")
     assert screen.remote.entered() == HALF
-    screen.expect("bob: message 1000")
-    found = [line for line in screen.lines() if line.startswith("bob: message")]
-    assert found == [f"bob: message {number}" for number in range(1, 1001)]
+    screen.expect("bob  message 1000")
+    found = [line for line in screen.lines() if " message " in line]
+    assert found == [f"14:13 bob  message {number}" for number in range(1, 1001)]
 
 
 # Emoji that terminals draw in as many cells as they like, for one character too few
@@ -328,6 +367,7 @@ def test_emoji_of_several_characters_shift_nothing(
         "bob: Hi",
         f"bob: {FAMILY_AND_HEART}",
         f"alice> {FAMILY_AND_HEART}!",
+        TOOLBAR,
     ]
     # Where prompt_toolkit thinks that the line ends.
     screen.expect_cursor(len("alice> bob-") + 6 + len(" . ok!"), 3)
@@ -345,8 +385,8 @@ def test_an_entered_line_is_handed_over_as_typed_and_stays_above_the_prompt(
     screen.type("\r")
     assert screen.remote.entered() == ""
     screen.expect_screen(
-        rows("Connected.", "alice>   bob-Hi  there 漢", "alice> ", columns=60)
-        + rows("alice>", columns=60)
+        rows("Connected.", "alice>   bob-Hi  there 漢", "alice>", columns=60)
+        + rows("alice>", TOOLBAR, columns=60)
     )
 
 
@@ -441,6 +481,7 @@ def test_lines_that_are_pasted_are_one_message(start_screen: StartScreen) -> Non
         "alice> bob-first",
         "second-line",
         "alice>",
+        TOOLBAR,
     ]
 
 
@@ -692,13 +733,12 @@ def test_no_control_character_reaches_the_terminal(start_screen: StartScreen) ->
 
 def test_lines_that_are_no_messages_have_colours(start_screen: StartScreen) -> None:
     screen = start_screen()
-    for kind in ("MESSAGE", "ANSWER", "NOTICE", "ERROR"):
+    for kind in ("ANSWER", "NOTICE", "ERROR"):
         screen.show(kind, kind=kind)
     screen.expect("ERROR")
     screen.expect_line("alice>")
-    colours = {screen.line(y): screen.colour(y) for y in range(1, 6)}
+    colours = {screen.line(y): screen.colour(y) for y in range(1, 5)}
     assert colours == {
-        "MESSAGE": "default",
         "ANSWER": "cyan",
         "NOTICE": "magenta",
         "ERROR": "red",
@@ -806,8 +846,8 @@ def test_what_was_shown_just_before_the_end_is_seen(start_screen: StartScreen) -
     screen.remote.do("burst", 1, 100)
     screen.remote.do("stop")
     assert screen.ended() == 0
-    messages = [f"bob: message {number}" for number in range(1, 101)]
-    assert screen.lines() == ["Connected.", *messages, "Disconnected."]
+    lines = [f"14:13 bob  message {number}" for number in range(1, 101)]
+    assert screen.lines() == ["Connected.", *lines, "Disconnected."]
 
 
 @pytest.mark.measured
@@ -849,7 +889,7 @@ def test_it_can_be_put_into_the_background_and_back(
         shell.type(CTRL_Z)
         shell.expect("Stopped")
         shell.expect_line("$")
-        remote.do("show", "MESSAGE", "bob: Hi")
+        remote.do("show", "NOTICE", "bob: Hi")
         shell.type("stty -g\r")
         shell.wait(lambda: shell.line(shell.cursor[1] - 1).count(":") > 30, "stty")
         stopped = shell.line(shell.cursor[1] - 1)

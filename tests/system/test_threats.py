@@ -1,5 +1,6 @@
 """What docs/security.md says of those who mean harm, with a real daemon."""
 
+import json
 import os
 import resource
 import socket
@@ -141,3 +142,39 @@ def test_a_reset_in_the_middle_of_anything_harms_nobody(
             cut.sendall(start)
             cut.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     talks(daemon, connect)
+
+
+def test_who_watches_many_and_never_reads_is_told_what_is_and_not_what_was(
+    start_daemon: "StartDaemon", connect: "Connect"
+) -> None:
+    daemon = start_daemon("--max-line-rate=1M", "--max-line-burst=1M")
+    watching = connect(daemon)
+    watching.send("/json", json.dumps({"type": "login", "user": "mallory"}))
+    watching.expect('"type":"welcome"')
+    # Of each list there are 80 KB to be told.
+    names = ["bob", "carol", *(f"{number:04}{'x' * 28}" for number in range(998))]
+    watch = json.dumps({"type": "watch", "names": names})
+    watching.send(watch)
+    watching.expect(f'"{names[-1]}","online":false}}\n')
+    before = daemon.most_memory()
+    carol = connect(daemon, "carol")
+
+    for _ in range(300):
+        watching.send(watch)
+    for _ in range(20):
+        connect(daemon, "bob").leave()
+    bob = connect(daemon, "bob")
+    carol.leave()
+    dave = connect(daemon, "dave")
+    watching.send('{"type":"send","to":"dave","text":"all sent"}', '{"type":"ping"}')
+    dave.expect("mallory: all sent\n")
+    dave.leave()
+
+    assert daemon.most_memory() < before + 8 * MIB
+    told: dict[str, bool] = {}
+    while told != dict.fromkeys(names, False) | {"bob": True}:
+        event = json.loads(watching.expect("\n"))
+        if event["type"] == "presence":
+            told[event["user"]] = event["online"]
+    bob.leave()
+    watching.expect('{"type":"presence","user":"bob","online":false}\n')

@@ -151,7 +151,10 @@ def test_a_name_that_nobody_has_is_like_one_who_is_away_until_it_comes(
 ) -> None:
     alice = log_in(server, "alice")
     assert watch(alice, "ZED", "nobody") == [("ZED", False), ("nobody", False)]
+    dave = log_in(server, "dave")
+    assert watch(dave, "zed") == [("zed", False)]
     zed = server.log_in("Zed")
+    assert states(dave) == [("Zed", True)]
     assert states(alice) == [("Zed", True)]
     zed.vanish()
     assert states(alice) == [("Zed", False)]
@@ -174,6 +177,7 @@ def test_a_later_list_replaces_the_one_before_and_an_empty_one_ends_it(
     server.log_in("carol")
     assert states(alice) == [("carol", True)]
     assert watch(alice) == []
+    assert alice.protocol.form._watcher is None  # type: ignore[attr-defined]
     server.log_in("zed")
     assert states(alice) == []
     assert watch(alice, "zed") == [("zed", True)]
@@ -284,6 +288,23 @@ def test_while_names_are_looked_up_the_list_before_holds_and_messages_come(
     came = objects_of(alice)
     assert [each["type"] for each in came] == ["presence", "pong"]
     assert (came[0]["user"], came[0]["online"]) == ("bob", True)
+
+
+def test_who_is_lost_watches_nobody_though_lines_of_theirs_still_wait(
+    server: MemoryServer,
+) -> None:
+    alice = log_in(server, "alice")
+    server.store.slow_reads = True
+    alice.send(request("bob"), '{"type":"send","to":"zed","text":"Hi"}')
+    alice.vanish()
+    server.store.answer_reads()
+    server.settle()
+    assert alice.protocol in server.factory._connections
+    assert server.hub.watchers._watched == {}
+    server.store.slow_reads = False
+    server.store.answer_reads()
+    server.settle()
+    assert alice.protocol not in server.factory._connections
 
 
 @pytest.mark.parametrize("how", ["lost", "expelled", "stopped"])
@@ -475,8 +496,26 @@ def test_while_nobody_is_watched_a_login_leaves_nothing_to_be_done(
     monkeypatch.setattr(server.factory.turn, "at_end", counting)
     server.log_in("bob").vanish()
     assert server.hub.watchers._tell not in asked
-    server.log_in("zed").vanish()
-    assert asked.count(server.hub.watchers._tell) == 2
+    first, _ = server.log_in("zed"), server.log_in("zed")
+    assert asked.count(server.hub.watchers._tell) == 1
+    first.vanish()
+    assert asked.count(server.hub.watchers._tell) == 1
+
+
+def test_what_a_turn_brings_is_told_once_at_its_end(
+    server: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = log_in(server, "alice")
+    bob, carol = server.log_in("bob"), server.log_in("carol")
+    watch(alice, "bob", "carol")
+    tell, told = server.hub.watchers._tell, list[int]()
+    monkeypatch.setattr(
+        server.hub.watchers, "_tell", lambda: (tell(), told.append(1))[0]
+    )
+    bob.transport.lose()
+    carol.transport.lose()
+    assert states(alice) == [("bob", False), ("carol", False)]
+    assert told == [1]
 
 
 def test_of_many_watchers_only_some_are_told_in_a_turn(server: MemoryServer) -> None:
