@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from chatd.client.historyrows import Kept
+from chatd.client.keeping import Keeping
 from chatd.client.output import Output
 from chatd.client.people import People
 from chatd.client.search import Found, Wanted
@@ -37,8 +39,11 @@ class Keeper(Protocol):
 class Lookups:
     """Looks messages up and shows them, some time after they were asked for."""
 
-    def __init__(self, keeper: Keeper, output: Output, people: People) -> None:
+    def __init__(
+        self, keeper: Keeper, keeping: Keeping, output: Output, people: People
+    ) -> None:
         self._keeper = keeper
+        self._keeping = keeping
         self._output = output
         self._people = people
 
@@ -73,14 +78,12 @@ class Lookups:
             else:
                 self._output.answer(nothing)
 
-        def say_why(error: Exception) -> None:
-            self._output.error(f"The history cannot be read ({error}).")
+        def say_why(failure: Failure) -> None:
+            failure.trap(sqlite3.Error)
+            why = failure.getErrorMessage()
+            self._output.error(f"The history cannot be read ({why}).")
 
-        _ = lookup.addCallback(show).addErrback(
-            lambda failure: say_why(failure.value)
-            if failure.check(sqlite3.Error, OSError)
-            else failure
-        )
+        self._keeping.watch(lookup.addCallbacks(show, say_why))
 
 
 def _parsed(argument: str) -> tuple[str | None, int]:
