@@ -6,8 +6,7 @@ from chatd.client.events import Listing, Welcome
 from chatd.wire import text
 
 FIRST_HINT: Final = (
-    "bob-Hi writes to bob, and so does each line after /to bob"
-    "   (/help lists the commands)"
+    "bob-Hi writes to bob, as any line does after /to bob (/help lists the commands)"
 )
 LAST_HINT: Final = "/quit or Ctrl-D leaves; what is not sent yet is sent next time."
 

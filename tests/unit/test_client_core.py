@@ -358,8 +358,8 @@ def test_somebody_new_is_told_in_three_lines_how_it_works(is_open: bool) -> None
     protection = " Anybody can log in as Alice; /password protects the name."
     assert run.screen.take(Kind.NOTICE) == [
         "Welcome, Alice." + (protection if is_open else ""),
-        "bob-Hi writes to bob, and so does each line after /to bob"
-        "   (/help lists the commands)",
+        "bob-Hi writes to bob, as any line does after /to bob"
+        " (/help lists the commands)",
         "/quit or Ctrl-D leaves; what is not sent yet is sent next time.",
     ]
 
@@ -1629,7 +1629,9 @@ NOTHING_CHANGED = "Nothing was changed."
 
 def test_a_person_is_told_that_a_name_is_open() -> None:
     for private, where in ((True, ""), (False, ", over TLS or on the server itself")):
-        run = Run(interactive=True, online=False, private=private)
+        book = Book()
+        book.talked_with = ["bob"]
+        run = Run(interactive=True, online=False, private=private, book=book)
         run.core.logged_in(HELLO, welcome(is_open=True))
         told = run.screen.take(Kind.NOTICE)
         assert told[3] == (
