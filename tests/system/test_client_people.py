@@ -121,7 +121,7 @@ def test_what_was_said_is_shown_and_searched_without_a_server(
     bob.expect("alice: Thanks, Bob\n")
     chat.expect("✓✓")
     daemon.kill()
-    chat.expect("was lost")
+    chat.expect("○")
     chat.type("/search BACK\r")
     day = r"\d{4}-\d\d-\d\d \d\d:\d\d "
     chat.expect_match(rf"{day}bob +The backup is *done")
