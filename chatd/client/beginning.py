@@ -27,7 +27,7 @@ async def begin(
         names = await history.correspondents(MOST_CORRESPONDENTS)
         people.talked_before(names)
         await reception.load()
-        sending.load(await history.waiting())
+        await sending.load()
     except sqlite3.Error:
         keeping.fail(Failure())
         return False

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from chatd.client.arrivals import Arrivals
 from chatd.client.beginning import begin
 from chatd.client.completion import Completions
 from chatd.client.events import (
@@ -94,6 +95,7 @@ class ChatCore:
             server=server,
             interactive=interactive,
             private=private,
+            now=now,
         )
         self._people = People(
             Watching(
@@ -118,6 +120,7 @@ class ChatCore:
         self._sending = Sending(
             self._outbox,
             history,
+            Arrivals(history, clock),
             Receipts(clock, self._output),
             self._people,
             self._output,
@@ -358,6 +361,7 @@ class ChatCore:
 
     def take_leave(self) -> None:
         """Tell the server that nothing follows."""
+        self._sending.leave()
         self._link.leave()
 
     def timed_out(self) -> None:

@@ -142,11 +142,8 @@ class FrontEnd(Protocol):
         """
 
 
-class Core(Protocol):
-    """What a front end may ask of the core."""
-
-    user: str
-    """The name as the server shows it; before the login, as it was given."""
+class Intake(Protocol):
+    """What a front end that reads whole lines, and no more, asks of their taker."""
 
     def enter(self, text: str) -> None:
         """Take a line that was typed: a message or a command.
@@ -156,6 +153,28 @@ class Core(Protocol):
 
     def end_of_input(self) -> None:
         """Take note that nothing more will be typed; leave when all is answered."""
+
+    def when_room(self) -> Deferred[None]:
+        """Fire when another line should be entered, perhaps at once.
+
+        For front ends that read faster than anybody types; others need not ask.
+        """
+
+    def hold_incoming(self) -> None:
+        """Receive nothing for now: what was shown waits to be read."""
+
+    def release_incoming(self) -> None:
+        """Receive again."""
+
+    def output_lost(self) -> None:
+        """Take note that nothing can be shown any more; leave, and tell so at last."""
+
+
+class Core(Intake, Protocol):
+    """What a front end may ask of the core."""
+
+    user: str
+    """The name as the server shows it; before the login, as it was given."""
 
     def typing(self, text: str) -> None:
         """Take note of what is half typed, each time that it changes.
@@ -184,18 +203,3 @@ class Core(Protocol):
 
     def standing(self) -> Standing:
         """Return where the conversation stands."""
-
-    def when_room(self) -> Deferred[None]:
-        """Fire when another line should be entered, perhaps at once.
-
-        For front ends that read faster than anybody types; others need not ask.
-        """
-
-    def hold_incoming(self) -> None:
-        """Receive nothing for now: what was shown waits to be read."""
-
-    def release_incoming(self) -> None:
-        """Receive again."""
-
-    def output_lost(self) -> None:
-        """Take note that nothing can be shown any more; leave, and tell so at last."""

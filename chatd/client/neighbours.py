@@ -4,7 +4,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-from chatd.client import lookups, outbox, reception
+from chatd.client import arrivals, lookups, outbox, reception
 from chatd.wire.message import Message
 
 
@@ -33,7 +33,9 @@ class Link(Protocol):
         """Close the connection for good."""
 
 
-class Keeper(outbox.Keeper, reception.Keeper, lookups.Keeper, Protocol):
+class Keeper(
+    arrivals.Keeper, lookups.Keeper, outbox.Keeper, reception.Keeper, Protocol
+):
     """What the core needs of a history: `chatd.client.history.History` has it."""
 
     def waiting(self) -> Deferred[list[Message]]:

@@ -25,7 +25,7 @@ from twisted.internet.stdio import StandardIO
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from chatd.client.frontend import MAX_TYPED, Core, Key, Kind, Line, State
+from chatd.client.frontend import MAX_TYPED, Intake, Key, Kind, Line, State
 from chatd.client.historyoutput import lines
 from chatd.client.search import Found
 from chatd.wire import text
@@ -61,7 +61,7 @@ class Plain:
         # How the terminal is, while it shows nothing of what is typed.
         self._attributes: list[Any] | None = None
 
-    def start(self, core: Core) -> Deferred[None]:
+    def start(self, core: Intake) -> Deferred[None]:
         """Read lines to the end of the input, and show lines until `stop`."""
         # Twisted makes them non-blocking, for other processes that have them too.
         self._blocking = {
@@ -163,7 +163,7 @@ class _Streams(Protocol):
 
     transport: Any
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Intake) -> None:
         self.ended: Deferred[None] = Deferred()
         self._core = core
         self._lines: deque[bytes] = deque()

@@ -5,10 +5,12 @@ test says; every comparison of a screen is of all its cells.
 """
 
 import json
+import re
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -21,6 +23,7 @@ pytestmark = pytest.mark.slow
 
 DRIVER: Final = Path(__file__).with_name("screen_driver.py")
 WIDTHS: Final = (40, 80, 200)
+GREY: Final = "808080"
 TOOLBAR: Final = "● 127.0.0.1:5555"
 
 # Wide ones, emoji of one and of two characters, marks over and under letters.
@@ -831,6 +834,275 @@ def test_the_terminal_is_asked_nothing(start_screen: StartScreen) -> None:
     assert screen.ended() == 0
     assert b"\x1b[6n" not in screen.written
     assert b"\x1b[c" not in screen.written
+
+
+# What was sent ----------------------------------------------------------------------
+
+
+class Sent:
+    """What is said of messages to bob at a screen of some columns."""
+
+    def __init__(self, screen: Driven) -> None:
+        self.screen = screen
+        self.above = ["Connected."]
+
+    def send(self, text: str, number: int) -> None:
+        self.screen.remote.do("send", "bob", text, number)
+
+    def expect(self, *lines: str, half: str = HALF, below: str = TOOLBAR) -> None:
+        """Wait for what is written, these lines, the prompt and the toolbar."""
+        columns = self.screen.columns
+        shown = rows(*self.above, *lines, columns=columns)
+        shown += laid_out_in_prompt(f"alice> {half}", columns)
+        self.screen.expect_screen(shown + rows(below, columns=columns))
+
+
+@pytest.fixture(params=WIDTHS)
+def sent(start_screen: StartScreen, request: pytest.FixtureRequest) -> Sent:
+    screen = start_screen(columns=request.param)
+    screen.remote.do("stand", "CONNECTED")
+    screen.type(HALF)
+    screen.expect_half_typed(rows("Connected.", columns=request.param))
+    return Sent(screen)
+
+
+def test_a_message_is_seen_until_it_is_delivered_and_then_stays(sent: Sent) -> None:
+    sent.send("Hi", 1)
+    sent.expect("14:13 → bob  Hi …", below=f"{TOOLBAR}   1 waiting")
+    sent.screen.receive("bob", "Hello")
+    sent.above.append("14:13 bob  Hello")
+    sent.expect("14:13 → bob  Hi …", below=f"{TOOLBAR}   1 waiting")
+    sent.screen.remote.do("become", "bob", 1, "delivered")
+    sent.above.append("14:13 → bob  Hi ✓✓")
+    sent.expect()
+
+
+def test_a_message_is_stored_and_later_delivered(sent: Sent) -> None:
+    sent.send("Hi", 1)
+    sent.screen.remote.do("become", "bob", 1, "stored")
+    sent.expect("14:13 → bob  Hi ✓")
+    sent.screen.receive("bob", "Hello")
+    sent.above.append("14:13 bob  Hello")
+    sent.expect("14:13 → bob  Hi ✓")
+    # After a second it is written in its place: what comes then stands below it.
+    drawn = sent.screen.written.count("✓".encode())
+    sent.screen.wait(
+        lambda: sent.screen.written.count("✓".encode()) > drawn, "the second's end"
+    )
+    sent.screen.receive("bob", "And?")
+    sent.above += ["14:13 → bob  Hi ✓", "14:13 bob  And?"]
+    sent.expect()
+    sent.screen.remote.do("become", "bob", 1, "delivered")
+    screen = sent.screen
+    screen.expect("bob has: Hi")
+    later = screen.line(len(sent.above))
+    assert re.fullmatch(r"\d\d:\d\d bob has: Hi", later)
+
+
+def test_a_message_that_is_refused_stands_above_the_reason(sent: Sent) -> None:
+    sent.send("Hi", 1)
+    sent.screen.remote.do("become", "bob", 1, "refused")
+    sent.screen.show("User 'bob' not found.", kind="ERROR")
+    sent.above += ["14:13 → bob  Hi ✗", "User 'bob' not found."]
+    sent.expect()
+    assert sent.screen.colour(1, len("14:13 → bob  Hi ")) == "red"
+    assert sent.screen.colour(2) == "red"
+
+
+def test_what_waits_for_the_connection_is_seen_in_few_rows(sent: Sent) -> None:
+    sent.screen.remote.do("stand", "CONNECTING")
+    below = TOOLBAR.replace("●", "○") + ", connecting"
+    sent.expect(below=below)
+    for number in range(1, 10):
+        sent.send(f"text {number}", number)
+    seen = [f"14:13 → bob  text {number} …" for number in range(5, 10)]
+    below += "   9 waiting" if sent.screen.columns > 40 else ""
+    sent.expect("... and 4 more waiting", *seen, below=below)
+    sent.screen.receive("bob", "Still here")
+    sent.above.append("14:13 bob  Still here")
+    sent.expect("... and 4 more waiting", *seen, below=below)
+    sent.screen.remote.do("stand", "CONNECTED")
+    for number in range(1, 10):
+        sent.screen.remote.do("become", "bob", number, "delivered")
+    sent.above += [f"14:13 → bob  text {number} ✓✓" for number in range(1, 10)]
+    sent.expect()
+
+
+def test_a_message_stands_where_it_was_typed_and_no_command_does(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen()
+    screen.remote.do("stand", "CONNECTED")
+    screen.remote.do("sends")
+    screen.type("bob-Hi there\r")
+    screen.remote.entered()
+    screen.expect("14:13 → bob  Hi there …")
+    screen.remote.do("become", "bob", 1, "delivered")
+    screen.expect("✓✓")
+    screen.type("/help\r")
+    screen.remote.entered()
+    screen.expect_half_typed(
+        rows("Connected.", "14:13 → bob  Hi there ✓✓", "alice> /help", columns=80), ""
+    )
+
+
+def test_what_has_no_answer_at_the_end_is_written_with_its_state(sent: Sent) -> None:
+    sent.send("one", 1)
+    sent.send("two", 2)
+    sent.screen.remote.do("become", "bob", 2, "stored")
+    sent.screen.type(CTRL_U)
+    sent.expect(
+        "14:13 → bob  one …",
+        "14:13 → bob  two ✓",
+        half="",
+        below=f"{TOOLBAR}   1 waiting",
+    )
+    sent.screen.remote.do("stop")
+    assert sent.screen.ended() == 0
+    assert sent.screen.lines() == [
+        "Connected.",
+        "14:13 → bob  one …",
+        "14:13 → bob  two ✓",
+        "Disconnected.",
+    ]
+
+
+def test_marks_are_ascii_where_the_terminal_shows_nothing_else(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen(env={"PYTHONIOENCODING": "latin-1", "LC_ALL": "C"})
+    screen.remote.do("stand", "CONNECTED")
+    screen.remote.do("send", "bob", "Hi", 1)
+    screen.remote.do("become", "bob", 1, "delivered")
+    screen.expect_screen(
+        rows("Connected.", "14:13 -> bob  Hi ++", "alice>", columns=80)
+        + rows("* 127.0.0.1:5555", columns=80)
+    )
+
+
+# What is old, and what is new -------------------------------------------------------
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_what_is_old_stands_above_a_line_and_what_was_queued_below(
+    start_screen: StartScreen, columns: int
+) -> None:
+    screen = start_screen(columns=columns)
+    screen.remote.do("remember", "bob", "alice", "Old", "")
+    screen.remote.do("remember", "alice", "bob", "Own", "stored")
+    screen.remote.do("away", None)
+    screen.receive("bob", "Meanwhile", queued=True)
+    screen.expect("Meanwhile")
+    screen.expect_line("alice>")
+    today = datetime.now(UTC).date()
+    yesterday = today - timedelta(days=1)
+    day = [f"── {each:%A}, {each.day} {each:%B %Y} " for each in (yesterday, today)]
+    assert screen.lines() == [
+        "Connected.",
+        day[0].ljust(columns, "─"),
+        "14:13 bob  Old",
+        "14:13 → bob  Own ✓",
+        "── new ".ljust(columns, "─"),
+        day[1].ljust(columns, "─"),
+        "14:13 bob  Meanwhile",
+        "alice>",
+        TOOLBAR,
+    ]
+    assert screen.colour(2, len("14:13 ")) == GREY
+    assert screen.colour(6, len("14:13 ")) != GREY
+
+
+# The toolbar ------------------------------------------------------------------------
+
+
+def test_the_toolbar_counts_down_to_the_next_attempt(start_screen: StartScreen) -> None:
+    screen = start_screen(columns=60)
+    screen.type(HALF)
+    screen.remote.do("stand", "PAUSING", 2.9)
+    seen = rows("Connected.", columns=60)
+    seen += laid_out_in_prompt(f"alice> {HALF}", 60)
+    for seconds in (3, 2, 1):
+        toolbar = f"○ 127.0.0.1:5555, again in {seconds} s"
+        screen.expect_screen(seen + rows(toolbar, columns=60))
+    screen.remote.do("stand", "CONNECTED")
+    screen.expect_screen(seen + rows(TOOLBAR, columns=60))
+
+
+def test_the_toolbar_tells_to_whom_it_goes_and_what_is_unread(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen(columns=60)
+    screen.remote.do("unread", ["carol", 2], ["dora", 1])
+    screen.remote.do("name_destination", "bob")
+    screen.type("x")
+    toolbar = f"{TOOLBAR}   → bob   carol 2   dora 1"
+    shown = rows("Connected.", "alice> x", toolbar, columns=60)
+    screen.expect_screen(shown)
+    screen.resize(40)
+    toolbar = f"{TOOLBAR}   → bob   carol 2"
+    screen.expect_screen(rows("Connected.", "alice> x", toolbar, columns=40))
+    screen.remote.do("hide", True)
+    toolbar = f"{TOOLBAR}   carol 2   dora 1"
+    screen.expect_screen(rows("Connected.", "alice>", toolbar, columns=40))
+
+
+@pytest.mark.parametrize("end", ["Ctrl-C", "SIGTERM", "cut off"])
+def test_no_trace_of_the_toolbar_stays(start_screen: StartScreen, end: str) -> None:
+    screen = start_screen(columns=40, rows=8)
+    screen.remote.do("burst", 1, 20)
+    screen.type("bob-half")
+    screen.expect_half_typed(
+        messages(*(f"message {n}" for n in range(1, 21)), columns=40), "bob-half"
+    )
+    for columns in (60, 40, 60):
+        screen.resize(columns)
+        screen.expect_prompt("alice> bob-half")
+    act = (lambda each: each.remote.do("cut")) if end == "cut off" else ENDS[end][1]
+    act(screen)
+    screen.ended()
+    lines = [f"14:13 bob  message {number}" for number in range(1, 21)]
+    shown = ["Connected.", *lines, "alice> bob-half"]
+    assert screen.lines() == shown + ["Disconnected."] * (end != "cut off")
+
+
+def test_where_there_is_little_room_there_is_no_toolbar(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen(columns=40, rows=4)
+    screen.expect_screen(rows("Connected.", "alice>", TOOLBAR, columns=40))
+    screen.resize(40, 3)
+    screen.expect_screen(rows("Connected.", "alice>", columns=40))
+    screen.resize(40, 10)
+    screen.expect_screen(rows("Connected.", "alice>", TOOLBAR, columns=40))
+
+
+# Colours ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("env", "time", "coloured"),
+    [
+        ({}, "808080", True),
+        ({"COLORFGBG": "15;0"}, "8a8a8a", True),
+        ({"COLORFGBG": "0;15"}, "6c6c6c", True),
+        ({"NO_COLOR": "1"}, "default", False),
+    ],
+    ids=["unknown", "dark", "light", "none"],
+)
+def test_colours_are_those_for_the_background(
+    start_screen: StartScreen, env: dict[str, str], time: str, coloured: bool
+) -> None:
+    screen = start_screen(env={"COLORFGBG": ""} | env)
+    screen.receive("bob", "Hi")
+    screen.receive("alice", "To myself")
+    screen.expect("To myself")
+    name, text = len("14:13 "), len("14:13 bob  ")
+    assert screen.colour(1) == time
+    assert (screen.colour(1, name) not in (time, "default")) == coloured
+    assert screen.colour(1, text) == "default"
+    assert screen.emulator.buffer[2][name].bold
+    assert not screen.emulator.buffer[1][name].bold
+    assert screen.colour(2, name) == "default"
 
 
 # The end ----------------------------------------------------------------------------

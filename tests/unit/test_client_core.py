@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from chatd.client import reception
+from chatd.client.arrivals import LOOK_SECONDS
 from chatd.client.core import ChatCore
 from chatd.client.events import (
     Accepted,
@@ -80,6 +81,8 @@ class Screen:
         self.lines: list[Line] = []
         self.draws_states = False
         self.states: list[tuple[str, State]] = []
+        self.old: list[tuple[str, State | None]] = []
+        self.gaps: list[int | None] = []
         self.changes = 0
         self.people_changes = 0
         self.found_messages: list[list[Found]] = []
@@ -96,6 +99,12 @@ class Screen:
     def received(self, message: Message, *, queued: bool) -> None:
         for line in text.message_lines(message, queued=queued):
             self.lines.append(Line(Kind.MESSAGE, neutralise(line)))
+
+    def remembered(self, message: Message, state: State | None) -> None:
+        self.old.append((message.text, state))
+
+    def away(self, since: int | None) -> None:
+        self.gaps.append(since)
 
     def sent(self, key: Key, message: Message) -> None:
         self.states.append((message.target, State.WAITING))
@@ -173,6 +182,7 @@ class Book:
         self.kept: list[tuple[Any, ...]] = []
         self.known: set[str] = set()
         self.left_waiting: list[Message] = []
+        self.left_by_others: list[Message] = []
         self.left_unshown: list[Message] = []
         self.marked: list[int] = []
         self.talked_with: list[str] = []
@@ -218,6 +228,12 @@ class Book:
 
     def waiting(self) -> Deferred[list[Message]]:
         return succeed(self.left_waiting)
+
+    def arrived(self) -> Deferred[list[Message]]:
+        if self.broken:
+            return fail(sqlite3.OperationalError("disk I/O error"))
+        arrived, self.left_by_others = self.left_by_others, []
+        return succeed(arrived)
 
     def not_shown(self) -> Deferred[list[Message]]:
         return succeed(self.left_unshown)
@@ -1173,6 +1189,65 @@ def test_what_an_earlier_run_left_is_sent_before_what_is_typed() -> None:
     assert len(sent) == 3
 
 
+def left(text: str, sender: str = "alice") -> Message:
+    return Message(9, text, sender, "bob", text, 1_000, 0)
+
+
+def test_what_another_program_leaves_in_the_outbox_is_sent_soon() -> None:
+    run = Run()
+    run.screen.take()
+    run.book.left_by_others = [left("1"), left("2"), left("3", sender="mallory")]
+    run.clock.advance(LOOK_SECONDS - 0.1)
+    assert run.link.sent == []
+    run.clock.advance(0.1)
+    assert [each["text"] for each in run.link.sent] == ["1", "2"]
+    assert run.screen.take() == [
+        "2 messages left in the outbox by another program will be sent."
+    ]
+    run.core.happened(Accepted("1", "bob", "stored"))
+    assert run.book.kept[-1] == ("stored", "Alice", "bob")
+    run.book.left_by_others = [left("4")]
+    run.clock.advance(LOOK_SECONDS)
+    assert [each["text"] for each in run.link.sent] == ["1", "2", "4"]
+
+
+def test_one_that_is_known_already_is_not_sent_twice() -> None:
+    run = Run()
+    for _ in range(2):
+        run.book.left_by_others = [left("1")]
+        run.clock.advance(LOOK_SECONDS)
+    assert [each["text"] for each in run.link.sent] == ["1"]
+
+
+def test_what_is_left_without_a_connection_is_sent_at_the_next_login() -> None:
+    run = Run(online=False)
+    run.book.left_by_others = [left("1")]
+    run.clock.advance(LOOK_SECONDS)
+    assert run.link.sent == []
+    run.core.logged_in(HELLO, welcome())
+    assert [each["text"] for each in run.link.sent][:1] == ["1"]
+
+
+def test_what_is_left_after_the_leave_stays_for_the_next_run() -> None:
+    run = Run()
+    run.core.end_of_input()
+    assert run.link.left == 1
+    run.book.left_by_others = [left("1")]
+    run.clock.advance(10 * LOOK_SECONDS)
+    assert run.link.sent == []
+    assert len(run.book.left_by_others) == 1
+
+
+def test_an_outbox_that_cannot_be_read_is_looked_at_again() -> None:
+    run = Run()
+    run.book.broken = True
+    run.clock.advance(LOOK_SECONDS)
+    run.book.broken = False
+    run.book.left_by_others = [left("1")]
+    run.clock.advance(LOOK_SECONDS)
+    assert [each["text"] for each in run.link.sent] == ["1"]
+
+
 def test_what_was_kept_and_perhaps_not_shown_is_shown_at_the_start() -> None:
     book = Book()
     book.left_unshown.append(Message(7, "id", "bob", "Alice", "Hi", 1_000, 0))
@@ -1356,6 +1431,17 @@ def test_what_came_on_an_earlier_connection_is_not_acknowledged_on_a_later_one(
     run.book.slow = False
     run.core.happened(numbered(1))
     assert acks(run) == [1]
+
+
+def test_what_came_meanwhile_came_since_the_loss(person: Run) -> None:
+    assert person.screen.gaps == []
+    person.core.lost("it broke")
+    person.core.lost("it broke again")
+    assert person.screen.gaps == []
+    person.core.logged_in(HELLO, welcome())
+    assert person.screen.gaps == [int(NOW * 1000)]
+    person.core.logged_in(HELLO, welcome())
+    assert len(person.screen.gaps) == 1
 
 
 def test_a_person_waits_for_a_lost_server_without_end(person: Run) -> None:
