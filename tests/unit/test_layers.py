@@ -193,6 +193,7 @@ LAYERS: Final = {
         "chatd.client.reception",
         "chatd.client.neighbours",
         "chatd.client.core",
+        "chatd.client.past",
         "chatd.client.running",
         "chatd.client.commands",
         "chatd.client.commands.options",
