@@ -203,7 +203,7 @@ def _kinds(phrases: Phrases) -> dict[str, Sequence[str]]:
         "two Chinese characters": [
             characters[number] + characters[number + 1] for number in range(TIMES)
         ],
-        "one that is rare": characters[-TIMES:],
+        "a rare Chinese character": characters[-TIMES:],
     }
 
 
