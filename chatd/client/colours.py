@@ -123,10 +123,12 @@ def style(which: str) -> Style:
             "stored": quiet,
             "delivered": others["delivered"],
             "refused": others["error"],
+            "match": "reverse",
             "bar": quiet,
             "bar.on": others["on"],
             "bar.off": others["off"],
             "bar.waiting": others["off"],
+            "bar.question": "bold",
             **{
                 f"name{number}": names[number % len(names)]
                 for number in range(NAME_COLOURS)

@@ -37,7 +37,7 @@ _HELP: Final = """Send and receive messages through a chatd.
   chat history             what was said; chat COMMAND --help tells more
 
 The first word is an address, if it is not the name of a command: a server that has such
-a name is written with an @, as in chat @history. What an address leaves out comes from
+a name is written with an @, as in chat @send. What an address leaves out comes from
 the settings (see chat config), else the host is 127.0.0.1, the port 5555, or 5556 with
 --tls, and the name is asked for. An IPv6 address stands in brackets, as in
 alice@[::1]:5555. An option may stand before a command or behind it.

@@ -1,10 +1,12 @@
 """What a person is told of the connection: in lines, and where it stands."""
 
+from collections.abc import Callable
+
 from twisted.internet.interfaces import IReactorTime
 
 from chatd.client.events import Welcome
 from chatd.client.frontend import FrontEnd, Phase, Standing
-from chatd.client.greeting import greeting
+from chatd.client.greeting import first_greeting, greeting
 from chatd.client.output import Output
 
 
@@ -12,7 +14,7 @@ class News:
     """Tells what becomes of the connection to a server, and each reason once.
 
     `interactive` says that somebody sits there, who is greeted; `private` that nobody
-    else can read what is sent.
+    else can read what is sent. `now` returns the time in seconds since 1970.
     """
 
     def __init__(
@@ -24,6 +26,7 @@ class News:
         server: str,
         interactive: bool,
         private: bool,
+        now: Callable[[], float],
     ) -> None:
         self._front_end = front_end
         self._output = output
@@ -31,18 +34,26 @@ class News:
         self._server = server
         self._interactive = interactive
         self._private = private
+        self._now = now
+        self._lost: int | None = None
         self._reason = "it does not answer"
         self._told_reason: str | None = None
+        self.is_first_run = False
+        """Whether nothing was ever said here: then the greeting explains more."""
         self.standing = Standing(Phase.CONNECTING, server)
 
     def connected(self, welcome: Welcome, *, again: bool) -> None:
         """Greet, or say that there is a connection again."""
         self._told_reason = None
         self._stand(Phase.CONNECTED)
+        if self._lost is not None:
+            self._front_end.away(self._lost)
+            self._lost = None
         if again:
             self._output.notice(f"Connected to {self._server} again.")
         elif self._interactive:
-            for line in greeting(welcome, private=self._private):
+            greet = first_greeting if self.is_first_run else greeting
+            for line in greet(welcome, private=self._private):
                 self._output.notice(line)
 
     def attempt_failed(self, reason: str, *, over: bool) -> None:
@@ -57,6 +68,7 @@ class News:
     def lost(self, reason: str, *, over: bool) -> None:
         """Say so, unless it is over."""
         self._reason = self._told_reason = reason
+        self._lost = self._lost or int(self._now() * 1000)
         self._stand(Phase.CONNECTING)
         if not over:
             self._output.notice(

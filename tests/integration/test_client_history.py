@@ -24,7 +24,8 @@ from chatd.client.historyfile import (
     open_history,
     reading,
 )
-from chatd.client.search import find
+from chatd.client.historyoutput import lines
+from chatd.client.search import Wanted, find
 from chatd.store.opening import StoreError, open_database
 from chatd.wire.message import Message
 from chatd.wire.names import parse_name
@@ -68,9 +69,10 @@ def rows(path: Path, query: str = "") -> list[Row]:
         ).fetchall()
 
 
-def shown(path: Path, **wanted: object) -> list[str]:
+def shown(path: Path, words: str = "", last: int = 50, **wanted: str) -> list[str]:
     with reading(path) as connection:
-        return find(connection, **wanted)  # type: ignore[arg-type]
+        found = find(connection, words, Wanted(**wanted), last=last)  # type: ignore[arg-type]
+    return [line for each in found for line in lines(each.message)]
 
 
 def opened(path: Path) -> OpenedHistory:
@@ -399,7 +401,7 @@ def test_the_migrations_are_numbered_and_leave_what_a_later_version_needs(
     path: Path,
 ) -> None:
     opened(path)
-    assert rows(path, "PRAGMA user_version") == [(2,)]
+    assert rows(path, "PRAGMA user_version") == [(3,)]
     assert rows(path, "PRAGMA application_id") == [(historyfile.APPLICATION_ID,)]
     columns = [
         row[0] for row in rows(path, "SELECT name FROM pragma_table_info('messages')")
@@ -583,14 +585,14 @@ def talk(path: Path) -> Path:
     with closing(sqlite3.connect(path)) as connection:
         connection.executemany(
             "INSERT INTO messages (sender, receiver, message, timestamp, server, id,"
-            " direction, status) VALUES (?, ?, ?, '2026-11-22 18:42:53', '', ?, 'sent',"
+            " direction, status) VALUES (?, ?, ?, '2026-11-22 18:42:53', '', ?, ?,"
             " 'delivered')",
             [
-                ("alice", "Bob", "Über den Wolken", 1),
-                ("Bob", "alice", "100% sicher", 2),
-                ("carol", "alice", "two\nlines\x1b[2J", 3),
-                ("alice", "carol", "a_b", 4),
-                ("alice", "Ünal", "Hallo über\\alles", 5),
+                ("alice", "Bob", "Über den Wolken", 1, "sent"),
+                ("Bob", "alice", "100% sicher", 2, "received"),
+                ("carol", "alice", "two\nlines\x1b[2J", 3, "received"),
+                ("alice", "carol", "a_b", 4, "sent"),
+                ("alice", "Ünal", "Hallo über\\alles", 5, "sent"),
             ],
         )
         connection.commit()

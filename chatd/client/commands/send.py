@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from chatd.client.commands.connecting import account
+from chatd.client.commands.offered import complete_correspondents
 from chatd.client.commands.options import CONTEXT, Given, pass_given, script_options
 from chatd.client.historyfile import HistoryError, history_path, name_key, open_history
 from chatd.client.statuses import Failed, Status
@@ -84,7 +85,12 @@ def _id(ctx: click.Context, param: click.Parameter, value: str | None) -> str | 
     help=_HELP,
     epilog=_STATUSES.format(history="cannot be used"),
 )
-@click.argument("targets", metavar="TARGET[,TARGET...]", callback=_targets)
+@click.argument(
+    "targets",
+    metavar="TARGET[,TARGET...]",
+    callback=_targets,
+    shell_complete=complete_correspondents,
+)
 @click.argument("text", required=False, metavar="[TEXT]")
 @click.option(
     "--lines", is_flag=True, help="Send each line of standard input as it comes."
