@@ -283,17 +283,26 @@ class Terminal:
         )
         return "".join([*gone, *("".join(row) for row in self.screen())])
 
-    def _read(self, seconds: float) -> bool:
-        """Draw what the program writes within some seconds; return whether it did."""
+    def feed(self, data: bytes) -> None:
+        """Draw what the program has written."""
+        self.written += data
+        self._stream.feed(data)
+
+    def read(self, seconds: float) -> bool:
+        """Draw what the program writes next; return whether it did in some seconds."""
         if self._master < 0 or not select.select([self._master], [], [], seconds)[0]:
             return False
+        self.feed(os.read(self._master, 1 << 16))
+        return True
+
+    def _read(self, seconds: float) -> bool:
+        """Draw what the program writes within some seconds; return whether it did."""
+        if not self.read(seconds):
+            return False
         # All that there is: whoever waits looks at every cell after each reading.
-        while True:
-            data = os.read(self._master, 1 << 16)
-            self.written += data
-            self._stream.feed(data)
-            if not select.select([self._master], [], [], 0)[0]:
-                return True
+        while self.read(0):
+            pass
+        return True
 
     def _tell_size(self) -> None:
         size = struct.pack("HHHH", self.rows, self.columns, 0, 0)

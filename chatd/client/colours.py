@@ -127,6 +127,7 @@ def style(which: str) -> Style:
             "bar.on": others["on"],
             "bar.off": others["off"],
             "bar.waiting": others["off"],
+            "bar.question": "bold",
             **{
                 f"name{number}": names[number % len(names)]
                 for number in range(NAME_COLOURS)

@@ -86,8 +86,10 @@ class Commands:
                 "Nobody can be watched: there is no connection, or this server does"
                 " not tell who comes and goes."
             )
-        watching.watch(each.shown for each in targets)
-        self._output.answer(watch_list(watching.watched()))
+        if targets:
+            watching.watch(each.shown for each in targets)
+        else:
+            self._output.answer(watch_list(watching.watched()))
 
     def _unwatch(self, names: str) -> None:
         targets = _parsed(names)

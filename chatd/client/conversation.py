@@ -105,7 +105,7 @@ class Conversation:
 
     def received(self, message: Message, *, queued: bool) -> None:
         """Take a message that came."""
-        away, self._away = self._away, self._away if not queued else None
+        away, self._away = self._away, None
         if queued and away is not None:
             (since,) = away
             self._add(
@@ -225,16 +225,15 @@ class Conversation:
         for number, own in enumerate(reversed(self._own.values())):
             mark = ("", "") if own.is_young(now) else self._signs.mark(own.state)
             rows = transcript.sent(own.message, mark, columns, self._signs)
-            more = number < count - 1
-            if len(rows) + len(shown) + more > most:
-                if not shown:
-                    shown = rows[: most - more]
-                    number += 1
+            room = most - len(shown) - (number < count - 1)
+            if len(rows) > room:
+                if not shown and room > 0:
+                    shown, number = rows[:room], number + 1
+                if number == count:
+                    return shown
                 text = f"... and {count - number} more waiting"
-                head = transcript.cut(text, columns, self._signs)
-                return (
-                    [Row((("class:later", head),)), *shown] if count > number else shown
-                )
+                cut = transcript.cut(text, columns, self._signs)
+                return [Row((("class:later", cut),)), *shown]
             shown = rows + shown
         return shown
 

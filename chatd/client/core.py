@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from chatd.client.arrivals import Arrivals
 from chatd.client.commanding import Commands
 from chatd.client.completion import Completions
 from chatd.client.events import (
@@ -94,6 +95,7 @@ class ChatCore:
             server=server,
             interactive=interactive,
             private=private,
+            now=now,
         )
         self._people = People(
             Watching(
@@ -102,7 +104,7 @@ class ChatCore:
                 self._output.notice,
                 talked_with_too=presence and interactive,
             ),
-            front_end.standing_changed,
+            front_end.people_changed,
             interactive=interactive,
         )
         self._input = Input(
@@ -117,6 +119,7 @@ class ChatCore:
         self._sending = Sending(
             self._outbox,
             history,
+            Arrivals(history, clock),
             Receipts(clock, self._output),
             self._people,
             self._output,
@@ -355,6 +358,7 @@ class ChatCore:
 
     def take_leave(self) -> None:
         """Tell the server that nothing follows."""
+        self._sending.leave()
         self._link.leave()
 
     def timed_out(self) -> None:
@@ -375,11 +379,9 @@ class ChatCore:
         """Show and send what an earlier run has left."""
         try:
             await self._reception.load()
-            kept = await self._history.waiting()
+            await self._sending.load()
         except sqlite3.Error:
             self._keeping.fail(Failure())
-            return
-        self._sending.load(kept)
 
     # How much is read.
 

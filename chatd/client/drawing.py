@@ -167,8 +167,11 @@ class Drawing:
     def _has_room(self) -> bool:
         """Whether there is room for more than what is typed."""
         size = self._output.get_size()
-        needed = len(fill_rows(self._prompt() + self._typed(), size.columns).text)
-        return size.rows - needed // max(size.columns, 1) >= _FEWEST_ROWS
+        needed = sum(
+            len(fill_rows(line, size.columns).text) // max(size.columns, 1) + 1
+            for line in (self._prompt() + self._typed()).split("\n")
+        )
+        return size.rows - needed >= _FEWEST_ROWS - 1
 
     def _write_at(self, when: float) -> None:
         if self._next is not None:

@@ -116,7 +116,10 @@ class FrontEnd(Protocol):
         """Show what has become of a message; perhaps of one that was sent long ago."""
 
     def standing_changed(self) -> None:
-        """Take note that `Core.standing`, `focus` or `unread` may have changed."""
+        """Take note that `Core.standing` has changed."""
+
+    def people_changed(self) -> None:
+        """Take note that `Core.focus` or `Core.unread` has changed."""
 
     def hide_input(self, hidden: bool) -> None:
         """Show nothing of what is typed, and remember none of it; or show it again.

@@ -32,6 +32,9 @@ class Owner(Protocol):
     def show(self, line: Line) -> None:
         """Show a line above the prompt."""
 
+    def ask(self, question: str) -> None:
+        """Show a question below the prompt, or an empty one no longer."""
+
 
 def key_bindings(owner: Owner) -> KeyBindings:
     """Return the keys of a prompt."""
@@ -84,8 +87,8 @@ class _Pastes:
     @property
     def asked(self) -> bool:
         """Whether the next key answers a question."""
-        if self._owner.input_is_hidden:
-            self._waiting = None  # other questions were asked since
+        if self._waiting is not None and self._owner.input_is_hidden:
+            self._forget()  # something else was asked since
         return self._waiting is not None or self._dropping
 
     def take(self, data: str, buffer: Buffer) -> None:
@@ -94,22 +97,25 @@ class _Pastes:
         text = data.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
         lines = text.count("\n") + 1
         size = len(text.encode(errors="surrogateescape"))
-        self._waiting = None
+        self._forget()
         if len(buffer.text) + size > self._owner.core.longest():
             # Nor could it be edited: each key would have to draw all of it.
-            self._tell(f"A paste of {size:,} bytes is too long for a message: dropped.")
+            self._owner.show(
+                Line(
+                    Kind.ERROR,
+                    f"A paste of {size:,} bytes is too long for a message: dropped.",
+                )
+            )
         elif lines > MOST_LINES and not self._owner.input_is_hidden:
             self._waiting = text
-            self._tell(
-                f"Paste of {lines} lines: y puts them into the message,"
-                " any other key drops them."
-            )
+            self._owner.ask(f"Paste {lines} lines? y: yes, other keys: no")
         else:
             buffer.insert_text(text)
 
     def accept(self, buffer: Buffer) -> None:
         """Put what waits into the line."""
-        text, self._waiting = self._waiting, None
+        text = self._waiting
+        self._forget()
         if text is not None:
             buffer.insert_text(text)
 
@@ -118,17 +124,18 @@ class _Pastes:
 
         Some keys are more than one: Alt-Enter is Escape and Enter, which would send.
         """
-        self._waiting = None
+        self._forget()
         if not self._dropping:
             self._dropping = True
-            self._tell("The paste was dropped.")
             asyncio.get_event_loop().call_soon(self._dropped)
 
     def _dropped(self) -> None:
         self._dropping = False
 
-    def _tell(self, line: str) -> None:
-        self._owner.show(Line(Kind.NOTICE, line))
+    def _forget(self) -> None:
+        if self._waiting is not None:
+            self._waiting = None
+            self._owner.ask("")
 
 
 def _complete(event: KeyPressEvent, owner: Owner) -> None:

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-from chatd.client import outbox, reception
+from chatd.client import arrivals, outbox, reception
 from chatd.wire.message import Message
 
 
@@ -33,7 +33,7 @@ class Link(Protocol):
         """Close the connection for good."""
 
 
-class Keeper(outbox.Keeper, reception.Keeper, Protocol):
+class Keeper(arrivals.Keeper, outbox.Keeper, reception.Keeper, Protocol):
     """What the core needs of a history: `chatd.client.history.History` has it."""
 
     def waiting(self) -> Deferred[list[Message]]:

@@ -1,5 +1,7 @@
 """What a person is told of the connection: in lines, and where it stands."""
 
+from collections.abc import Callable
+
 from twisted.internet.interfaces import IReactorTime
 
 from chatd.client.events import Welcome
@@ -12,7 +14,7 @@ class News:
     """Tells what becomes of the connection to a server, and each reason once.
 
     `interactive` says that somebody sits there, who is greeted; `private` that nobody
-    else can read what is sent.
+    else can read what is sent. `now` returns the time in seconds since 1970.
     """
 
     def __init__(
@@ -24,6 +26,7 @@ class News:
         server: str,
         interactive: bool,
         private: bool,
+        now: Callable[[], float],
     ) -> None:
         self._front_end = front_end
         self._output = output
@@ -31,6 +34,8 @@ class News:
         self._server = server
         self._interactive = interactive
         self._private = private
+        self._now = now
+        self._lost: int | None = None
         self._reason = "it does not answer"
         self._told_reason: str | None = None
         self.standing = Standing(Phase.CONNECTING, server)
@@ -39,6 +44,9 @@ class News:
         """Greet, or say that there is a connection again."""
         self._told_reason = None
         self._stand(Phase.CONNECTED)
+        if self._lost is not None:
+            self._front_end.away(self._lost)
+            self._lost = None
         if again:
             self._output.notice(f"Connected to {self._server} again.")
         elif self._interactive:
@@ -57,6 +65,7 @@ class News:
     def lost(self, reason: str, *, over: bool) -> None:
         """Say so, unless it is over."""
         self._reason = self._told_reason = reason
+        self._lost = self._lost or int(self._now() * 1000)
         self._stand(Phase.CONNECTING)
         if not over:
             self._output.notice(

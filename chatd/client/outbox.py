@@ -165,11 +165,16 @@ class Outbox:
         """Return what was sent under an id and has no answer."""
         return [each for key, each in self._entries.items() if key[0] == message_id]
 
-    def load(self, messages: Iterable[Message]) -> None:
-        """Take what was kept by an earlier run; before anything is put."""
+    def load(self, messages: Iterable[Message]) -> list[Message]:
+        """Take what is kept already, and send it; return what was not known before."""
+        new = []
         for message in messages:
             outgoing = Outgoing(message, 0, ready=True, kept=True)
-            self._entries[outgoing.key] = outgoing
+            if outgoing.key not in self._entries:
+                self._entries[outgoing.key] = outgoing
+                new.append(message)
+        self._send_what_can_be()
+        return new
 
     def put(self, messages: Sequence[Message], number: int) -> None:
         """Keep messages, and send them."""

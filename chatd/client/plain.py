@@ -104,6 +104,9 @@ class Plain:
     def standing_changed(self) -> None:
         """Show nothing: lines tell of the connection."""
 
+    def people_changed(self) -> None:
+        """Show nothing: there is no place for it."""
+
     def hide_input(self, hidden: bool) -> None:
         """Let the terminal show nothing of what is typed, or show it again.
 

@@ -34,12 +34,12 @@ from chatd.client.layout import Fragment
 from chatd.client.rows import FullRows
 from chatd.client.standardterminal import Terminal, standard_input, standard_output
 from chatd.client.toolbar import toolbar
-from chatd.client.transcript import signs_for
+from chatd.client.transcript import cut, signs_for
 from chatd.wire.display import neutralise
 from chatd.wire.message import Message
 
 _MOST_OF_FOCUS: Final = 24
-"""How many characters of those whom lines go to stand in the prompt."""
+"""How many columns those whom lines go to have in the prompt."""
 
 
 class Screen:
@@ -99,6 +99,7 @@ class Screen:
         self._mode_before: AbstractContextManager[None] | None = None
         self._counting_down: asyncio.TimerHandle | None = None
         self._entering_sent = False
+        self._question = ""
 
     # The front end ------------------------------------------------------------------
 
@@ -148,7 +149,7 @@ class Screen:
         self._drawing.changed()
 
     def standing_changed(self) -> None:
-        """Show how the connection is, and to whom lines go."""
+        """Show how the connection is, and for how long."""
         if self._core is None:
             return
         if self.core.standing().phase is Phase.CONNECTED:
@@ -157,6 +158,10 @@ class Screen:
             self._conversation.disconnected()
         self._drawing.changed()
         self._count_down()
+
+    def people_changed(self) -> None:
+        """Show to whom lines go, and whose messages are unread."""
+        self._session.app.invalidate()
 
     def hide_input(self, hidden: bool) -> None:
         """Show asterisks for what is typed, or show it again.
@@ -182,6 +187,11 @@ class Screen:
     def input_is_hidden(self) -> bool:
         """Whether what is typed is a secret."""
         return self._visible is not None
+
+    def ask(self, question: str) -> None:
+        """Show a question below the prompt, or an empty one no longer."""
+        self._question = question
+        self._session.app.invalidate()
 
     @property
     def core(self) -> Core:
@@ -271,11 +281,10 @@ class Screen:
 
     def prompt(self) -> str:
         """Return what stands before what is typed."""
-        if self._core is None:
-            return "> "
-        focus = self._core.focus()
-        whom = f" {self._signs.arrow} {_shortened(focus)}" if focus else ""
-        return f"{neutralise(self._core.user)}{neutralise(whom)}> "
+        before = self._user
+        if self._core is not None and (focus := self._core.focus()):
+            before += f" {self._signs.arrow} {cut(focus, _MOST_OF_FOCUS, self._signs)}"
+        return f"{neutralise(before)}> "
 
     def _typing(self, typed: str) -> None:
         """Tell the core what is half typed, if it is no secret."""
@@ -317,16 +326,22 @@ class Screen:
 
     def _toolbar(self, columns: int) -> list[Fragment]:
         """Return what is below the prompt."""
-        typed = "" if self.input_is_hidden else self._session.default_buffer.text
         return toolbar(
             self.core.standing(),
             columns,
             self._signs,
             now=self._seconds(),
             waiting=self._conversation.waiting(self._now),
-            destination=self.core.destination(typed) if typed else "",
+            destination=self._destination(),
             unread=self.core.unread(),
+            question=self._question,
         )
+
+    def _destination(self) -> str:
+        """Return to whom Enter will send what is typed."""
+        if self.input_is_hidden:
+            return ""
+        return self.core.destination(self._session.default_buffer.text)
 
     def _count_down(self) -> None:
         """Draw each second how long it is until the next attempt."""
@@ -343,9 +358,3 @@ class Screen:
         if left > 0:
             loop = asyncio.get_event_loop()
             self._counting_down = loop.call_later(pause, self._count_down)
-
-
-def _shortened(names: str) -> str:
-    if len(names) <= _MOST_OF_FOCUS:
-        return names
-    return f"{names[: _MOST_OF_FOCUS - 3]}..."

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
+from chatd.client.arrivals import Arrivals
 from chatd.client.events import Accepted, Refused
 from chatd.client.frontend import FrontEnd, State
 from chatd.client.historyfile import name_key
@@ -17,6 +18,9 @@ from chatd.wire.message import Message
 
 class Keeper(Protocol):
     """What is needed of a history: `chatd.client.history.History` has it."""
+
+    def waiting(self) -> Deferred[list[Message]]:
+        """Return what an earlier run has kept and not sent."""
 
     def delivered(self, sender: str, message_id: str, receiver: str) -> Deferred[bool]:
         """Keep that a message sent was delivered."""
@@ -47,6 +51,7 @@ class Sending:
         self,
         outbox: Outbox,
         keeper: Keeper,
+        arrivals: Arrivals,
         receipts: Receipts,
         people: People,
         output: Output,
@@ -57,6 +62,7 @@ class Sending:
     ) -> None:
         self._outbox = outbox
         self._keeper = keeper
+        self._arrivals = arrivals
         self._receipts = receipts
         self._people = people
         self._output = output
@@ -64,20 +70,34 @@ class Sending:
         self._owner = owner
         self._interactive = interactive
 
-    def load(self, kept: Sequence[Message]) -> None:
+    async def load(self) -> None:
         """Take what an earlier run has kept; before anything is sent.
+
+        What other programs leave later is taken then. Fails with `sqlite3.Error`.
+        """
+        kept = await self._keeper.waiting()
+        if waiting := self._take(kept):
+            self._output.notice(f"{counted(waiting)} kept from before will be sent.")
+        self._arrivals.start(self._arrived)
+
+    def _arrived(self, messages: Sequence[Message]) -> None:
+        if waiting := self._take(messages):
+            self._output.notice(
+                f"{counted(waiting)} left in the outbox by another program will be"
+                " sent."
+            )
+
+    def _take(self, messages: Sequence[Message]) -> int:
+        """Send messages that are kept; return how many.
 
         What another user of this history has left waits for them.
         """
         own = name_key(self._owner.user)
-        waiting = [each for each in kept if name_key(each.sender) == own]
-        self._outbox.load(waiting)
+        waiting = [each for each in messages if name_key(each.sender) == own]
+        waiting = self._outbox.load(waiting)
         for message in waiting:
             self._output.sent(key_of(message.id, message.target), message)
-        if waiting:
-            self._output.notice(
-                f"{counted(len(waiting))} kept from before will be sent."
-            )
+        return len(waiting)
 
     def send(self, messages: Sequence[Message], number: int) -> None:
         """Keep messages, and send them as soon as there is a connection."""
@@ -119,8 +139,13 @@ class Sending:
             self._output.fail(event.text, refused[0].number)
         return True
 
+    def leave(self) -> None:
+        """Take nothing more that others leave."""
+        self._arrivals.stop()
+
     def wind_up(self) -> None:
-        """Say at once what was to be said in a while."""
+        """Say at once what was to be said in a while; take nothing more."""
+        self._arrivals.stop()
         self._receipts.tell_all()
 
     @property

@@ -20,13 +20,17 @@ def toolbar(
     waiting: int = 0,
     destination: str = "",
     unread: Sequence[tuple[str, int]] = (),
+    question: str = "",
 ) -> list[Fragment]:
     """Return the line, in as many columns as there are.
 
     `now` is in seconds of the clock of `Standing.next_attempt`; `destination` is to
     whom what is typed will go, and `unread` how many messages by whom. What matters
-    most stands first, and what there is no room for is left out.
+    most stands first, and what there is no room for is left out. A `question` takes the
+    place of all that.
     """
+    if question:
+        return [("class:bar.question", cut(question, columns, signs))]
     parts = [_connection(standing, now, columns, signs)]
     if destination:
         arrow = ("class:bar", f"{signs.arrow} ")

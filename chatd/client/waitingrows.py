@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
-from chatd.client.historytime import milliseconds
+from chatd.client.historytime import milliseconds_or_none
 from chatd.client.searchindex import highest_position
 from chatd.store.migrations import transaction
 from chatd.wire.message import Message
@@ -28,7 +28,7 @@ _ARRIVED: Final = (
 def messages_of(rows: Iterable[tuple[int, str, str, str, str, str]]) -> list[Message]:
     """Return messages of rows; their positions are their places in the history."""
     return [
-        Message(place, id, sender, receiver, text, milliseconds(when), 0)
+        Message(place, id, sender, receiver, text, milliseconds_or_none(when) or 0, 0)
         for place, id, sender, receiver, text, when in rows
     ]
 

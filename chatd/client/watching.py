@@ -59,6 +59,7 @@ class Watching:
         self._asked_at = float("-inf")
         self._online: dict[str, bool] = {}
         self._told: dict[str, bool] = {}
+        self._to_tell: set[str] = set()
         self._settling: dict[str, IDelayedCall] = {}
 
     # The connection.
@@ -70,7 +71,7 @@ class Watching:
         if "watch" in hello.features:
             most = hello.max_watched
             self._most = MOST_WATCHED if most is None else most
-        self._ask()
+        self._ask_now()
 
     def lost(self) -> None:
         """Forget what was told on this connection; tell nothing any more."""
@@ -84,6 +85,7 @@ class Watching:
             each.cancel()
         self._online.clear()
         self._told.clear()
+        self._to_tell.clear()
 
     @property
     def possible(self) -> bool:
@@ -98,6 +100,9 @@ class Watching:
         self._online[key] = event.online
         if key not in self._told:
             self._told[key] = event.online
+            if key in self._to_tell:
+                self._to_tell.remove(key)
+                self._tell_state(event.user, event.online)
         elif event.online == self._told[key]:
             if key in self._settling:
                 self._settling.pop(key).cancel()
@@ -129,18 +134,23 @@ class Watching:
             self._ask_soon()
 
     def watch(self, names: Iterable[str]) -> None:
-        """Watch somebody because the person has asked for it."""
+        """Watch somebody because the person has asked for it; tell how it is now."""
         for name in names:
-            self._asked_for[name_key(name)] = name
-            self._unwanted.discard(name_key(name))
-        self._ask_soon()
+            key = name_key(name)
+            self._asked_for[key] = name
+            self._unwanted.discard(key)
+            if key in self._online:
+                self._tell_state(name, self._online[key])
+            else:
+                self._to_tell.add(key)
+        self._ask_now()
 
     def unwatch(self, names: Iterable[str]) -> None:
         """Watch somebody no longer, until the person asks for it."""
         for name in names:
             self._asked_for.pop(name_key(name), None)
             self._unwanted.add(name_key(name))
-        self._ask_soon()
+        self._ask_now()
 
     def watched(self) -> list[tuple[str, bool | None]]:
         """Return who is watched, and whether they are online; None if not known."""
@@ -164,6 +174,12 @@ class Watching:
             pause = max(0.0, earliest - self._clock.seconds())
             self._asking = self._clock.callLater(pause, self._ask)
 
+    def _ask_now(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
+        if self._most:
+            self._ask()
+
     def _ask(self) -> None:
         self._asking = None
         wanted = self._wanted(self._most)
@@ -176,6 +192,7 @@ class Watching:
     def _forget_others(self, wanted: dict[str, str]) -> None:
         for key in self._told.keys() - wanted.keys():
             del self._told[key], self._online[key]
+            self._to_tell.discard(key)
             if key in self._settling:
                 self._settling.pop(key).cancel()
 
@@ -183,6 +200,9 @@ class Watching:
         del self._settling[key]
         online = self._told[key] = self._online[key]
         self._tell(f"{name} is here." if online else f"{name} has left.")
+
+    def _tell_state(self, name: str, online: bool) -> None:
+        self._tell(f"{name} is here." if online else f"{name} is not here.")
 
 
 def watch_list(watched: Sequence[tuple[str, bool | None]]) -> str:

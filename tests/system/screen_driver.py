@@ -45,6 +45,9 @@ class Remote(LineOnlyReceiver):
         self.names = ["alice", "bob", "Böb"]
         self.typed: list[str] = []
         self.whom = ""
+        self.next_whom = ""
+        self.sending = False
+        self.counts: list[tuple[str, int]] = []
         self.failing: Deferred[None] = Deferred()
         self.stands = Standing(Phase.CONNECTED, "127.0.0.1:5555")
 
@@ -56,6 +59,9 @@ class Remote(LineOnlyReceiver):
 
     def enter(self, text: str) -> None:
         self.sendLine(json.dumps(text).encode())
+        if self.sending and "-" in text:
+            target, _, said = text.partition("-")
+            self.do_send(target, said, 1)
         if text == "/quit":
             self.screen.show(Line(Kind.ANSWER, "Goodbye."))
             self.screen.stop()
@@ -78,10 +84,10 @@ class Remote(LineOnlyReceiver):
         return self.whom
 
     def destination(self, typed: str) -> str:
-        return self.whom
+        return self.next_whom or self.whom
 
     def unread(self) -> list[tuple[str, int]]:
-        return []
+        return self.counts
 
     def standing(self) -> Standing:
         return self.stands
@@ -126,6 +132,13 @@ class Remote(LineOnlyReceiver):
         if first < last:
             reactor.callLater(0, self.do_stream, first + 1, last)
 
+    def do_sends(self) -> None:
+        """Send what is typed from now on."""
+        self.sending = True
+
+    def do_name_destination(self, whom: str) -> None:
+        self.next_whom = whom
+
     def do_name(self, user: str) -> None:
         self.user = user
 
@@ -134,7 +147,11 @@ class Remote(LineOnlyReceiver):
 
     def do_talk_to(self, names: str) -> None:
         self.whom = names
-        self.screen.standing_changed()
+        self.screen.people_changed()
+
+    def do_unread(self, *counts: tuple[str, int]) -> None:
+        self.counts = [(name, count) for name, count in counts]
+        self.screen.people_changed()
 
     def do_tell_typed(self) -> None:
         """Send back what was half typed until now, one text after the other."""

@@ -17,6 +17,10 @@ from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
 import pytest
 
+from chatd.client.sharedhistory import sharing
+from chatd.wire.message import Message
+from chatd.wire.names import parse_name
+
 if TYPE_CHECKING:
     from tests.system.conftest import AnyDaemon, Connect, Shared, StartDaemon, WaitUntil
 
@@ -473,6 +477,28 @@ def test_a_history_in_use_has_a_status_of_its_own_and_can_still_be_shown(
     shown = chat("history")
     assert shown.stdout.rstrip().endswith("  alice -> alice: Hi")
     assert running.end().status == 0
+
+
+def test_what_another_program_leaves_in_the_outbox_goes_out_soon(
+    daemon: "Shared", start_chat: StartChat, home: Path
+) -> None:
+    address = at("alice", daemon)
+    running = start_chat(address)
+    running.type("alice-Hi")
+    assert running.output() == "alice: Hi"
+    server = address.partition("@")[2]
+    with sharing(history(home, "alice"), parse_name("alice"), server) as shared:
+        left = Message(0, "left", "alice", "alice", "from cron", 1_795_000_000_000, 9)
+        shared.append([left], "waiting")
+        assert running.error() == (
+            "1 message left in the outbox by another program will be sent."
+        )
+        assert running.output() == "alice: from cron"
+    assert running.end().status == 0
+    assert [row[:3] for row in kept(home, "alice")] == [
+        ("alice", "alice", "Hi"),
+        ("alice", "alice", "from cron"),
+    ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

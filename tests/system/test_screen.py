@@ -5,20 +5,25 @@ test says; every comparison of a screen is of all its cells.
 """
 
 import json
+import re
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
 import pytest
 from terminal import DEADLINE, Terminal, laid_out, laid_out_in_prompt
 
+from chatd.client.helptopics import KEYS
+
 pytestmark = pytest.mark.slow
 
 DRIVER: Final = Path(__file__).with_name("screen_driver.py")
 WIDTHS: Final = (40, 80, 200)
+GREY: Final = "808080"
 TOOLBAR: Final = "● 127.0.0.1:5555"
 
 # Wide ones, emoji of one and of two characters, marks over and under letters.
@@ -500,11 +505,10 @@ def test_a_message_can_have_several_lines(
     screen = start_screen(columns=columns)
     long = "second " * 10
     screen.type(f"bob-first{ALT_ENTER}{long}{ALT_ENTER}{ALT_ENTER}漢字")
-    shown = rows("Connected.", "alice> bob-first", long, "", "漢字", columns=columns)
-    screen.expect_screen(shown)
+    typed = ("alice> bob-first", long, "", "漢字", TOOLBAR)
+    screen.expect_screen(rows("Connected.", *typed, columns=columns))
     screen.show("bob: Hi")
-    shown[1:1] = rows("bob: Hi", columns=columns)
-    screen.expect_screen(shown)
+    screen.expect_screen(rows("Connected.", "bob: Hi", *typed, columns=columns))
     screen.type("\r")
     assert screen.remote.entered() == f"bob-first\n{long}\n\n漢字"
     screen.expect_line("alice>")
@@ -549,19 +553,18 @@ def test_a_paste_of_a_few_lines_is_put_into_the_message(
     assert screen.remote.entered() == entered
 
 
-QUESTION: Final = (
-    "Paste of 4 lines: y puts them into the message, any other key drops them."
-)
+QUESTION: Final = "Paste 4 lines? y: yes, other keys: no"
 
 
 @pytest.mark.parametrize("key", ["y", "Y"])
 def test_a_longer_paste_is_put_into_the_message_by_y(
     start_screen: StartScreen, key: str
 ) -> None:
-    screen = start_screen()
+    screen = start_screen(columns=40)
     screen.type("bob-" + pasted("one\r\ntwo\r\nthree\r\nfour\r\n"))
-    screen.expect(QUESTION)
-    screen.expect_line("alice> bob-")
+    screen.expect_screen(
+        rows("Connected.", "alice> bob-", QUESTION, columns=screen.columns)
+    )
     screen.type(key + "!\r")
     assert screen.remote.entered() == "bob-one\ntwo\nthree\nfour!"
 
@@ -576,8 +579,9 @@ def test_a_longer_paste_is_dropped_by_any_other_key_and_nothing_is_sent(
     screen.type("bob-Hi" + pasted("\n".join("abcd")))
     screen.expect(QUESTION)
     screen.type(key)
-    screen.expect("The paste was dropped.")
-    screen.expect_line("alice> bob-Hi")
+    screen.expect_screen(
+        rows("Connected.", "alice> bob-Hi", TOOLBAR, columns=screen.columns)
+    )
     screen.type("!\r")
     assert screen.remote.entered() == "bob-Hi!"
 
@@ -587,7 +591,7 @@ def test_a_paste_takes_the_place_of_one_that_waits(start_screen: StartScreen) ->
     screen.type("bob-" + pasted("\n".join("abcd")))
     screen.expect(QUESTION)
     screen.type(pasted("1\n2\n3\n4\n5"))
-    screen.expect("Paste of 5 lines")
+    screen.expect("Paste 5 lines?")
     screen.type("y\r")
     assert screen.remote.entered() == "bob-1\n2\n3\n4\n5"
 
@@ -622,6 +626,60 @@ def test_a_paste_that_no_message_can_hold_is_dropped_at_once(
     assert screen.remote.entered() == "bob-" + "y" * 10_000
 
 
+# What is typed before a key is pressed, what pressing it is, and the line after that.
+PRESSES: Final[dict[str, tuple[str, str, str]]] = {
+    "Alt-Enter": ("bob-Hi", ALT_ENTER + "there", "there"),
+    "Tab": ("/h", "\t", "alice> /help"),
+    "Up": ("bob-old\rnew", UP, "alice> bob-old"),
+    "Down": ("bob-old\rnew" + UP, DOWN, "alice> new"),
+    "Ctrl-R": ("bob-old\rbob-new\r", CTRL_R + "ol\r", "alice> bob-old"),
+    "Ctrl-A": ("bcd", "\x01a", "alice> abcd"),
+    "Ctrl-E": ("abc\x01", "\x05d", "alice> abcd"),
+    "Alt-B": ("one three", "\x1bbtwo ", "alice> one two three"),
+    "Alt-F": ("one three\x01", "\x1bf two", "alice> one two three"),
+    "Ctrl-W": ("one two", "\x17", "alice> one"),
+    "Ctrl-U": ("one two", CTRL_U + "x", "alice> x"),
+    "Ctrl-K": ("one two\x01\x1bf", "\x0b", "alice> one"),
+    "Ctrl-Y": ("one two" + CTRL_U, CTRL_Y, "alice> one two"),
+}
+PRESSED_ELSEWHERE: Final = {
+    "Enter": "test_an_entered_line_is_handed_over_as_typed_and_stays_above_the_prompt",
+    "Ctrl-L": "test_the_screen_can_be_cleared",
+    "Ctrl-Z": "test_it_can_be_put_into_the_background_and_back",
+    "Ctrl-C": "test_every_end_leaves_the_terminal_as_it_was",
+    "Ctrl-D": "test_every_end_leaves_the_terminal_as_it_was",
+}
+
+
+@pytest.mark.parametrize("key", PRESSES)
+def test_each_key_does_what_the_help_says(start_screen: StartScreen, key: str) -> None:
+    screen = start_screen()
+    before, press, line = PRESSES[key]
+    *entered, half = before.split("\r")
+    for each in entered:
+        screen.type(f"{each}\r")
+        assert screen.remote.entered() == each
+        screen.expect_line("alice>")
+    screen.type(half + press)
+    screen.expect_line(line)
+
+
+def test_the_screen_can_be_cleared(start_screen: StartScreen) -> None:
+    screen = start_screen()
+    screen.show("bob: Hi")
+    screen.type("half")
+    screen.expect("bob: Hi")
+    screen.type("\x0c")
+    screen.wait(lambda: screen.line(0) == "alice> half", "the prompt at the top")
+    assert not any(screen.line(y) == "bob: Hi" for y in range(screen.rows))
+
+
+def test_every_key_of_the_help_is_pressed_by_a_test() -> None:
+    documented = {key for keys in KEYS for key in keys.split(", ")}
+    assert documented == PRESSES.keys() | PRESSED_ELSEWHERE.keys()
+    assert set(PRESSED_ELSEWHERE.values()) <= globals().keys()
+
+
 def test_the_core_knows_what_is_half_typed_but_no_secret(
     start_screen: StartScreen,
 ) -> None:
@@ -647,7 +705,7 @@ def test_the_core_knows_what_is_half_typed_but_no_secret(
         ("bob", "alice → bob>"),
         ("bob, carol", "alice → bob, carol>"),
         ("漢字", "alice → 漢字>"),
-        ("anastasia, bartholomew, carol", "alice → anastasia, bartholome...>"),
+        ("anastasia, bartholomew, carol", "alice → anastasia, bartholomew,…>"),
     ],
 )
 def test_the_prompt_says_to_whom_lines_go(
@@ -660,6 +718,19 @@ def test_the_prompt_says_to_whom_lines_go(
     screen.expect_prompt(f"{prompt} Hi")
     screen.remote.do("talk_to", "")
     screen.expect_prompt("alice> Hi")
+
+
+def test_the_toolbar_says_to_whom_a_line_goes_and_what_is_unread(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen(columns=40)
+    screen.remote.do("unread", ["bob", 2], ["漢字", 1])
+    bar = f"{TOOLBAR}   bob 2   漢字 1"
+    screen.expect_screen(rows("Connected.", "alice>", bar, columns=40))
+    screen.remote.do("talk_to", "carol")
+    screen.type("Hi")
+    bar = f"{TOOLBAR}   → carol   bob 2"
+    screen.expect_screen(rows("Connected.", "alice → carol> Hi", bar, columns=40))
 
 
 def test_bytes_that_are_no_text_are_handed_over_as_such(
@@ -763,6 +834,275 @@ def test_the_terminal_is_asked_nothing(start_screen: StartScreen) -> None:
     assert screen.ended() == 0
     assert b"\x1b[6n" not in screen.written
     assert b"\x1b[c" not in screen.written
+
+
+# What was sent ----------------------------------------------------------------------
+
+
+class Sent:
+    """What is said of messages to bob at a screen of some columns."""
+
+    def __init__(self, screen: Driven) -> None:
+        self.screen = screen
+        self.above = ["Connected."]
+
+    def send(self, text: str, number: int) -> None:
+        self.screen.remote.do("send", "bob", text, number)
+
+    def expect(self, *lines: str, half: str = HALF, below: str = TOOLBAR) -> None:
+        """Wait for what is written, these lines, the prompt and the toolbar."""
+        columns = self.screen.columns
+        shown = rows(*self.above, *lines, columns=columns)
+        shown += laid_out_in_prompt(f"alice> {half}", columns)
+        self.screen.expect_screen(shown + rows(below, columns=columns))
+
+
+@pytest.fixture(params=WIDTHS)
+def sent(start_screen: StartScreen, request: pytest.FixtureRequest) -> Sent:
+    screen = start_screen(columns=request.param)
+    screen.remote.do("stand", "CONNECTED")
+    screen.type(HALF)
+    screen.expect_half_typed(rows("Connected.", columns=request.param))
+    return Sent(screen)
+
+
+def test_a_message_is_seen_until_it_is_delivered_and_then_stays(sent: Sent) -> None:
+    sent.send("Hi", 1)
+    sent.expect("14:13 → bob  Hi …", below=f"{TOOLBAR}   1 waiting")
+    sent.screen.receive("bob", "Hello")
+    sent.above.append("14:13 bob  Hello")
+    sent.expect("14:13 → bob  Hi …", below=f"{TOOLBAR}   1 waiting")
+    sent.screen.remote.do("become", "bob", 1, "delivered")
+    sent.above.append("14:13 → bob  Hi ✓✓")
+    sent.expect()
+
+
+def test_a_message_is_stored_and_later_delivered(sent: Sent) -> None:
+    sent.send("Hi", 1)
+    sent.screen.remote.do("become", "bob", 1, "stored")
+    sent.expect("14:13 → bob  Hi ✓")
+    sent.screen.receive("bob", "Hello")
+    sent.above.append("14:13 bob  Hello")
+    sent.expect("14:13 → bob  Hi ✓")
+    # After a second it is written in its place: what comes then stands below it.
+    drawn = sent.screen.written.count("✓".encode())
+    sent.screen.wait(
+        lambda: sent.screen.written.count("✓".encode()) > drawn, "the second's end"
+    )
+    sent.screen.receive("bob", "And?")
+    sent.above += ["14:13 → bob  Hi ✓", "14:13 bob  And?"]
+    sent.expect()
+    sent.screen.remote.do("become", "bob", 1, "delivered")
+    screen = sent.screen
+    screen.expect("bob has: Hi")
+    later = screen.line(len(sent.above))
+    assert re.fullmatch(r"\d\d:\d\d bob has: Hi", later)
+
+
+def test_a_message_that_is_refused_stands_above_the_reason(sent: Sent) -> None:
+    sent.send("Hi", 1)
+    sent.screen.remote.do("become", "bob", 1, "refused")
+    sent.screen.show("User 'bob' not found.", kind="ERROR")
+    sent.above += ["14:13 → bob  Hi ✗", "User 'bob' not found."]
+    sent.expect()
+    assert sent.screen.colour(1, len("14:13 → bob  Hi ")) == "red"
+    assert sent.screen.colour(2) == "red"
+
+
+def test_what_waits_for_the_connection_is_seen_in_few_rows(sent: Sent) -> None:
+    sent.screen.remote.do("stand", "CONNECTING")
+    below = TOOLBAR.replace("●", "○") + ", connecting"
+    sent.expect(below=below)
+    for number in range(1, 10):
+        sent.send(f"text {number}", number)
+    seen = [f"14:13 → bob  text {number} …" for number in range(5, 10)]
+    below += "   9 waiting" if sent.screen.columns > 40 else ""
+    sent.expect("... and 4 more waiting", *seen, below=below)
+    sent.screen.receive("bob", "Still here")
+    sent.above.append("14:13 bob  Still here")
+    sent.expect("... and 4 more waiting", *seen, below=below)
+    sent.screen.remote.do("stand", "CONNECTED")
+    for number in range(1, 10):
+        sent.screen.remote.do("become", "bob", number, "delivered")
+    sent.above += [f"14:13 → bob  text {number} ✓✓" for number in range(1, 10)]
+    sent.expect()
+
+
+def test_a_message_stands_where_it_was_typed_and_no_command_does(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen()
+    screen.remote.do("stand", "CONNECTED")
+    screen.remote.do("sends")
+    screen.type("bob-Hi there\r")
+    screen.remote.entered()
+    screen.expect("14:13 → bob  Hi there …")
+    screen.remote.do("become", "bob", 1, "delivered")
+    screen.expect("✓✓")
+    screen.type("/help\r")
+    screen.remote.entered()
+    screen.expect_half_typed(
+        rows("Connected.", "14:13 → bob  Hi there ✓✓", "alice> /help", columns=80), ""
+    )
+
+
+def test_what_has_no_answer_at_the_end_is_written_with_its_state(sent: Sent) -> None:
+    sent.send("one", 1)
+    sent.send("two", 2)
+    sent.screen.remote.do("become", "bob", 2, "stored")
+    sent.screen.type(CTRL_U)
+    sent.expect(
+        "14:13 → bob  one …",
+        "14:13 → bob  two ✓",
+        half="",
+        below=f"{TOOLBAR}   1 waiting",
+    )
+    sent.screen.remote.do("stop")
+    assert sent.screen.ended() == 0
+    assert sent.screen.lines() == [
+        "Connected.",
+        "14:13 → bob  one …",
+        "14:13 → bob  two ✓",
+        "Disconnected.",
+    ]
+
+
+def test_marks_are_ascii_where_the_terminal_shows_nothing_else(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen(env={"PYTHONIOENCODING": "latin-1", "LC_ALL": "C"})
+    screen.remote.do("stand", "CONNECTED")
+    screen.remote.do("send", "bob", "Hi", 1)
+    screen.remote.do("become", "bob", 1, "delivered")
+    screen.expect_screen(
+        rows("Connected.", "14:13 -> bob  Hi ++", "alice>", columns=80)
+        + rows("* 127.0.0.1:5555", columns=80)
+    )
+
+
+# What is old, and what is new -------------------------------------------------------
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_what_is_old_stands_above_a_line_and_what_was_queued_below(
+    start_screen: StartScreen, columns: int
+) -> None:
+    screen = start_screen(columns=columns)
+    screen.remote.do("remember", "bob", "alice", "Old", "")
+    screen.remote.do("remember", "alice", "bob", "Own", "stored")
+    screen.remote.do("away", None)
+    screen.receive("bob", "Meanwhile", queued=True)
+    screen.expect("Meanwhile")
+    screen.expect_line("alice>")
+    today = datetime.now(UTC).date()
+    yesterday = today - timedelta(days=1)
+    day = [f"── {each:%A}, {each.day} {each:%B %Y} " for each in (yesterday, today)]
+    assert screen.lines() == [
+        "Connected.",
+        day[0].ljust(columns, "─"),
+        "14:13 bob  Old",
+        "14:13 → bob  Own ✓",
+        "── new ".ljust(columns, "─"),
+        day[1].ljust(columns, "─"),
+        "14:13 bob  Meanwhile",
+        "alice>",
+        TOOLBAR,
+    ]
+    assert screen.colour(2, len("14:13 ")) == GREY
+    assert screen.colour(6, len("14:13 ")) != GREY
+
+
+# The toolbar ------------------------------------------------------------------------
+
+
+def test_the_toolbar_counts_down_to_the_next_attempt(start_screen: StartScreen) -> None:
+    screen = start_screen(columns=60)
+    screen.type(HALF)
+    screen.remote.do("stand", "PAUSING", 2.9)
+    seen = rows("Connected.", columns=60)
+    seen += laid_out_in_prompt(f"alice> {HALF}", 60)
+    for seconds in (3, 2, 1):
+        toolbar = f"○ 127.0.0.1:5555, again in {seconds} s"
+        screen.expect_screen(seen + rows(toolbar, columns=60))
+    screen.remote.do("stand", "CONNECTED")
+    screen.expect_screen(seen + rows(TOOLBAR, columns=60))
+
+
+def test_the_toolbar_tells_to_whom_it_goes_and_what_is_unread(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen(columns=60)
+    screen.remote.do("unread", ["carol", 2], ["dora", 1])
+    screen.remote.do("name_destination", "bob")
+    screen.type("x")
+    toolbar = f"{TOOLBAR}   → bob   carol 2   dora 1"
+    shown = rows("Connected.", "alice> x", toolbar, columns=60)
+    screen.expect_screen(shown)
+    screen.resize(40)
+    toolbar = f"{TOOLBAR}   → bob   carol 2"
+    screen.expect_screen(rows("Connected.", "alice> x", toolbar, columns=40))
+    screen.remote.do("hide", True)
+    toolbar = f"{TOOLBAR}   carol 2   dora 1"
+    screen.expect_screen(rows("Connected.", "alice>", toolbar, columns=40))
+
+
+@pytest.mark.parametrize("end", ["Ctrl-C", "SIGTERM", "cut off"])
+def test_no_trace_of_the_toolbar_stays(start_screen: StartScreen, end: str) -> None:
+    screen = start_screen(columns=40, rows=8)
+    screen.remote.do("burst", 1, 20)
+    screen.type("bob-half")
+    screen.expect_half_typed(
+        messages(*(f"message {n}" for n in range(1, 21)), columns=40), "bob-half"
+    )
+    for columns in (60, 40, 60):
+        screen.resize(columns)
+        screen.expect_prompt("alice> bob-half")
+    act = (lambda each: each.remote.do("cut")) if end == "cut off" else ENDS[end][1]
+    act(screen)
+    screen.ended()
+    lines = [f"14:13 bob  message {number}" for number in range(1, 21)]
+    shown = ["Connected.", *lines, "alice> bob-half"]
+    assert screen.lines() == shown + ["Disconnected."] * (end != "cut off")
+
+
+def test_where_there_is_little_room_there_is_no_toolbar(
+    start_screen: StartScreen,
+) -> None:
+    screen = start_screen(columns=40, rows=4)
+    screen.expect_screen(rows("Connected.", "alice>", TOOLBAR, columns=40))
+    screen.resize(40, 3)
+    screen.expect_screen(rows("Connected.", "alice>", columns=40))
+    screen.resize(40, 10)
+    screen.expect_screen(rows("Connected.", "alice>", TOOLBAR, columns=40))
+
+
+# Colours ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("env", "time", "coloured"),
+    [
+        ({}, "808080", True),
+        ({"COLORFGBG": "15;0"}, "8a8a8a", True),
+        ({"COLORFGBG": "0;15"}, "6c6c6c", True),
+        ({"NO_COLOR": "1"}, "default", False),
+    ],
+    ids=["unknown", "dark", "light", "none"],
+)
+def test_colours_are_those_for_the_background(
+    start_screen: StartScreen, env: dict[str, str], time: str, coloured: bool
+) -> None:
+    screen = start_screen(env={"COLORFGBG": ""} | env)
+    screen.receive("bob", "Hi")
+    screen.receive("alice", "To myself")
+    screen.expect("To myself")
+    name, text = len("14:13 "), len("14:13 bob  ")
+    assert screen.colour(1) == time
+    assert (screen.colour(1, name) not in (time, "default")) == coloured
+    assert screen.colour(1, text) == "default"
+    assert screen.emulator.buffer[2][name].bold
+    assert not screen.emulator.buffer[1][name].bold
+    assert screen.colour(2, name) == "default"
 
 
 # The end ----------------------------------------------------------------------------

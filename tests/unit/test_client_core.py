@@ -1,6 +1,7 @@
 """The core: what is typed, what becomes of it, what is shown, and how it ends."""
 
 import json
+import sqlite3
 from typing import Any, TypeVar
 
 import pytest
@@ -9,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from chatd.client import reception
+from chatd.client.arrivals import LOOK_SECONDS
 from chatd.client.core import ChatCore
 from chatd.client.events import (
     Accepted,
@@ -76,7 +78,10 @@ class Screen:
         self.lines: list[Line] = []
         self.draws_states = False
         self.states: list[tuple[str, State]] = []
+        self.old: list[tuple[str, State | None]] = []
+        self.gaps: list[int | None] = []
         self.changes = 0
+        self.people_changes = 0
         self.ended: Deferred[None] = Deferred()
         self.stopped = False
         self.hidden = False
@@ -91,6 +96,12 @@ class Screen:
         for line in text.message_lines(message, queued=queued):
             self.lines.append(Line(Kind.MESSAGE, neutralise(line)))
 
+    def remembered(self, message: Message, state: State | None) -> None:
+        self.old.append((message.text, state))
+
+    def away(self, since: int | None) -> None:
+        self.gaps.append(since)
+
     def sent(self, key: Key, message: Message) -> None:
         self.states.append((message.target, State.WAITING))
 
@@ -99,6 +110,9 @@ class Screen:
 
     def standing_changed(self) -> None:
         self.changes += 1
+
+    def people_changed(self) -> None:
+        self.people_changes += 1
 
     def hide_input(self, hidden: bool) -> None:
         self.hidden = hidden
@@ -161,6 +175,7 @@ class Book:
         self.kept: list[tuple[Any, ...]] = []
         self.known: set[str] = set()
         self.left_waiting: list[Message] = []
+        self.left_by_others: list[Message] = []
         self.left_unshown: list[Message] = []
         self.marked: list[int] = []
         self.slow = False
@@ -202,6 +217,12 @@ class Book:
 
     def waiting(self) -> Deferred[list[Message]]:
         return succeed(self.left_waiting)
+
+    def arrived(self) -> Deferred[list[Message]]:
+        if self.broken:
+            return fail(sqlite3.OperationalError("disk I/O error"))
+        arrived, self.left_by_others = self.left_by_others, []
+        return succeed(arrived)
 
     def not_shown(self) -> Deferred[list[Message]]:
         return succeed(self.left_unshown)
@@ -800,12 +821,12 @@ def test_messages_are_unread_until_one_turns_to_their_sender(person: Run) -> Non
     for sender in ("bob", "carol", "dave", "eve", "bob"):
         person.core.happened(incoming("Hi", sender=sender))
     assert person.core.unread() == [("bob", 2), ("eve", 1), ("dave", 1), ("carol", 1)]
-    before = person.screen.changes
+    before = person.screen.people_changes
     person.type("carol-Hi")
     assert person.core.unread() == [("bob", 2), ("eve", 1), ("dave", 1)]
     person.type("/to bob")
     assert person.core.unread() == [("eve", 1), ("dave", 1)]
-    assert person.screen.changes > before
+    assert person.screen.people_changes > before
     person.type("")
     assert person.core.unread() == []
 
@@ -815,12 +836,12 @@ def test_messages_of_the_focus_are_read_when_something_is_typed(person: Run) -> 
     person.core.happened(incoming("Hi", sender="bob"))
     person.core.happened(incoming("Hi", sender="carol"))
     assert person.core.unread() == [("carol", 1), ("bob", 1)]
-    before = person.screen.changes
+    before = person.screen.people_changes
     person.core.typing("H")
     assert person.core.unread() == [("carol", 1)]
-    assert person.screen.changes == before + 1
+    assert person.screen.people_changes == before + 1
     person.core.typing("Hi")
-    assert person.screen.changes == before + 1
+    assert person.screen.people_changes == before + 1
 
 
 def test_a_message_to_oneself_is_not_unread(person: Run) -> None:
@@ -863,7 +884,7 @@ def test_whom_to_watch_can_be_asked_for() -> None:
     run.type("/watch", "/unwatch dave", "/unwatch")
     assert run.screen.take() == [
         "Watched => (nobody)",
-        "Watched => carol, dave",
+        "carol is here.",
         "Watched => carol (here), dave",
         "Watched => carol (here)",
         "Usage of /unwatch: /unwatch names (nothing was changed)",
@@ -1009,6 +1030,65 @@ def test_what_an_earlier_run_left_is_sent_before_what_is_typed() -> None:
     assert sent[:2] == [("1", "old0"), ("2", "old1")]
     assert sent[2][0] == "3"
     assert len(sent) == 3
+
+
+def left(text: str, sender: str = "alice") -> Message:
+    return Message(9, text, sender, "bob", text, 1_000, 0)
+
+
+def test_what_another_program_leaves_in_the_outbox_is_sent_soon() -> None:
+    run = Run()
+    run.screen.take()
+    run.book.left_by_others = [left("1"), left("2"), left("3", sender="mallory")]
+    run.clock.advance(LOOK_SECONDS - 0.1)
+    assert run.link.sent == []
+    run.clock.advance(0.1)
+    assert [each["text"] for each in run.link.sent] == ["1", "2"]
+    assert run.screen.take() == [
+        "2 messages left in the outbox by another program will be sent."
+    ]
+    run.core.happened(Accepted("1", "bob", "stored"))
+    assert run.book.kept[-1] == ("stored", "Alice", "bob")
+    run.book.left_by_others = [left("4")]
+    run.clock.advance(LOOK_SECONDS)
+    assert [each["text"] for each in run.link.sent] == ["1", "2", "4"]
+
+
+def test_one_that_is_known_already_is_not_sent_twice() -> None:
+    run = Run()
+    for _ in range(2):
+        run.book.left_by_others = [left("1")]
+        run.clock.advance(LOOK_SECONDS)
+    assert [each["text"] for each in run.link.sent] == ["1"]
+
+
+def test_what_is_left_without_a_connection_is_sent_at_the_next_login() -> None:
+    run = Run(online=False)
+    run.book.left_by_others = [left("1")]
+    run.clock.advance(LOOK_SECONDS)
+    assert run.link.sent == []
+    run.core.logged_in(HELLO, welcome())
+    assert [each["text"] for each in run.link.sent][:1] == ["1"]
+
+
+def test_what_is_left_after_the_leave_stays_for_the_next_run() -> None:
+    run = Run()
+    run.core.end_of_input()
+    assert run.link.left == 1
+    run.book.left_by_others = [left("1")]
+    run.clock.advance(10 * LOOK_SECONDS)
+    assert run.link.sent == []
+    assert len(run.book.left_by_others) == 1
+
+
+def test_an_outbox_that_cannot_be_read_is_looked_at_again() -> None:
+    run = Run()
+    run.book.broken = True
+    run.clock.advance(LOOK_SECONDS)
+    run.book.broken = False
+    run.book.left_by_others = [left("1")]
+    run.clock.advance(LOOK_SECONDS)
+    assert [each["text"] for each in run.link.sent] == ["1"]
 
 
 def test_what_was_kept_and_perhaps_not_shown_is_shown_at_the_start() -> None:
@@ -1194,6 +1274,17 @@ def test_what_came_on_an_earlier_connection_is_not_acknowledged_on_a_later_one(
     run.book.slow = False
     run.core.happened(numbered(1))
     assert acks(run) == [1]
+
+
+def test_what_came_meanwhile_came_since_the_loss(person: Run) -> None:
+    assert person.screen.gaps == []
+    person.core.lost("it broke")
+    person.core.lost("it broke again")
+    assert person.screen.gaps == []
+    person.core.logged_in(HELLO, welcome())
+    assert person.screen.gaps == [int(NOW * 1000)]
+    person.core.logged_in(HELLO, welcome())
+    assert len(person.screen.gaps) == 1
 
 
 def test_a_person_waits_for_a_lost_server_without_end(person: Run) -> None:

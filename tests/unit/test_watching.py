@@ -217,6 +217,21 @@ def test_the_list_says_who_is_here(watched: Watched) -> None:
     assert watch_list([]) == "Watched => (nobody)"
 
 
+def test_whoever_asks_for_somebody_is_told_how_it_is_now(watched: Watched) -> None:
+    watched.say(("bob", True))
+    watched.it.watch(["bob", "carol", "dave"])
+    assert watched.asked[-1] == ["bob", "carol", "dave"]
+    assert watched.told == ["bob is here."]
+    watched.say(("Carol", True), ("dave", False))
+    assert watched.told == ["bob is here.", "Carol is here.", "dave is not here."]
+    watched.clock.advance(60)
+    watched.it.lost()
+    watched.login()
+    watched.say(("bob", True), ("carol", True), ("dave", True))
+    watched.clock.advance(60)
+    assert len(watched.told) == 3
+
+
 def test_nothing_is_told_after_the_end(watched: Watched) -> None:
     watched.say(("bob", True), ("bob", False))
     watched.it.talked("carol")
