@@ -5,6 +5,7 @@ lines from the person and shows lines to the person, and does nothing else: the 
 one and the one on a terminal share everything but drawing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Protocol
@@ -12,6 +13,7 @@ from typing import Final, Protocol
 from twisted.internet.defer import Deferred
 
 from chatd.client.completion import Completions
+from chatd.client.search import Found
 from chatd.wire.message import Message
 
 MAX_TYPED: Final = 1024 * 1024
@@ -98,6 +100,9 @@ class FrontEnd(Protocol):
 
     def remembered(self, message: Message, state: State | None) -> None:
         """Show a message of an earlier run; with a state, one that was sent."""
+
+    def found(self, messages: Sequence[Found]) -> None:
+        """Show messages of the history that were asked for."""
 
     def away(self, since: int | None) -> None:
         """Take note that what was queued came while nobody saw it.

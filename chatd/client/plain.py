@@ -9,6 +9,7 @@ import os
 import select
 import termios
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chatd.client.frontend import MAX_TYPED, Intake, Key, Kind, Line, State
+from chatd.client.historyoutput import lines
+from chatd.client.search import Found
 from chatd.wire import text
 from chatd.wire.display import neutralise
 from chatd.wire.message import Message
@@ -91,6 +94,12 @@ class Plain:
 
     def remembered(self, message: Message, state: State | None) -> None:
         """Show nothing: what was read stays above, or was written to a file."""
+
+    def found(self, messages: Sequence[Found]) -> None:
+        """Show messages of the history, as ``chat history`` does."""
+        for each in messages:
+            for line in lines(each.message):
+                self.show(Line(Kind.ANSWER, line))
 
     def away(self, since: int | None) -> None:
         """Show nothing: what was queued bears its time."""
