@@ -1,7 +1,7 @@
 """Completion in shells: the scripts for bash, zsh and fish, and a command for them.
 
-click has them; only the way in which its script for bash hands over the line is
-replaced, which loses words such as ``alice@host``.
+click has them; two of its scripts are replaced: in the one for bash words such as
+``alice@host`` are lost, and in the one for fish what is behind a comma.
 """
 
 import os
@@ -38,6 +38,26 @@ complete -o nosort -F %(complete_func)s %(prog_name)s 2>/dev/null ||
 """
 
 
+_FISH: Final = """\
+function %(complete_func)s
+    for line in (env %(complete_var)s=fish_complete COMP_WORDS=(commandline -cp) \\
+            COMP_CWORD=(commandline -t) %(prog_name)s 2>/dev/null)
+        set -l found (string split -m 1 , -- $line)
+        switch $found[1]
+            case dir
+                __fish_complete_directories $found[2]
+            case file
+                __fish_complete_path $found[2]
+            case plain
+                echo $found[2]
+        end
+    end
+end
+
+complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
+"""
+
+
 class _Bash(BashComplete):
     """Completion in bash, from the line as it was typed."""
 
@@ -58,10 +78,16 @@ class _Bash(BashComplete):
         return words[1:], incomplete
 
 
+class _Fish(FishComplete):
+    """Completion in fish, of words with commas too."""
+
+    source_template = _FISH
+
+
 SHELLS: Final[dict[str, type[ShellComplete]]] = {
     "bash": _Bash,
     "zsh": ZshComplete,
-    "fish": FishComplete,
+    "fish": _Fish,
 }
 
 _HELP: Final = """Print a script that makes Tab complete the words of {program}.

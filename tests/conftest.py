@@ -59,6 +59,12 @@ settings.register_profile(
 settings.load_profile(os.environ.get("CHATD_HYPOTHESIS", "everyday"))
 
 
+# What whoever runs the tests has set for themselves is not what is tested.
+for _name in list(os.environ):
+    if _name.startswith("CHAT_") or _name in ("NO_COLOR", "XDG_CONFIG_HOME"):
+        del os.environ[_name]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Begin logging, to nobody.
 

@@ -223,6 +223,10 @@ class Terminal:
         """Wait for a text on the screen or above it, in one row or across rows."""
         self.wait(lambda: text in self._all(), repr(text))
 
+    def expect_match(self, pattern: str) -> None:
+        """Wait for a text that matches, in one row or across rows."""
+        self.wait(lambda: re.search(pattern, self._all()), repr(pattern))
+
     def expect_prompt(self, text: str) -> None:
         """Wait until a prompt with this half-typed text ends at the cursor.
 

@@ -326,10 +326,10 @@ SABOTAGES: Final = (
         (
             Change(
                 "chatd/client/outbox.py",
-                "                    events.send([message.target],"
-                " message.text, message.id)\n                )\n",
-                "                    events.send([message.target],"
-                " message.text, message.id)\n                )\n"
+                "                        at_once=self._at_once,\n"
+                "                    )\n                )\n",
+                "                        at_once=self._at_once,\n"
+                "                    )\n                )\n"
                 "                del self._entries[outgoing.key]\n"
                 "                target.under_way -= 1\n"
                 "                kept = self._keeper.accepted(\n"

@@ -103,6 +103,7 @@ def style(which: str) -> Style:
             "stored": quiet,
             "delivered": others["delivered"],
             "refused": others["error"],
+            "match": "reverse",
             "bar": quiet,
             "bar.on": others["on"],
             "bar.off": others["off"],

@@ -6,6 +6,7 @@ from typing import Protocol
 from chatd.client import events
 from chatd.client.destination import parse_focus
 from chatd.client.helptopics import help_lines, usage
+from chatd.client.lookups import BadRequest, Lookups
 from chatd.client.output import Output
 from chatd.client.people import People
 from chatd.client.watching import watch_list
@@ -35,14 +36,23 @@ class Commands:
     """Obeys commands; `interactive` says that somebody sits there."""
 
     def __init__(
-        self, output: Output, people: People, owner: Owner, *, interactive: bool
+        self,
+        output: Output,
+        people: People,
+        lookups: Lookups,
+        owner: Owner,
+        *,
+        interactive: bool,
     ) -> None:
         self._output = output
         self._people = people
+        self._lookups = lookups
         self._owner = owner
         self._interactive = interactive
         self._obey: dict[str, Callable[[str], None]] = {
             "/to": self._to,
+            "/history": lambda words: self._look_up(self._lookups.history, words),
+            "/search": lambda words: self._look_up(self._lookups.search, words),
             "/who": lambda prefix: self._list("who", prefix),
             "/users": lambda prefix: self._list("users", prefix),
             "/watch": self._watch,
@@ -74,6 +84,17 @@ class Commands:
             self._output.answer(f"Every line goes to {whom} now; /to alone ends that.")
         else:
             self._output.answer("A line needs its target again, as in bob-Hi.")
+
+    def _look_up(self, look_up: Callable[[str], None], words: str) -> None:
+        if not self._interactive:
+            raise Impossible(
+                "Only somebody at a terminal can look at the history here;"
+                " chat history shows it in a shell."
+            )
+        try:
+            look_up(words)
+        except BadRequest as bad:
+            raise Impossible(str(bad)) from None
 
     def _list(self, kind: str, prefix: str) -> None:
         self._owner.ask(events.listing(kind, prefix))

@@ -88,10 +88,13 @@ class Connection(LineOnlyReceiver):
     MAX_LENGTH = MAX_LINE
     transport: Any
 
-    def __init__(self, owner: Owner, clock: IReactorTime, user: str) -> None:
+    def __init__(
+        self, owner: Owner, clock: IReactorTime, user: str, *, receive: bool = True
+    ) -> None:
         self._owner = owner
         self._clock = clock
         self._user = user
+        self._receive = receive
         self._take: Callable[[bytes], None] = self._take_prompt
         self._in = False
         self._password_sent = False
@@ -207,7 +210,7 @@ class Connection(LineOnlyReceiver):
             longest = min(8 * hello.max_message, LARGEST_LINE)
             self.MAX_LENGTH = max(self.MAX_LENGTH, longest)
         self._take = self._take_welcome
-        self.send(events.login(self._user))
+        self.send(events.login(self._user, receive=self._receive))
 
     def _take_welcome(self, line: bytes) -> None:
         event = events.parse_event(line)
@@ -235,7 +238,7 @@ class Connection(LineOnlyReceiver):
         self._password_sent = True
         self._cancel_timer()
         self._timer = self._clock.callLater(PASSWORD_SECONDS, self._handshake_too_late)
-        self.send(events.login(self._user, password))
+        self.send(events.login(self._user, password, receive=self._receive))
         return True
 
     def _take_event(self, line: bytes) -> None:

@@ -16,6 +16,7 @@ from chatd.client import transcript
 from chatd.client.frontend import Key, Line, State
 from chatd.client.historyfile import name_key
 from chatd.client.layout import Row
+from chatd.client.search import Found
 from chatd.client.transcript import Signs, local_day
 from chatd.wire.message import Message
 
@@ -139,6 +140,13 @@ class Conversation:
             return transcript.old(rows)
 
         self._add(draw, message.time)
+
+    def found(self, message: Found) -> None:
+        """Take a message of the history that was asked for."""
+        user = self._user()
+        self._add(
+            lambda columns: transcript.found(message, columns, self._signs, user=user)
+        )
 
     def away(self, since: int | None) -> None:
         """Take note that what was queued came since then, while nobody saw it."""

@@ -5,7 +5,6 @@ how they do it. No line that it hands to the front end has control characters; t
 of a message is as it was sent.
 """
 
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
 
@@ -15,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatd.client.arrivals import Arrivals
-from chatd.client.commanding import Commands
+from chatd.client.beginning import begin
 from chatd.client.completion import Completions
 from chatd.client.events import (
     Accepted,
@@ -36,6 +35,7 @@ from chatd.client.helptopics import arguments
 from chatd.client.input import Input
 from chatd.client.keeping import Keeping
 from chatd.client.lifetime import Lifetime
+from chatd.client.lookups import Lookups
 from chatd.client.neighbours import Keeper, Link
 from chatd.client.news import News
 from chatd.client.outbox import Outbox, Outgoing
@@ -110,9 +110,10 @@ class ChatCore:
         self._input = Input(
             self._output,
             self._people,
-            Commands(self._output, self._people, self, interactive=interactive),
+            Lookups(history, self._keeping, self._output, self._people),
             self,
             now,
+            interactive=interactive,
         )
         self._outbox = Outbox(history, clock, self)
         self._reception = Reception(history, clock, self._output, self._people, self)
@@ -138,7 +139,9 @@ class ChatCore:
     async def run(self, link: Link) -> int:
         """Converse until the end; return the exit status."""
         self._link = link
-        await self._load()
+        self._news.is_first_run = await begin(
+            self._history, self._reception, self._sending, self._people, self._keeping
+        )
         gone = self._front_end.start(self)
         _ = gone.addCallbacks(self._front_end_ended, self._front_end_failed)
         # One of its own: its end may come from within the callbacks of the other.
@@ -372,16 +375,6 @@ class ChatCore:
         self._people.watching.lost()
         self._outbox.disconnected()
         self._read_ahead.offer()
-
-    # What is kept.
-
-    async def _load(self) -> None:
-        """Show and send what an earlier run has left."""
-        try:
-            await self._reception.load()
-            await self._sending.load()
-        except sqlite3.Error:
-            self._keeping.fail(Failure())
 
     # How much is read.
 

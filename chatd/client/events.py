@@ -156,11 +156,14 @@ def greeting(version: str) -> str:
     return f"/json chat/{version}"
 
 
-def login(user: str, password: str | None = None) -> str:
-    """Return the request to log in."""
-    if password is None:
-        return _line(type="login", user=user)
-    return _line(type="login", user=user, password=password)
+def login(user: str, password: str | None = None, *, receive: bool = True) -> str:
+    """Return the request to log in, or to log in to send only."""
+    fields: dict[str, object] = {"type": "login", "user": user}
+    if password is not None:
+        fields["password"] = password
+    if not receive:
+        fields["receive"] = False
+    return _line(**fields)
 
 
 def password(new: str, old: str | None) -> str:
@@ -170,10 +173,16 @@ def password(new: str, old: str | None) -> str:
     return _line(type="password", new=new, old=old)
 
 
-def send(targets: Sequence[str], text: str, message_id: str) -> str:
-    """Return the request to send a text to one or several."""
+def send(
+    targets: Sequence[str], text: str, message_id: str, *, at_once: bool = False
+) -> str:
+    """Return the request to send a text to one or several.
+
+    With `at_once` it is brought to disk though a receiver may soon have it.
+    """
     to = targets[0] if len(targets) == 1 else targets
-    return _line(type="send", to=to, text=text, id=message_id)
+    want = {"want": "stored"} if at_once else {}
+    return _line(type="send", to=to, text=text, id=message_id, **want)
 
 
 def acknowledge(sequence: int) -> str:
@@ -202,6 +211,12 @@ def ping() -> str:
 def leave() -> str:
     """Return the request that is answered once everything sent is safe."""
     return _line(type="quit")
+
+
+def rfc3339(milliseconds: int) -> str:
+    """Return a time as the server writes it, ``2026-11-22T18:42:53.123Z``."""
+    moment = _EPOCH + timedelta(milliseconds=milliseconds)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
 
 
 def _line(**fields: object) -> str:

@@ -5,6 +5,7 @@ lines from the person and shows lines to the person, and does nothing else: the 
 one and the one on a terminal share everything but drawing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Protocol
@@ -12,6 +13,7 @@ from typing import Final, Protocol
 from twisted.internet.defer import Deferred
 
 from chatd.client.completion import Completions
+from chatd.client.search import Found
 from chatd.wire.message import Message
 
 MAX_TYPED: Final = 1024 * 1024
@@ -99,6 +101,9 @@ class FrontEnd(Protocol):
     def remembered(self, message: Message, state: State | None) -> None:
         """Show a message of an earlier run; with a state, one that was sent."""
 
+    def found(self, messages: Sequence[Found]) -> None:
+        """Show messages of the history that were asked for."""
+
     def away(self, since: int | None) -> None:
         """Take note that what was queued came while nobody saw it.
 
@@ -137,11 +142,8 @@ class FrontEnd(Protocol):
         """
 
 
-class Core(Protocol):
-    """What a front end may ask of the core."""
-
-    user: str
-    """The name as the server shows it; before the login, as it was given."""
+class Intake(Protocol):
+    """What a front end that reads whole lines, and no more, asks of their taker."""
 
     def enter(self, text: str) -> None:
         """Take a line that was typed: a message or a command.
@@ -151,6 +153,28 @@ class Core(Protocol):
 
     def end_of_input(self) -> None:
         """Take note that nothing more will be typed; leave when all is answered."""
+
+    def when_room(self) -> Deferred[None]:
+        """Fire when another line should be entered, perhaps at once.
+
+        For front ends that read faster than anybody types; others need not ask.
+        """
+
+    def hold_incoming(self) -> None:
+        """Receive nothing for now: what was shown waits to be read."""
+
+    def release_incoming(self) -> None:
+        """Receive again."""
+
+    def output_lost(self) -> None:
+        """Take note that nothing can be shown any more; leave, and tell so at last."""
+
+
+class Core(Intake, Protocol):
+    """What a front end may ask of the core."""
+
+    user: str
+    """The name as the server shows it; before the login, as it was given."""
 
     def typing(self, text: str) -> None:
         """Take note of what is half typed, each time that it changes.
@@ -179,18 +203,3 @@ class Core(Protocol):
 
     def standing(self) -> Standing:
         """Return where the conversation stands."""
-
-    def when_room(self) -> Deferred[None]:
-        """Fire when another line should be entered, perhaps at once.
-
-        For front ends that read faster than anybody types; others need not ask.
-        """
-
-    def hold_incoming(self) -> None:
-        """Receive nothing for now: what was shown waits to be read."""
-
-    def release_incoming(self) -> None:
-        """Receive again."""
-
-    def output_lost(self) -> None:
-        """Take note that nothing can be shown any more; leave, and tell so at last."""

@@ -1,7 +1,14 @@
 """What a person is told at the login, and the lists, as in the text form."""
 
+from typing import Final
+
 from chatd.client.events import Listing, Welcome
 from chatd.wire import text
+
+FIRST_HINT: Final = (
+    "bob-Hi writes to bob, as any line does after /to bob (/help lists the commands)"
+)
+LAST_HINT: Final = "/quit or Ctrl-D leaves; what is not sent yet is sent next time."
 
 
 def greeting(welcome: Welcome, *, private: bool) -> list[str]:
@@ -15,6 +22,20 @@ def greeting(welcome: Welcome, *, private: bool) -> list[str]:
     if welcome.is_open:
         lines.append(text.open_name(welcome.user, private=private))
     lines.append(text.HINT)
+    if welcome.queued:
+        lines.append(text.backlog(welcome.queued))
+    return lines
+
+
+def first_greeting(welcome: Welcome, *, private: bool) -> list[str]:
+    """Return the greeting of somebody who sits here for the first time.
+
+    It is three lines: who one is, how to send, and how it ends.
+    """
+    who = text.welcome(welcome.user, new=welcome.new)
+    if welcome.is_open:
+        who += f" {text.open_name(welcome.user, private=private)}"
+    lines = [who, FIRST_HINT, LAST_HINT]
     if welcome.queued:
         lines.append(text.backlog(welcome.queued))
     return lines

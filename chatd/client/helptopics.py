@@ -5,6 +5,8 @@ from typing import Final
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "/to": ("[names]", "lets every line go to somebody; alone: no longer"),
+    "/history": ("[name] [n]", "shows the last messages, to and from name"),
+    "/search": ("words", "shows the messages with all of these words"),
     "/who": ("[prefix]", "lists who is online"),
     "/users": ("[prefix]", "lists all users"),
     "/watch": ("[names]", "tells when they come and go; alone: who is watched"),
@@ -48,14 +50,20 @@ TOPICS: Final[Mapping[str, Sequence[str]]] = {
     "keys": tuple(
         f"{key:{max(map(len, KEYS))}}   {meaning}" for key, meaning in KEYS.items()
     ),
+    "history": (
+        "/history bob shows the last messages to and from bob, /history bob 100 the"
+        " last 100, /history those of all.",
+        "/search backup done shows the messages that have both words.",
+        "Neither needs a connection. chat history does the same in a shell.",
+    ),
     "presence": (
         "You are told when those you talk with come and go.",
         "/watch carol adds carol, /unwatch carol takes her out, /watch lists them.",
         "/who lists all who are online.",
     ),
     "unread": (
-        "Messages are unread until you turn to their sender: write to them, or let your"
-        " lines go to them with /to.",
+        "Messages are unread until you turn to their sender: write to them, or /to or"
+        " /history them.",
         "Those of whom you are talking to are read once you type anything, and Enter"
         " with nothing typed reads all.",
     ),

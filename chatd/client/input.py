@@ -6,11 +6,12 @@ What cannot be sent is refused here, in the words of the server.
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from chatd.client import events
+from chatd.client import commanding, events
 from chatd.client.commanding import Commands, Impossible
 from chatd.client.destination import LONGEST_ADDRESS
 from chatd.client.events import Hello
 from chatd.client.frontend import MAX_TYPED
+from chatd.client.lookups import Lookups
 from chatd.client.output import Output
 from chatd.client.people import People
 from chatd.wire import text
@@ -22,7 +23,7 @@ MAX_MESSAGE: Final = 12_288
 """Limits of a server that does not tell its own."""
 
 
-class Owner(Protocol):
+class Owner(commanding.Owner, Protocol):
     """Who does what was typed."""
 
     @property
@@ -40,13 +41,17 @@ class Input:
         self,
         output: Output,
         people: People,
-        commands: Commands,
+        lookups: Lookups,
         owner: Owner,
         now: Callable[[], float],
+        *,
+        interactive: bool,
     ) -> None:
         self._output = output
         self._people = people
-        self._commands = commands
+        self._commands = Commands(
+            output, people, lookups, owner, interactive=interactive
+        )
         self._owner = owner
         self._now = now
         self._number = 0

@@ -27,7 +27,7 @@ class Keeping:
     def watch(self, work: Deferred[None]) -> None:
         """Log it if something fails that has no reason to."""
         _ = work.addErrback(
-            lambda failure: self._log.failure("Keeping a message", failure=failure)
+            lambda failure: self._log.failure("A history", failure=failure)
         )
 
     def fail(self, failure: Failure) -> None:

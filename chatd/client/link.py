@@ -64,7 +64,9 @@ class Link:
     """What the core has of the connection.
 
     Starts with `start`, and keeps a logged-in connection from then on, until the login
-    is refused, something is no chatd, or `stop`.
+    is refused, something is no chatd, or `stop`. One that does not `receive` only
+    sends. One that is `patient` tries again after every refusal for the time being, as
+    one that was in before does.
     """
 
     def __init__(
@@ -75,6 +77,9 @@ class Link:
         listener: Listener,
         own: OwnPassword,
         policy: Callable[[int], float] = retry_policy,
+        *,
+        receive: bool = True,
+        patient: bool = False,
     ) -> None:
         self._clock = clock
         self._user = user
@@ -83,10 +88,12 @@ class Link:
         self._stopping = False
         self._policy = policy
         self._failures = 0
-        self._been_in = False
+        self._tries_again = patient
         self._connection: Connection | None = None
         self._holds: set[str] = set()
-        factory = Factory.forProtocol(lambda: Connection(self, clock, user))
+        factory = Factory.forProtocol(
+            lambda: Connection(self, clock, user, receive=receive)
+        )
         factory.noisy = False
         self._service = ClientService(
             _Watched(endpoint, self._ready, self._attempt_failed),
@@ -153,7 +160,7 @@ class Link:
     def logged_in(self, hello: Hello, welcome: Welcome) -> None:
         """Take note of the login."""
         self._failures = 0
-        self._been_in = True
+        self._tries_again = True
         self._listener.logged_in(hello, welcome)
 
     def password(self) -> str | None:
@@ -171,7 +178,7 @@ class Link:
             if why_not is not None:
                 self.give_up(Status.REFUSED, why_not)
             return why_not is None
-        if refused.code == SHUTTING_DOWN or (self._been_in and refused.temporary):
+        if refused.code == SHUTTING_DOWN or (self._tries_again and refused.temporary):
             return True
         self.give_up(
             Status.REFUSED,

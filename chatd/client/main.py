@@ -11,6 +11,7 @@ from chatd import __version__
 from chatd.client.address import BadAddress
 from chatd.client.commands.config import config
 from chatd.client.commands.history import history
+from chatd.client.commands.listen import listen
 from chatd.client.commands.options import (
     CONTEXT,
     CONVERSATIONAL,
@@ -18,11 +19,12 @@ from chatd.client.commands.options import (
     conversation_options,
     pass_given,
 )
+from chatd.client.commands.send import flush, send
 from chatd.client.commands.talk import talk
 from chatd.client.historyfile import HistoryError
 from chatd.client.pins import PinError
 from chatd.client.settings import BadSettings
-from chatd.client.statuses import Status
+from chatd.client.statuses import Failed, Status
 from chatd.shellcompletion import completion_command, prepare
 from chatd.wire.display import neutralise
 
@@ -31,10 +33,11 @@ _HELP: Final = """Send and receive messages through a chatd.
 \b
   chat alice@host:5555     a conversation
   chat                     the same, with what is not set asked for
+  chat send bob 'Hi'       a message from a script; see chat send --help
   chat history             what was said; chat COMMAND --help tells more
 
 The first word is an address, if it is not the name of a command: a server that has such
-a name is written with an @, as in chat @history. What an address leaves out comes from
+a name is written with an @, as in chat @send. What an address leaves out comes from
 the settings (see chat config), else the host is 127.0.0.1, the port 5555, or 5556 with
 --tls, and the name is asked for. An IPv6 address stands in brackets, as in
 alice@[::1]:5555. An option may stand before a command or behind it.
@@ -60,6 +63,9 @@ Exit status:
   5  what answered is no chatd of this version
   6  the history is in use by another chat, or cannot be used
   7  the server's certificate is not accepted
+  8  nobody has the name that was written to (send, flush)
+  9  not confirmed within --timeout (send, flush)
+  10  the command of --exec failed --attempts times (listen)
   128 and its number after a signal
 """
 
@@ -125,6 +131,9 @@ def chat(ctx: click.Context, given: Given) -> Any:
     return None
 
 
+chat.add_command(send)
+chat.add_command(flush)
+chat.add_command(listen)
 chat.add_command(history)
 chat.add_command(config)
 chat.add_command(completion_command("chat"))
@@ -148,6 +157,8 @@ def _status(arguments: list[str]) -> int:
         return _complain(Status.USAGE, str(error))
     except HistoryError as error:
         return _complain(Status.HISTORY, str(error))
+    except Failed as error:
+        return _complain(error.status, str(error))
     except PinError as error:
         return _complain(Status.CERTIFICATE, str(error))
     except (click.Abort, KeyboardInterrupt):

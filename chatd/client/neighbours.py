@@ -4,7 +4,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-from chatd.client import arrivals, outbox, reception
+from chatd.client import arrivals, lookups, outbox, reception
 from chatd.wire.message import Message
 
 
@@ -33,11 +33,16 @@ class Link(Protocol):
         """Close the connection for good."""
 
 
-class Keeper(arrivals.Keeper, outbox.Keeper, reception.Keeper, Protocol):
+class Keeper(
+    arrivals.Keeper, lookups.Keeper, outbox.Keeper, reception.Keeper, Protocol
+):
     """What the core needs of a history: `chatd.client.history.History` has it."""
 
     def waiting(self) -> Deferred[list[Message]]:
         """Return what an earlier run has kept and not sent."""
+
+    def correspondents(self, limit: int) -> Deferred[list[str]]:
+        """Return with whom one talked on this server, the last first."""
 
     def delivered(self, sender: str, message_id: str, receiver: str) -> Deferred[bool]:
         """Keep that a message sent was delivered."""

@@ -6,7 +6,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from chatd.client.events import Welcome
 from chatd.client.frontend import FrontEnd, Phase, Standing
-from chatd.client.greeting import greeting
+from chatd.client.greeting import first_greeting, greeting
 from chatd.client.output import Output
 
 
@@ -38,6 +38,8 @@ class News:
         self._lost: int | None = None
         self._reason = "it does not answer"
         self._told_reason: str | None = None
+        self.is_first_run = False
+        """Whether nothing was ever said here: then the greeting explains more."""
         self.standing = Standing(Phase.CONNECTING, server)
 
     def connected(self, welcome: Welcome, *, again: bool) -> None:
@@ -50,7 +52,8 @@ class News:
         if again:
             self._output.notice(f"Connected to {self._server} again.")
         elif self._interactive:
-            for line in greeting(welcome, private=self._private):
+            greet = first_greeting if self.is_first_run else greeting
+            for line in greet(welcome, private=self._private):
                 self._output.notice(line)
 
     def attempt_failed(self, reason: str, *, over: bool) -> None:

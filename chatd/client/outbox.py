@@ -66,7 +66,9 @@ class Outgoing:
     """A message to one target; `number` is that of the line it was typed in, or 0.
 
     `ready` is whether it may be sent: it is `kept`, on disk, or could not be.
-    `under_way` is whether it was sent on this connection and has no answer yet.
+    `under_way` is whether it was sent on this connection and has no answer yet, and
+    `unsure` whether it was sent on any, so that nobody knows what became of it.
+    `refusal` is what the server said when it refused it for the time being.
     """
 
     message: Message
@@ -74,6 +76,8 @@ class Outgoing:
     ready: bool = False
     kept: bool = False
     under_way: bool = False
+    unsure: bool = False
+    refusal: str | None = None
     key: tuple[str, str] = field(init=False)
     """What the server's answer names it by: the id, and the target in any spelling."""
 
@@ -104,12 +108,23 @@ class _Target:
 
 
 class Outbox:
-    """The messages that have no final answer."""
+    """The messages that have no final answer.
 
-    def __init__(self, keeper: Keeper, clock: IReactorTime, owner: Owner) -> None:
+    With `at_once` the server is asked to bring each to disk at once.
+    """
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        clock: IReactorTime,
+        owner: Owner,
+        *,
+        at_once: bool = False,
+    ) -> None:
         self._keeper = keeper
         self._clock = clock
         self._owner = owner
+        self._at_once = at_once
         self._online = False
         self._entries: dict[tuple[str, str], Outgoing] = {}
         self._targets: dict[str, _Target] = {}
@@ -141,6 +156,10 @@ class Outbox:
             each.ready and not each.under_way and self._target(each).failing
             for each in self._entries.values()
         )
+
+    def unanswered(self) -> list[Outgoing]:
+        """Return all of them, in the order in which they were put."""
+        return list(self._entries.values())
 
     def find(self, message_id: str) -> list[Outgoing]:
         """Return what was sent under an id and has no answer."""
@@ -210,6 +229,7 @@ class Outbox:
             found = [] if one is None else [one]
         if event.temporary:
             for outgoing in found:
+                outgoing.unsure, outgoing.refusal = False, event.text
                 self._put_off(outgoing, event)
             return []
         for outgoing in found:
@@ -267,12 +287,17 @@ class Outbox:
                 break
             target = self._target(outgoing)
             if not outgoing.under_way and target.try_again():
-                outgoing.under_way = True
+                outgoing.under_way = outgoing.unsure = True
                 target.under_way += 1
                 room -= 1
                 message = outgoing.message
                 self._owner.transmit(
-                    events.send([message.target], message.text, message.id)
+                    events.send(
+                        [message.target],
+                        message.text,
+                        message.id,
+                        at_once=self._at_once,
+                    )
                 )
         if not self._entries:
             self._targets.clear()

@@ -1,6 +1,9 @@
 """What is shown: messages, and lines of each kind without control characters."""
 
+from collections.abc import Sequence
+
 from chatd.client.frontend import FrontEnd, Key, Kind, Line, State
+from chatd.client.search import Found
 from chatd.wire.display import neutralise
 from chatd.wire.message import Message
 
@@ -19,6 +22,10 @@ class Output:
     def received(self, message: Message, *, queued: bool) -> None:
         """Show a message that came."""
         self._front_end.received(message, queued=queued)
+
+    def found(self, messages: Sequence[Found]) -> None:
+        """Show messages of the history that were asked for."""
+        self._front_end.found(messages)
 
     def sent(self, key: Key, message: Message) -> None:
         """Show a message that is to be sent."""

@@ -9,6 +9,7 @@ import os
 import select
 import termios
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -24,7 +25,9 @@ from twisted.internet.stdio import StandardIO
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from chatd.client.frontend import MAX_TYPED, Core, Key, Kind, Line, State
+from chatd.client.frontend import MAX_TYPED, Intake, Key, Kind, Line, State
+from chatd.client.historyoutput import lines
+from chatd.client.search import Found
 from chatd.wire import text
 from chatd.wire.display import neutralise
 from chatd.wire.message import Message
@@ -58,7 +61,7 @@ class Plain:
         # How the terminal is, while it shows nothing of what is typed.
         self._attributes: list[Any] | None = None
 
-    def start(self, core: Core) -> Deferred[None]:
+    def start(self, core: Intake) -> Deferred[None]:
         """Read lines to the end of the input, and show lines until `stop`."""
         # Twisted makes them non-blocking, for other processes that have them too.
         self._blocking = {
@@ -91,6 +94,12 @@ class Plain:
 
     def remembered(self, message: Message, state: State | None) -> None:
         """Show nothing: what was read stays above, or was written to a file."""
+
+    def found(self, messages: Sequence[Found]) -> None:
+        """Show messages of the history, as ``chat history`` does."""
+        for each in messages:
+            for line in lines(each.message):
+                self.show(Line(Kind.ANSWER, line))
 
     def away(self, since: int | None) -> None:
         """Show nothing: what was queued bears its time."""
@@ -154,7 +163,7 @@ class _Streams(Protocol):
 
     transport: Any
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Intake) -> None:
         self.ended: Deferred[None] = Deferred()
         self._core = core
         self._lines: deque[bytes] = deque()

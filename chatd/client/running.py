@@ -7,7 +7,7 @@ decides.
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -57,9 +57,7 @@ def run(
     See `ChatCore` for `interactive` and `presence`. `recent` is how many messages of
     before are shown at the start, where somebody sits.
     """
-    statuses: list[int] = []
-    _begin_logging(front_end)
-    secured = _security(account, front_end, reactor, interactive)
+    secured = security(account, front_end, reactor)
 
     async def converse() -> int:
         for note in opened.notes:
@@ -78,23 +76,29 @@ def run(
             private=account.private,
             presence=presence,
         )
+        asker = core.questions if interactive else None
         own = OwnPassword(
             account.user,
             private=account.private,
             given=account.password,
-            asker=core.questions if interactive else None,
+            asker=asker,
         )
-        endpoint = secured(
-            HostnameEndpoint(
-                reactor, account.host, account.port, timeout=ATTEMPT_SECONDS
-            ),
-            core.questions,
-        )
-        _handle_signals(reactor, core.interrupt, front_end)
+        handle_signals(reactor, core.interrupt, front_end.rescue)
         try:
-            return await core.run(Link(endpoint, reactor, account.user, core, own))
+            link = Link(secured(asker), reactor, account.user, core, own)
+            return await core.run(link)
         finally:
             history.close()
+
+    return run_reactor(reactor, front_end, converse)
+
+
+def run_reactor(
+    reactor: Any, front_end: FrontEnd, work: Callable[[], Coroutine[Any, Any, int]]
+) -> int:
+    """Run the reactor until a coroutine has ended; return its result, a status."""
+    statuses: list[int] = []
+    _begin_logging(front_end)
 
     def ended(result: int | Failure) -> None:
         if isinstance(result, Failure):
@@ -106,7 +110,7 @@ def run(
         reactor.stop()
 
     def begin() -> None:
-        _ = Deferred.fromCoroutine(converse()).addBoth(ended)
+        _ = Deferred.fromCoroutine(work()).addBoth(ended)
 
     run_evenly(reactor)
     reactor.callWhenRunning(begin)
@@ -114,16 +118,23 @@ def run(
     return statuses[0] if statuses else Status.NOT_ACCEPTED
 
 
-def _security(
-    account: Account, front_end: FrontEnd, reactor: Any, interactive: bool
-) -> Callable[[IStreamClientEndpoint, Asker], IStreamClientEndpoint]:
-    """Return what makes an endpoint a secure one, or leaves it as it is.
+def security(
+    account: Account, front_end: FrontEnd, reactor: Any
+) -> Callable[[Asker | None], IStreamClientEndpoint]:
+    """Return what makes the server's endpoint, as secure as it has to be.
 
-    The authorities are read here, before the reactor runs.
+    Without an asker nobody can be asked about a certificate. The authorities are read
+    here, before the reactor runs.
     """
     trust = account.trust
+
+    def endpoint() -> IStreamClientEndpoint:
+        return HostnameEndpoint(
+            reactor, account.host, account.port, timeout=ATTEMPT_SECONDS
+        )
+
     if trust is None:
-        return lambda endpoint, _: endpoint
+        return lambda _: endpoint()
     # Not at the top: it needs OpenSSL.
     from chatd.client.tls import Authorities, TLSEndpoint
 
@@ -132,12 +143,9 @@ def _security(
     def tell(line: str) -> None:
         front_end.show(Line(Kind.NOTICE, neutralise(line)))
 
-    def secured(
-        endpoint: IStreamClientEndpoint, questions: Asker
-    ) -> IStreamClientEndpoint:
-        asker = questions if interactive else None
+    def secured(asker: Asker | None) -> IStreamClientEndpoint:
         return TLSEndpoint(
-            endpoint, reactor, authorities, trust, asker, tell, ATTEMPT_SECONDS
+            endpoint(), reactor, authorities, trust, asker, tell, ATTEMPT_SECONDS
         )
 
     return secured
@@ -150,14 +158,20 @@ def _exit_in_time(status: int) -> None:
     timer.start()
 
 
-def _handle_signals(
-    reactor: Any, interrupt: Callable[[int], None], front_end: FrontEnd
+def handle_signals(
+    reactor: Any,
+    interrupt: Callable[[int], None],
+    rescue: Callable[[], None],
+    seconds: float = INTERRUPT_SECONDS,
 ) -> None:
-    """End in order at the first signal; at the second, or too late, at once."""
+    """End in order at the first signal; at the second, or after `seconds`, at once.
+
+    Then only `rescue` is called: it leaves a terminal as it was.
+    """
     caught: list[int] = []
 
     def end_now(number: int) -> None:
-        front_end.rescue()
+        rescue()
         os._exit(128 + number)
 
     def handle(number: int, frame: object) -> None:
@@ -165,7 +179,7 @@ def _handle_signals(
             end_now(number)
         caught.append(number)
         reactor.callFromThread(interrupt, 128 + number)
-        reactor.callFromThread(reactor.callLater, INTERRUPT_SECONDS, end_now, number)
+        reactor.callFromThread(reactor.callLater, seconds, end_now, number)
 
     # In place of the reactor's own, which would end it with all under way.
     for number in SIGNALS:

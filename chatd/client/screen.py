@@ -12,7 +12,7 @@ import atexit
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Final
@@ -32,6 +32,7 @@ from chatd.client.frontend import Core, Key, Line, Phase, State
 from chatd.client.keys import key_bindings
 from chatd.client.layout import Fragment
 from chatd.client.rows import FullRows
+from chatd.client.search import Found
 from chatd.client.standardterminal import Terminal, standard_input, standard_output
 from chatd.client.toolbar import toolbar
 from chatd.client.transcript import cut, signs_for
@@ -130,6 +131,12 @@ class Screen:
     def remembered(self, message: Message, state: State | None) -> None:
         """Show a message of an earlier run."""
         self._conversation.remembered(message, state)
+        self._drawing.changed()
+
+    def found(self, messages: Sequence[Found]) -> None:
+        """Show messages of the history."""
+        for each in messages:
+            self._conversation.found(each)
         self._drawing.changed()
 
     def away(self, since: int | None) -> None:

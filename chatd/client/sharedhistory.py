@@ -91,7 +91,12 @@ def sharing(path: Path, user: Name, server: str) -> Iterator[SharedHistory]:
     path = Path(os.path.realpath(path))
     with in_plain_words(path):
         uri = f"{path.as_uri()}?mode=rw"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+        connection = sqlite3.connect(
+            uri,
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,  # it may be a thread's that does nothing else
+        )
     with closing(connection):
         with in_plain_words(path):
             configure(connection)

@@ -1,6 +1,15 @@
 """With what status ``chat`` ends."""
 
 from enum import IntEnum
+from typing import Final
+
+
+class Failed(Exception):
+    """A command cannot go on; str() is the line that says why."""
+
+    def __init__(self, status: "Status", line: str) -> None:
+        super().__init__(line)
+        self.status = status
 
 
 class Status(IntEnum):
@@ -22,3 +31,22 @@ class Status(IntEnum):
     """The history is in use by another process, or cannot be used."""
     CERTIFICATE = 7
     """The server's certificate was not accepted."""
+    UNKNOWN_USER = 8
+    """The server knows nobody of a name that was written to."""
+    NOT_CONFIRMED = 9
+    """The server was reached, and did not confirm everything in time."""
+    COMMAND_FAILED = 10
+    """The command of ``chat listen --exec`` failed as often as was allowed."""
+
+
+_SEVERITY: Final = (
+    Status.OK,
+    Status.UNKNOWN_USER,
+    Status.NOT_ACCEPTED,
+    Status.NOT_CONFIRMED,
+)
+
+
+def worse(one: Status, other: Status) -> Status:
+    """Return the worse of two statuses that messages to a server may end with."""
+    return max(one, other, key=_SEVERITY.index)

@@ -13,6 +13,7 @@ from typing import Final
 from chatd.client.frontend import Kind, State
 from chatd.client.historyfile import name_key
 from chatd.client.layout import Folding, Fragment, Row, cells
+from chatd.client.search import Found
 from chatd.wire.display import neutralise
 from chatd.wire.message import Message
 
@@ -118,6 +119,41 @@ def delivered_later(
     text = " ".join(message.text.split())
     row = f"{_clock(now)} {message.target} has: {text}"
     return [Row((("class:later", cut(neutralise(row), columns, signs)),))]
+
+
+def found(message: Found, columns: int, signs: Signs, *, user: str) -> list[Row]:
+    """Return a message of the history, with its date; what was sought stands out."""
+    kept = message.message
+    date = local(kept.time) if kept.time else None
+    when = "at some time" if date is None else f"{date:%Y-%m-%d %H:%M}"
+    who: list[Fragment] = []
+    if name_key(kept.sender) != name_key(user):
+        who.append((name_style(kept.sender), kept.sender))
+    if name_key(kept.receiver) != name_key(user) or not who:
+        target = name_style(kept.receiver), kept.receiver
+        who += [("class:arrow", signs.arrow), target]
+    folding = Folding(columns, min(len(when) + 1, columns // 6))
+    folding.add("class:time", when)
+    for style, text in who:
+        folding.add(style, f" {text}")
+    folding.add("", _GAP)
+    begin = 0
+    for number, part in enumerate(kept.text.split("\n")):
+        if number:
+            folding.new_line()
+        end = begin + len(part)
+        at = begin
+        for first, last in message.spans:
+            if at <= first < end:
+                folding.add("", kept.text[at:first])
+                at = min(last, end)
+                folding.add("class:match", kept.text[first:at])
+        folding.add("", kept.text[at:end])
+        begin = end + 1
+    if kept.direction == "sent" and kept.status in {each.value for each in State}:
+        folding.add("", " ")
+        folding.add_whole(*signs.mark(State(kept.status)), _MARK_COLUMNS)
+    return folding.rows()
 
 
 def old(rows: list[Row]) -> list[Row]:

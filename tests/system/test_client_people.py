@@ -1,5 +1,6 @@
 """`chat` at a terminal and the people one talks with, with a daemon."""
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from terminal import Terminal
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Connect, Shared
+    from tests.system.conftest import Connect, Shared, StartDaemon
 
 pytestmark = pytest.mark.slow
 
@@ -105,6 +106,54 @@ def test_who_does_not_want_to_know_is_not_told(
     chat.expect("Good morning")
     chat.type("/watch\r")
     chat.expect("Watched => (nobody)")
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_what_was_said_is_shown_and_searched_without_a_server(
+    start_daemon: "StartDaemon", connect: "Connect", start_chat: StartChat, columns: int
+) -> None:
+    daemon = start_daemon()
+    bob = connect(daemon, "bob")
+    chat = start_chat(daemon.port, columns=columns)
+    bob.send("alice-The backup is done")
+    chat.expect("backup is done")
+    chat.type("bob-Thanks, Bob\r")
+    bob.expect("alice: Thanks, Bob\n")
+    chat.expect("✓✓")
+    daemon.kill()
+    chat.expect("○")
+    chat.type("/search BACK\r")
+    day = r"\d{4}-\d\d-\d\d \d\d:\d\d "
+    chat.expect_match(rf"{day}bob +The backup is *done")
+    (y,) = [y for y in range(chat.rows) if re.match(day, chat.line(y))]
+    marked = "".join(
+        cell
+        for row in (y, y + 1)
+        for x, cell in enumerate(chat.cells(row))
+        if chat.emulator.buffer[row][x].reverse
+    )
+    assert marked == "back"
+    chat.type("/history bob 1\r")
+    chat.expect_match(rf"{day}→ bob +Thanks, *Bob ✓✓")
+    chat.type("/search nothing\r")
+    chat.expect("There is no such message in the")
+
+
+def test_somebody_new_is_told_how_it_works_and_later_not_again(
+    daemon: "Shared", connect: "Connect", start_chat: StartChat
+) -> None:
+    bob = connect(daemon, "bob")
+    chat = start_chat(daemon.port)
+    chat.expect("/quit or Ctrl-D leaves; what is not sent yet is sent next time.")
+    assert not any("Client book" in line for line in chat.lines())
+    chat.type("bob-Hi\r")
+    bob.expect("alice: Hi\n")
+    chat.expect("✓✓")
+    chat.type("/quit\r")
+    assert chat.ended() == 0
+    again = start_chat(daemon.port)
+    again.expect("Client book => alice, bob")
+    assert not any("Ctrl-D" in line for line in again.lines())
 
 
 def test_names_are_completed_by_how_recently_one_talked(

@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 from terminal import Terminal
 
+from chatd.client.historyfile import history_path
+from chatd.client.sharedhistory import sharing
+from chatd.wire.message import Message, new_id
+from chatd.wire.names import parse_name
+
 PROGRAMS = Path(sys.executable).parent
 
 Needs = Callable[[str], str]
@@ -22,11 +27,22 @@ def env(tmp_path: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("CHAT_", "XDG_", "BASH", "ZDOTDIR"))
     }
+    talked(tmp_path / "chats", "alice", "anna", "bob", "Zoë")
     return kept | {
+        "CHAT_HISTORY": str(tmp_path / "chats"),
         "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
         "LC_ALL": "C.UTF-8",
     }
+
+
+def talked(folder: Path, user: str, *others: str) -> None:
+    """Make a history of somebody who has written to others."""
+    folder.mkdir()
+    name = parse_name(user)
+    with sharing(history_path(name, folder), name, "host:5555") as history:
+        sent = [Message(0, new_id(), user, other, "Hi", 1, 2) for other in others]
+        assert history.append(sent, "delivered") == len(others)
 
 
 def script(shell: str, env: Mapping[str, str], program: str = "chat") -> str:
@@ -74,6 +90,10 @@ CASES = [
     ("chatctl cert", "chatctl certificate"),
     ("chatctl user dis", "chatctl user disable"),
     ("chat --config sett", "chat --config settings.toml"),
+    ("chat send an", "chat send anna"),
+    ("chat --as alice@host:5555 send bob,zo", "chat --as alice@host:5555 send bob,Zoë"),
+    ("chat history --with an", "chat history --with anna"),
+    ("chat history --user al", "chat history --user alice"),
 ]
 
 
@@ -113,7 +133,8 @@ def test_fish_completes_commands_options_and_their_values(
     (tmp_path / "settings.toml").touch()
     for program in ("chat", "chatctl"):
         (tmp_path / f"{program}.fish").write_text(script("fish", env, program))
-    asked = "; ".join(f"echo '=={typed}'; complete -C '{typed}'" for typed, _ in CASES)
+    lines = [*(typed for typed, _ in CASES), "chat completion "]
+    asked = "; ".join(f"echo '=={typed}'; complete -C '{typed}'" for typed in lines)
     done = subprocess.run(
         [fish, "--no-config", "-c", f"source chat.fish; source chatctl.fish; {asked}"],
         cwd=tmp_path,
@@ -128,4 +149,5 @@ def test_fish_completes_commands_options_and_their_values(
         typed: [line.partition("\t")[0] for line in lines]
         for typed, *lines in (each.splitlines() for each in done.stdout.split("==")[1:])
     }
+    assert sorted(answers.pop("chat completion ")) == ["bash", "fish", "zsh"]
     assert answers == {typed: [becomes.rpartition(" ")[2]] for typed, becomes in CASES}

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import pytest
@@ -36,10 +37,12 @@ from chatd.client.frontend import (
     State,
 )
 from chatd.client.helptopics import COMMANDS, TOPICS
+from chatd.client.historyrows import Kept
 from chatd.client.names import MOST_NAMES
 from chatd.client.outbox import FIRST_PAUSE_SECONDS
 from chatd.client.readahead import ROOM
 from chatd.client.receipts import STORED_SECONDS
+from chatd.client.search import Found, Wanted
 from chatd.client.statuses import Status
 from chatd.wire import text
 from chatd.wire.display import neutralise
@@ -82,6 +85,7 @@ class Screen:
         self.gaps: list[int | None] = []
         self.changes = 0
         self.people_changes = 0
+        self.found_messages: list[list[Found]] = []
         self.ended: Deferred[None] = Deferred()
         self.stopped = False
         self.hidden = False
@@ -113,6 +117,9 @@ class Screen:
 
     def people_changed(self) -> None:
         self.people_changes += 1
+
+    def found(self, messages: Sequence[Found]) -> None:
+        self.found_messages.append(list(messages))
 
     def hide_input(self, hidden: bool) -> None:
         self.hidden = hidden
@@ -178,8 +185,12 @@ class Book:
         self.left_by_others: list[Message] = []
         self.left_unshown: list[Message] = []
         self.marked: list[int] = []
+        self.talked_with: list[str] = []
+        self.messages: list[Kept] = []
+        self.asked: list[tuple[str | None, int]] = []
         self.slow = False
         self.broken = False
+        self.unreadable = False
         self._waiting: list[tuple[Deferred[Any], Any]] = []
 
     def _answer(self, wanted: T) -> Deferred[T]:
@@ -230,6 +241,23 @@ class Book:
     def shown(self, upto: int) -> Deferred[bool]:
         self.marked.append(upto)
         return self._answer(True)
+
+    def correspondents(self, limit: int) -> Deferred[list[str]]:
+        return self._answer(self.talked_with[:limit])
+
+    def recent(self, wanted: Wanted, last: int) -> Deferred[list[Kept]]:
+        self.asked.append((wanted.correspondent, last))
+        return self._look_up(self.messages)
+
+    def search(self, words: str, wanted: Wanted, last: int) -> Deferred[list[Found]]:
+        self.asked.append((words, last))
+        return self._look_up([Found(each, [(0, 1)]) for each in self.messages])
+
+    def _look_up(self, found: T) -> Deferred[T]:
+        if self.unreadable:
+            error = sqlite3.DatabaseError("file is not a database")
+            return fail(Failure(error))
+        return succeed(found)
 
     def delivered(self, sender: str, message_id: str, receiver: str) -> Deferred[bool]:
         self.kept.append(("delivered", sender, receiver))
@@ -317,7 +345,9 @@ def refusal(code: str = "unknown-user", **fields: Any) -> Refused:
 
 
 def test_a_person_is_greeted_as_by_the_text_form() -> None:
-    run = Run(interactive=True, online=False)
+    book = Book()
+    book.talked_with = ["bob"]
+    run = Run(interactive=True, online=False, book=book)
     assert run.link.started
     run.core.logged_in(
         HELLO,
@@ -333,6 +363,27 @@ def test_a_person_is_greeted_as_by_the_text_form() -> None:
         "You have 2 offline messages:",
     ]
     assert run.core.user == "Alice"
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_somebody_new_is_told_in_three_lines_how_it_works(is_open: bool) -> None:
+    run = Run(interactive=True, online=False)
+    run.core.logged_in(
+        HELLO, welcome(users=("Alice", "bob"), online=("bob",), is_open=is_open)
+    )
+    protection = " Anybody can log in as Alice; /password protects the name."
+    assert run.screen.take(Kind.NOTICE) == [
+        "Welcome, Alice." + (protection if is_open else ""),
+        "bob-Hi writes to bob, as any line does after /to bob"
+        " (/help lists the commands)",
+        "/quit or Ctrl-D leaves; what is not sent yet is sent next time.",
+    ]
+
+
+def test_somebody_new_is_told_of_messages_that_wait() -> None:
+    run = Run(interactive=True, online=False)
+    run.core.logged_in(HELLO, welcome(queued=2))
+    assert run.screen.take(Kind.NOTICE)[3:] == ["You have 2 offline messages:"]
 
 
 def test_a_pipe_is_not_greeted() -> None:
@@ -812,6 +863,112 @@ def test_where_a_line_goes_is_spelt_as_the_server_does(person: Run) -> None:
     assert person.core.destination("carol,zed-Hi") == "Carol"
     assert person.core.destination("/quit") == ""
     assert person.core.destination("") == ""
+
+
+# The history ------------------------------------------------------------------------
+
+
+def kept(text: str) -> Kept:
+    return Kept(1, "bob", "alice", text, 0, "received", "received", "id-1", "host:5555")
+
+
+@pytest.mark.parametrize(
+    ("line", "asked"),
+    [
+        ("/history", (None, 20)),
+        ("/history 7", (None, 7)),
+        ("/history bob", ("bob", 20)),
+        ("/history  bob  1000 ", ("bob", 1000)),
+        ("/history 20 5", ("20", 5)),
+        ("/search backup done", ("backup done", 20)),
+        ('/search  "a AND b-c* ', ('"a AND b-c*', 20)),
+    ],
+)
+def test_the_history_is_shown_without_a_server(
+    line: str, asked: tuple[str | None, int]
+) -> None:
+    run = Run(interactive=True, online=False)
+    run.book.messages = [kept("one"), kept("two")]
+    run.type(line)
+    assert run.book.asked == [asked]
+    ((first, second),) = run.screen.found_messages
+    assert (first.message.text, second.message.text) == ("one", "two")
+    assert first.spans == ([(0, 1)] if line.startswith("/search") else ())
+    assert run.screen.take() == []
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("/history", "There is no message in the history."),
+        ("/history bob", "There is no message to or from bob in the history."),
+        ("/search foo", "There is no such message in the history."),
+    ],
+)
+def test_where_nothing_is_found_that_is_said(
+    person: Run, line: str, answer: str
+) -> None:
+    person.type(line)
+    assert person.screen.take() == [answer]
+    assert person.screen.found_messages == []
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("/history 0", "At least 1 message can be shown, and at most 1000."),
+        ("/history bob 1001", "At least 1 message can be shown, and at most 1000."),
+        (
+            f"/history {'9' * 5000}",
+            "At least 1 message can be shown, and at most 1000.",
+        ),
+        ("/search", "Which words? /search backup done finds both."),
+        (
+            "/history bob carol",
+            "A name has only letters, digits, '_' and '.', and no space."
+            " /history bob 100 shows the last 100.",
+        ),
+    ],
+)
+def test_what_cannot_be_looked_up_is_refused_with_the_reason(
+    person: Run, line: str, why: str
+) -> None:
+    person.type(line)
+    assert person.screen.take() == [why]
+    assert person.book.asked == []
+
+
+def test_a_history_that_cannot_be_read_is_one_line(person: Run) -> None:
+    person.book.unreadable = True
+    person.type("/history", "/search foo", "bob-Hi")
+    why = "The history cannot be read (file is not a database)."
+    assert person.screen.take() == [why, why]
+    assert targets(person) == [("bob", "Hi")]
+
+
+def test_who_looks_at_the_history_with_somebody_has_read_theirs(person: Run) -> None:
+    person.core.happened(incoming("Hi", sender="bob"))
+    person.core.happened(incoming("Hi", sender="carol"))
+    person.type("/history bob")
+    assert person.core.unread() == [("carol", 1)]
+
+
+def test_a_pipe_is_not_shown_the_history(run: Run) -> None:
+    run.type("/history", "/search foo")
+    assert run.book.asked == []
+    assert run.screen.take() == [
+        f"line {number}: Only somebody at a terminal can look at the history here;"
+        " chat history shows it in a shell."
+        for number in (1, 2)
+    ]
+
+
+def test_those_one_talked_with_in_earlier_runs_are_completed_to_first() -> None:
+    book = Book()
+    book.talked_with = ["zoe", "bob"]
+    run = Run(interactive=True, book=book)
+    run.core.happened(Listing("users", ("Anna", "Bob"), 0))
+    assert run.core.completions().names == ["zoe", "Bob", "Anna"]
 
 
 # What is unread ----------------------------------------------------------------------
@@ -1558,7 +1715,9 @@ NOTHING_CHANGED = "Nothing was changed."
 
 def test_a_person_is_told_that_a_name_is_open() -> None:
     for private, where in ((True, ""), (False, ", over TLS or on the server itself")):
-        run = Run(interactive=True, online=False, private=private)
+        book = Book()
+        book.talked_with = ["bob"]
+        run = Run(interactive=True, online=False, private=private, book=book)
         run.core.logged_in(HELLO, welcome(is_open=True))
         told = run.screen.take(Kind.NOTICE)
         assert told[3] == (

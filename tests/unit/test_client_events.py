@@ -196,6 +196,11 @@ def test_the_server_understands_all_that_the_client_says() -> None:
 
     bob, carol = parse_name("bob"), parse_name("carol")
     assert parsed(events.login("alice")) == objects.Login("alice")
+    send_only = objects.Login("alice", receive=False)
+    assert parsed(events.login("alice", receive=False)) == send_only
+    (sent,) = [parsed(events.send(["bob"], "Hi", "x", at_once=True))]
+    assert isinstance(sent, objects.SendObject)
+    assert sent.at_once
     assert parsed(events.send(["bob"], "Hé\x1b", "1")) == objects.SendObject(
         (bob,), "Hé\x1b", "1"
     )

@@ -1,5 +1,6 @@
 """The link: attempts, login, loss, new attempts, the end."""
 
+import json
 from typing import Any
 
 import pytest
@@ -88,7 +89,7 @@ class Heard:
 class World:
     """A link, its network and its listener."""
 
-    def __init__(self, **own: Any) -> None:
+    def __init__(self, *, script: bool = False, **own: Any) -> None:
         self.clock = Clock()
         self.network = Endpoint(self.clock)
         self.heard = Heard()
@@ -100,6 +101,8 @@ class World:
             self.heard,
             OwnPassword("alice", **{"private": True, **own}),
             policy=self.delay,
+            receive=not script,
+            patient=script,
         )
 
     def delay(self, attempt: int) -> float:
@@ -151,6 +154,36 @@ def test_a_login_again_that_is_refused_for_now_is_tried_again(world: World) -> N
     world.clock.advance(20)
     world.network.accept()
     assert len(world.network.attempts) == 3
+
+
+def test_who_is_patient_tries_again_from_the_first_login_on() -> None:
+    world = World(script=True)
+    world.link.start()
+    wire = world.network.accept()
+    refusal = Refusal("too-many-connections", limit=16, scope="of this name")
+    wire.say(PROMPT.strip(), HELLO, objects.error(refusal))
+    assert world.heard.take() == [f"failed: {refusal.text}"]
+    assert wire.gone
+    world.clock.advance(10)
+    world.log_in()
+
+
+def test_who_only_sends_says_so_with_the_password_too() -> None:
+    world = World(script=True, given="a good long password")
+    world.link.start()
+    wire = world.network.accept()
+    needed = Refusal("password-needed", name="alice")
+    wire.say(PROMPT.strip(), HELLO, objects.error(needed))
+    logins = [json.loads(line) for line in wire.said()[1:]]
+    assert logins == [
+        {"type": "login", "user": "alice", "receive": False},
+        {
+            "type": "login",
+            "user": "alice",
+            "password": "a good long password",
+            "receive": False,
+        },
+    ]
 
 
 def test_a_login_again_that_is_refused_for_good_ends_everything(world: World) -> None:

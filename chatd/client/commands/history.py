@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from chatd.client.address import parse_user
+from chatd.client.commands.offered import complete_correspondents, complete_users
 from chatd.client.commands.options import (
     CONTEXT,
     Given,
@@ -67,10 +68,17 @@ class _Moment(click.ParamType[int]):
 
 @click.command("history", context_settings=CONTEXT)
 @click.option(
-    "--user", metavar="NAME", help="Whose history; the one used last, if not given."
+    "--user",
+    metavar="NAME",
+    shell_complete=complete_users,
+    help="Whose history; the one used last, if not given.",
 )
 @click.option(
-    "--with", "correspondent", metavar="NAME", help="Only messages to or from NAME."
+    "--with",
+    "correspondent",
+    metavar="NAME",
+    shell_complete=complete_correspondents,
+    help="Only messages to or from NAME.",
 )
 @click.option(
     "--search", metavar="WORDS", help="Only messages with each of these words."

@@ -217,6 +217,27 @@ def connecting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return _all(decorators, function)
 
 
+def script_options(
+    timeout: str, *, history: bool = True
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return what decorates a command for scripts with the same options.
+
+    `timeout` says what is timed; `history` is whether it has a history.
+    """
+    left_out = () if history else ("history",)
+    meanings = {
+        "timeout": timeout,
+        "password_file": "A file whose first line is the password, readable to nobody"
+        " else. Without it CHAT_PASSWORD counts.",
+    }
+    decorators = [
+        setting_option(each, meanings.get(each))
+        for each in CONNECTING
+        if each not in left_out
+    ]
+    return lambda function: _all([as_option, *decorators, config_option], function)
+
+
 def screen_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a command with the settings of the screen."""
     return _all([*map(setting_option, SCREEN)], function)
