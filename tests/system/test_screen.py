@@ -886,16 +886,16 @@ def test_a_message_is_stored_and_later_delivered(sent: Sent) -> None:
     sent.send("Hi", 1)
     sent.screen.remote.do("become", "bob", 1, "stored")
     sent.expect("14:13 → bob  Hi ✓")
-    sent.screen.receive("bob", "Hello")
-    sent.above.append("14:13 bob  Hello")
+    sent.screen.receive("carol", "Hello")
+    sent.above.append("14:13 carol  Hello")
     sent.expect("14:13 → bob  Hi ✓")
     # After a second it is written in its place: what comes then stands below it.
     drawn = sent.screen.written.count("✓".encode())
     sent.screen.wait(
         lambda: sent.screen.written.count("✓".encode()) > drawn, "the second's end"
     )
-    sent.screen.receive("bob", "And?")
-    sent.above += ["14:13 → bob  Hi ✓", "14:13 bob  And?"]
+    sent.screen.receive("carol", "And?")
+    sent.above += ["14:13 → bob  Hi ✓", "14:13 carol  And?"]
     sent.expect()
     sent.screen.remote.do("become", "bob", 1, "delivered")
     screen = sent.screen
