@@ -60,10 +60,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a round's messages; `accepted` counts those said to be safe."""
+    """What became of a round's messages; `accepted` counts those said to be safe.
+
+    Of the `received` ones `by_command` were handed to commands. `restarts` says how
+    often the daemon was started again.
+    """
 
     accepted: int
     received: int
+    by_command: int
+    restarts: int
     findings: list[Finding]
 
     def count(self, kind: str) -> int:
@@ -93,7 +99,10 @@ def judge(ledger: Ledger, *, complete: bool = True) -> Verdict:
     ]
     if not complete:
         findings = [each for each in findings if each.kind != "lost"]
-    return Verdict(case.accepted, len(case.seen), findings)
+    ends = sum(isinstance(event, DaemonEnded) for event in ledger)
+    return Verdict(
+        case.accepted, len(case.seen), case.by_command(), max(0, ends - 1), findings
+    )
 
 
 @dataclass(slots=True)
@@ -204,6 +213,14 @@ class _Case:
         if connection not in self._sending:
             self._sending[connection] = _Sending(len(self._ends))
         return self._sending[connection]
+
+    def by_command(self) -> int:
+        """Return how many messages commands have had."""
+        return sum(
+            len(each.received)
+            for each in self._receiving.values()
+            if each.joined.commands
+        )
 
     # The rules, one by one.
 

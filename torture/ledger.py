@@ -94,13 +94,14 @@ class Joined:
 
     What a connection that `acks` has received counts once it was acked; else what its
     kernel has acknowledged counts. A `history` is no connection but what a client has
-    kept over all of its own.
+    kept over all of its own, or, with `commands`, what the commands it ran have had.
     """
 
     connection: str
     receiver: str
     acks: bool = False
     history: bool = False
+    commands: bool = False
 
 
 @dataclass(frozen=True, slots=True)

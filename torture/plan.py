@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from torture.talkers import Load
 
-Kind = Literal["text", "text-confirm", "json", "nc", "chat"]
+Kind = Literal["text", "text-confirm", "json", "nc", "chat", "listen", "send"]
 
 _UNSLOWED: Final = ("--max-line-rate=1M", "--max-line-burst=1M")
 
@@ -62,8 +62,10 @@ def plan_round(seed: str, number: int, faults: Sequence[str], *, nc: bool) -> Pl
     receivers = [each for user in users[:-1] for each in _receivers(dice, user, fault)]
     # The last of them is away until nothing new is sent.
     receivers.append(ReceiverPlan(f"{users[-1]}late", users[-1], "text", late=True))
+    # A command for each message takes its time.
+    few = any(each.kind == "listen" for each in receivers)
     senders = [
-        SenderPlan(f"s{each}", kind, _load(dice, users, kind))
+        SenderPlan(f"s{each}", kind, _load(dice, users, kind, few=few))
         for each, kind in enumerate(_sender_kinds(dice, fault, nc=nc), 1)
     ]
     return Plan(
@@ -91,6 +93,8 @@ def _options(dice: Random) -> tuple[str, ...]:
 def _receivers(dice: Random, user: str, fault: str) -> list[ReceiverPlan]:
     if dice.random() < (0.4 if fault == "client-kill" else 0.1):
         return [ReceiverPlan(f"{user}chat", user, "chat")]
+    if dice.random() < (0.3 if fault in ("kill", "stop", "client-kill") else 0.1):
+        return [ReceiverPlan(f"{user}exec", user, "listen")]
     kinds: list[Kind] = ["text", "json"]
     connections = dice.choice([1, 1, 1, 2, 3])
     return [
@@ -106,14 +110,16 @@ def _sender_kinds(dice: Random, fault: str, *, nc: bool) -> list[Kind]:
         found.append("nc")
     if fault == "client-kill" or dice.random() < 0.3:
         found.append("chat")
+    if fault == "client-kill" or dice.random() < 0.3:
+        found.append("send")
     return found
 
 
-def _load(dice: Random, users: tuple[str, ...], kind: Kind) -> Load:
+def _load(dice: Random, users: tuple[str, ...], kind: Kind, *, few: bool) -> Load:
     targets = tuple(dice.sample(users, dice.randint(1, len(users))))
     return Load(
         targets,
-        count=dice.choice([20, 200, 1000]) if kind != "nc" else 40,
+        count=dice.choice([20, 200, 200 if few else 1000]) if kind != "nc" else 40,
         burst=dice.choice([1, 10, 100]),
         pause=dice.choice([0.0, 0.01, 0.1]),
         filler=dice.choice([0, 100, 5000]),

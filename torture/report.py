@@ -8,7 +8,7 @@ from typing import Final
 from torture.judgement import KINDS
 from torture.rounds import Result
 
-HEADS: Final = ("rounds", "accepted", "received", *KINDS)
+HEADS: Final = ("rounds", "restarts", "accepted", "received", "by command", *KINDS)
 
 _SHOWN: Final = 5
 
@@ -47,14 +47,16 @@ def table(results: Sequence[Result]) -> str:
 
 
 def by_fault(results: Sequence[Result]) -> dict[str, list[int]]:
-    """Return rounds, accepted, received and the counts of each kind, and in all."""
+    """Return what `HEADS` names, for each fault and in all."""
     found: dict[str, list[int]] = {}
     for name in (*dict.fromkeys(sorted(each.plan.fault for each in results)), "all"):
         those = [each.verdict for each in results if name in (each.plan.fault, "all")]
         found[name] = [
             len(those),
+            sum(each.restarts for each in those),
             sum(each.accepted for each in those),
             sum(each.received for each in those),
+            sum(each.by_command for each in those),
             *(sum(each.count(kind) for each in those) for kind in KINDS),
         ]
     return found

@@ -20,6 +20,7 @@ from torture.objects import features
 from torture.plan import Plan, ReceiverPlan, SenderPlan
 from torture.programs import Client, ClientReceiver, ClientSender, Netcat
 from torture.receiving import ObjectReceiver
+from torture.scripts import CommandReceiver, CommandSender
 from torture.sending import ObjectSender
 from torture.stage import Player, Stage, either
 from torture.talkers import TextReceiver, TextSender
@@ -147,9 +148,13 @@ class Round:
         for client in self._clients:
             if isinstance(client, ClientReceiver):
                 await client.collect()
+            elif isinstance(client, CommandReceiver):
+                await client.collect(lambda user: waiting(daemon.database).get(user, 0))
             elif isinstance(client, ClientSender):
                 client.collect()
-        theirs = {each.user for each in plan.receivers if each.kind == "chat"}
+        theirs = {
+            each.user for each in plan.receivers if each.kind in ("chat", "listen")
+        }
         dice = plan.dice("collecting")
         for user in plan.users:
             if user not in theirs:
@@ -187,6 +192,8 @@ class Round:
                 return Netcat(plan.name, stage, dice, plan.load)
             case "chat":
                 return ClientSender(plan.name, stage, dice, self._folder, plan.load)
+            case "send":
+                return CommandSender(plan.name, stage, dice, self._folder, plan.load)
         confirm = plan.kind == "text-confirm"
         return TextSender(plan.name, stage, dice, plan.load, confirm=confirm)
 
@@ -197,4 +204,6 @@ class Round:
                 return ObjectReceiver(plan.name, plan.user, stage, dice)
             case "chat":
                 return ClientReceiver(plan.name, plan.user, stage, dice, self._folder)
+            case "listen":
+                return CommandReceiver(plan.name, plan.user, stage, dice, self._folder)
         return TextReceiver(plan.name, plan.user, stage, dice, late=plan.late)

@@ -14,6 +14,7 @@ from typing import Final
 
 from chatd.client import transcript
 from chatd.client.frontend import Key, Line, State
+from chatd.client.historyfile import name_key
 from chatd.client.layout import Row
 from chatd.client.search import Found
 from chatd.client.transcript import Signs, local_day
@@ -42,12 +43,16 @@ class Entry:
 
 @dataclass(slots=True, eq=False)
 class _Own:
-    """A message that was sent, and when, in seconds: -inf for one that was not yet."""
+    """A message that was sent, and when, in seconds: -inf for one that was not yet.
+
+    It is `answered` once something came from its receiver while it was stored.
+    """
 
     key: Key
     message: Message
     state: State = State.WAITING
     since: float = field(default=float("-inf"))
+    answered: bool = False
 
     def is_young(self, now: float) -> bool:
         """Whether the answer is still expected at any moment."""
@@ -56,7 +61,7 @@ class _Own:
     def is_settled(self, now: float) -> bool:
         """Whether it is known what has become of it, for now."""
         if self.state is State.STORED:
-            return now >= self.since + STORED_SECONDS
+            return self.answered or now >= self.since + STORED_SECONDS
         return self.state is not State.WAITING
 
     def next_change(self, now: float) -> float | None:
@@ -119,6 +124,9 @@ class Conversation:
             lambda columns: transcript.received(message, columns, user=user),
             message.time,
         )
+        for own in self._own.values():
+            if own.state is State.STORED and own.key[1] == name_key(message.sender):
+                own.answered = True
 
     def remembered(self, message: Message, state: State | None) -> None:
         """Take a message that was read before; with a state, one that was sent."""
@@ -273,7 +281,7 @@ class Conversation:
 
     def _write_own(self, own: _Own, columns: int) -> list[Row]:
         del self._own[own.key]
-        if own.state is State.STORED:
+        if own.state is State.STORED and not own.answered:
             self._stored[own.key] = own.message
             excess = len(self._stored) - MOST_REMEMBERED
             for key in list(islice(self._stored, max(excess, 0))):

@@ -23,6 +23,7 @@ from chatd.client.frontend import FrontEnd, Kind, Line
 from chatd.client.history import History
 from chatd.client.historyfile import OpenedHistory
 from chatd.client.link import Link
+from chatd.client.past import recall
 from chatd.client.secrets import OwnPassword
 from chatd.client.statuses import Status
 from chatd.client.trust import Asker
@@ -49,10 +50,12 @@ def run(
     *,
     interactive: bool,
     presence: bool,
+    recent: int = 0,
 ) -> int:
     """Run the reactor until the conversation is over; return the exit status.
 
-    See `ChatCore` for `interactive` and `presence`.
+    See `ChatCore` for `interactive` and `presence`. `recent` is how many messages of
+    before are shown at the start, where somebody sits.
     """
     secured = security(account, front_end, reactor)
 
@@ -60,6 +63,8 @@ def run(
         for note in opened.notes:
             front_end.show(Line(Kind.NOTICE, note))
         history = History(opened, reactor, account.server)
+        if interactive:
+            await recall(history, front_end, account.server, recent)
         core = ChatCore(
             front_end,
             history,

@@ -1,5 +1,6 @@
 """`chat` at a terminal, with a daemon: what is seen, and what is left behind."""
 
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.slow
 
 CHAT: Final = Path(sys.executable).with_name("chat")
 HALF: Final = "bob-Hallo 漢字かな 🎉👍🏽 e\u0301tude हिन्दी and more: 語語語"
+GREY: Final = "808080"
 HINT: Final = "(/help lists the commands)"
 CTRL_C, CTRL_D, CTRL_U = "\x03", "\x04", "\x15"
 
@@ -32,7 +34,7 @@ def start_chat(tmp_path: Path) -> Iterator[StartChat]:
     home.mkdir()
 
     def start(address: str, *, columns: int = 80) -> Terminal:
-        env = {"HOME": str(home), "XDG_DATA_HOME": str(home / "data")}
+        env = {"HOME": str(home), "XDG_DATA_HOME": str(home / "data"), "COLORFGBG": ""}
         terminals.append(Terminal([CHAT, address], columns=columns, env=env))
         return terminals[-1]
 
@@ -84,6 +86,96 @@ def test_a_half_typed_line_survives_all_that_happens(
     bob.expect(f"alice: {HALF.removeprefix('bob-')}!\n")
     screen.expect_prompt("alice> ")
     screen.expect("✓✓")
+
+
+TIME: Final = r"\d\d:\d\d"
+
+
+def shown(screen: Terminal) -> list[str]:
+    """Return the lines from the last of the greeting on, each time as 00:00."""
+    lines = [re.sub(rf"^{TIME}(?= )", "00:00", line) for line in screen.lines()]
+    last = max(n for n, line in enumerate(lines) if line.endswith(HINT[-9:]))
+    return [
+        re.sub(rf"since {TIME} ", "since 00:00 ", line) for line in lines[last + 1 :]
+    ]
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_what_was_said_before_and_meanwhile_is_told_apart(
+    daemon: "Shared", connect: "Connect", start_chat: StartChat, columns: int
+) -> None:
+    bob = connect(daemon, "bob")
+    address = f"alice@127.0.0.1:{daemon.port}"
+    screen = start_chat(address, columns=columns)
+    screen.expect(HINT)
+    bob.send("alice-Coffee?")
+    screen.expect("bob  Coffee?")
+    screen.type("bob-In ten minutes\r")
+    screen.expect("✓✓")
+    screen.type("/quit\r")
+    assert screen.ended() == 0
+    bob.send("alice-Where are you?")
+    bob.expect("Message stored.")
+
+    screen = start_chat(address, columns=columns)
+    screen.expect("Where are you?")
+    screen.expect_prompt("alice> ")
+    old = [re.sub(rf"^{TIME}", "00:00", screen.line(y)) for y in range(2)]
+    assert old == ["00:00 bob  Coffee?", "00:00 → bob  In ten minutes ✓✓"]
+    # All of what is old is of one colour.
+    assert screen.colour(0, len("00:00 ")) == screen.colour(0) == GREY
+    bob.send("alice-Ah, there")
+    screen.expect("Ah, there")
+    screen.expect_prompt("alice> ")
+    assert shown(screen) == [
+        "You have 1 offline message:",
+        "── new since 00:00 ".ljust(columns, "─"),
+        "00:00 bob  Where are you?",
+        "00:00 bob  Ah, there",
+        "alice>",
+        f"● 127.0.0.1:{daemon.port}   bob 2",
+    ]
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_what_is_typed_without_a_connection_is_seen_to_wait_and_goes_out_later(
+    start_daemon: "StartDaemon",
+    connect: "Connect",
+    start_chat: StartChat,
+    port: int,
+    columns: int,
+) -> None:
+    listen = ("--port", f"tcp:{port}:interface=127.0.0.1")
+    daemon = start_daemon(*listen)
+    connect(daemon, "bob").send("/quit")
+    screen = start_chat(f"alice@127.0.0.1:{port}", columns=columns)
+    screen.expect(HINT)
+    screen.type("bob-one\r")
+    screen.expect("→ bob  one ✓")
+    daemon.kill()
+    screen.expect("○ ")
+    screen.type("bob-two\r")
+    screen.expect("→ bob  two …")
+    if columns > 40:
+        screen.expect("again in")
+        screen.expect("1 waiting")
+    screen.expect_prompt("alice> ")
+    daemon = start_daemon(*listen)
+    screen.expect("→ bob  two ✓")
+    bob = connect(daemon, "bob")
+    bob.expect("alice: two")
+    bob.send("alice-There you are")
+    screen.expect("There you are")
+    screen.expect_prompt("alice> ")
+    lines = shown(screen)
+    assert [line for line in lines if "bob  " in line] == [
+        "00:00 → bob  one ✓",
+        "00:00 → bob  two ✓",
+        "00:00 bob  There you are",
+    ]
+    again = next(n for n, line in enumerate(lines) if "Connected to" in line)
+    assert lines.index("00:00 → bob  one ✓") < again
+    assert lines.index("00:00 → bob  two ✓") > again
 
 
 @pytest.mark.measured

@@ -240,10 +240,17 @@ def test_a_program_of_a_user_with_enough_connections_may_take_another_name() -> 
 
 
 def test_a_program_is_told_the_limits_that_concern_it() -> None:
-    client = MemoryServer(Limits(line=10, message=20, json_line=300)).connect()
+    limits = Limits(line=10, message=20, json_line=300, watched=40)
+    client = MemoryServer(limits).connect()
     client.send("/json")
     hello = json.loads(client.lines()[1])
-    assert hello["limits"] == {"line": 300, "message": 20, "name": 32, "targets": 32}
+    assert hello["limits"] == {
+        "line": 300,
+        "message": 20,
+        "name": 32,
+        "targets": 32,
+        "watched": 40,
+    }
 
 
 # Time to log in ---------------------------------------------------------------------

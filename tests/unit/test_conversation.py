@@ -139,6 +139,20 @@ def test_an_answer_stands_below_its_question() -> None:
     assert told.take() == ["12:00 → bob  Coffee? ✓✓", "12:00 bob  Yes!"]
 
 
+def test_an_answer_stands_below_a_question_that_is_only_stored() -> None:
+    told = Told()
+    told.say(A, "Coffee?")
+    told.turn(A, STORED)
+    told.say(B, "Tea?")
+    told.turn(B, STORED)
+    told.hear("Yes!")
+    assert told.take() == ["12:00 → bob  Coffee? ✓", "12:00 bob  Yes!"]
+    assert told.seen() == ["12:00 → carol  Tea? ✓"]
+    # Who has answered has it: that is no news.
+    told.turn(A, DELIVERED)
+    assert told.take() == []
+
+
 def test_what_comes_waits_for_no_message_longer_than_a_moment() -> None:
     told = Told()
     told.say(A)

@@ -195,6 +195,7 @@ LAYERS: Final = {
         "chatd.client.neighbours",
         "chatd.client.beginning",
         "chatd.client.core",
+        "chatd.client.past",
         "chatd.client.running",
         "chatd.client.record",
         "chatd.client.unconfirmed",

@@ -53,6 +53,7 @@ def talk(given: Given) -> int:
         reactor,
         interactive=sys.stdin.isatty(),
         presence=settings.presence,
+        recent=settings.recent,
     )
 
 
