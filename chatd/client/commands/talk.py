@@ -82,13 +82,14 @@ def talk(given: Given) -> int:
 
 def _front_end(plain: bool, settings: Settings) -> "tuple[FrontEnd, Any]":
     """Return the front end for where this runs, and the reactor that it needs."""
+    bell = settings.bell == "always"
     dumb = os.environ.get("TERM", "").lower() in _DUMB
     if plain or dumb or not (sys.stdin.isatty() and sys.stdout.isatty()):
         from twisted.internet import reactor
 
         from chatd.client.plain import Plain
 
-        return Plain(reactor), reactor
+        return Plain(reactor, bell=bell), reactor
     import asyncio
 
     from twisted.internet import asyncioreactor
@@ -100,7 +101,7 @@ def _front_end(plain: bool, settings: Settings) -> "tuple[FrontEnd, Any]":
 
     from chatd.client.screen import Screen
 
-    screen = Screen(colour=settings.colour, background=settings.background)
+    screen = Screen(colour=settings.colour, background=settings.background, bell=bell)
     return screen, reactor
 
 
