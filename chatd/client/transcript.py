@@ -17,7 +17,7 @@ from chatd.client.search import Found
 from chatd.wire.display import neutralise
 from chatd.wire.message import Message
 
-NAME_COLOURS: Final = 12
+NAME_COLOURS: Final = 8
 """How many styles there are for names."""
 
 _MARK_COLUMNS: Final = 2
@@ -132,7 +132,11 @@ def found(message: Found, columns: int, signs: Signs, *, user: str) -> list[Row]
     if name_key(kept.receiver) != name_key(user) or not who:
         target = name_style(kept.receiver), kept.receiver
         who += [("class:arrow", signs.arrow), target]
-    folding = Folding(columns, min(len(when) + 1, columns // 6))
+    width = sum(cells(neutralise(text)) + 1 for _, text in who)
+    indent = len(when) + width + len(_GAP)
+    if indent > columns // 3:
+        indent = columns // 6
+    folding = Folding(columns, indent)
     folding.add("class:time", when)
     for style, text in who:
         folding.add(style, f" {text}")
@@ -177,7 +181,7 @@ def line(kind: Kind, text: str, columns: int) -> list[Row]:
 def typed(prompt: str, text: str, columns: int) -> list[Row]:
     """Return what was typed at a prompt, as it stood there."""
     folding = Folding(columns)
-    folding.add("class:prompt", prompt)
+    folding.add("class:ask", prompt)
     first, *others = text.split("\n")
     folding.add("", first)
     for each in others:

@@ -146,6 +146,7 @@ LAYERS: Final = {
         "chatd.client.completion",
         "chatd.client.frontend",
         "chatd.client.events",
+        "chatd.client.bell",
         "chatd.client.rows",
         "chatd.client.standardterminal",
         "chatd.client.layout",
@@ -154,7 +155,6 @@ LAYERS: Final = {
         "chatd.client.conversation",
         "chatd.client.toolbar",
         "chatd.client.drawing",
-        "chatd.client.bell",
         "chatd.client.keys",
         "chatd.client.screen",
         "chatd.client.plain",
@@ -210,8 +210,6 @@ LAYERS: Final = {
         "chatd.client.commands.offered",
         "chatd.client.commands.connecting",
         "chatd.client.commands.talk",
-        "chatd.client.commands.given",
-        "chatd.client.commands.outbox",
         "chatd.client.commands.given",
         "chatd.client.commands.outbox",
         "chatd.client.commands.send",
@@ -434,7 +432,6 @@ def test_nobody_imports_the_global_reactor_but_who_puts_all_together() -> None:
         )
     ] == [
         "chatd.client.commands.listen",
-        "chatd.client.commands.outbox",
         "chatd.client.commands.outbox",
         "chatd.client.commands.send",
         "chatd.client.commands.talk",
