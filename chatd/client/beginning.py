@@ -11,7 +11,7 @@ from chatd.client.people import People
 from chatd.client.reception import Reception
 from chatd.client.sending import Sending
 
-MOST_CORRESPONDENTS: Final = 200
+MOST_CORRESPONDENTS: Final = 1000
 """With how many people one has talked last is known from the history."""
 
 

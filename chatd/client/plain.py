@@ -8,6 +8,7 @@ what is said about them and the connection to standard error.
 import os
 import select
 import termios
+import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,6 +26,7 @@ from twisted.internet.stdio import StandardIO
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from chatd.client.bell import Bell
 from chatd.client.frontend import MAX_TYPED, Intake, Key, Kind, Line, State
 from chatd.client.historyoutput import lines
 from chatd.client.search import Found
@@ -49,11 +51,15 @@ class Plain:
         stdin: int = 0,
         stdout: int = 1,
         stderr: int = 2,
+        *,
+        bell: bool = False,
     ) -> None:
         self._reactor = reactor
         self._stdin = stdin
         self._stdout = stdout
         self._stderr = stderr
+        rings = bell and os.isatty(stdout)
+        self._bell = Bell(self._ring if rings else None, time.monotonic)
         # In one stream the order of what is shown must hold.
         self._together = _same(stdout, stderr)
         self._streams: _Streams | None = None
@@ -81,7 +87,12 @@ class Plain:
     def show(self, line: Line) -> None:
         """Show a line."""
         data = f"{line.text}\n".encode(errors="replace")
-        to_error = line.kind in _ERRORS
+        self._write(data, to_error=line.kind in _ERRORS)
+
+    def _ring(self) -> None:
+        self._write(b"\a", to_error=False)
+
+    def _write(self, data: bytes, *, to_error: bool) -> None:
         if self._streams is not None and (not to_error or self._together):
             self._streams.write(data)
         else:
@@ -89,6 +100,7 @@ class Plain:
 
     def received(self, message: Message, *, queued: bool) -> None:
         """Show a message that came, in the text form's words."""
+        self._bell.message_came()
         for line in text.message_lines(message, queued=queued):
             self.show(Line(Kind.MESSAGE, neutralise(line)))
 

@@ -26,6 +26,7 @@ from prompt_toolkit.shortcuts import PromptSession
 from twisted.internet.defer import Deferred
 
 from chatd.client import colours
+from chatd.client.bell import Bell
 from chatd.client.conversation import Conversation
 from chatd.client.drawing import Drawing
 from chatd.client.frontend import Core, Key, Line, Phase, State
@@ -48,7 +49,7 @@ class Screen:
 
     Without an `input` and `output` it uses the standard ones, which have to be a
     terminal; without a `history`, what was typed is remembered until the end. For
-    `colour` and `background` see `chatd.client.colours`.
+    `colour` and `background` see `chatd.client.colours`; with `bell` messages ring it.
     """
 
     draws_states = True
@@ -58,12 +59,14 @@ class Screen:
         *,
         colour: str = "auto",
         background: str = "auto",
+        bell: bool = False,
         input: Input | None = None,
         output: Terminal | None = None,
         history: History | None = None,
     ) -> None:
         style = colours.style(colours.background(background, os.environ))
         output = output or standard_output(colours.colour_depth(colour, os.environ))
+        self._bell = Bell(output.bell if bell else None, time.monotonic)
         self._signs = signs_for(output.encoding())
         self._conversation = Conversation(self._signs, lambda: self._user)
         self._drawing = Drawing(
@@ -125,6 +128,7 @@ class Screen:
 
     def received(self, message: Message, *, queued: bool) -> None:
         """Show a message that came."""
+        self._bell.message_came()
         self._conversation.received(message, queued=queued)
         self._drawing.changed()
 

@@ -132,7 +132,11 @@ def found(message: Found, columns: int, signs: Signs, *, user: str) -> list[Row]
     if name_key(kept.receiver) != name_key(user) or not who:
         target = name_style(kept.receiver), kept.receiver
         who += [("class:arrow", signs.arrow), target]
-    folding = Folding(columns, min(len(when) + 1, columns // 6))
+    width = sum(cells(neutralise(text)) + 1 for _, text in who)
+    indent = len(when) + width + len(_GAP)
+    if indent > columns // 3:
+        indent = columns // 6
+    folding = Folding(columns, indent)
     folding.add("class:time", when)
     for style, text in who:
         folding.add(style, f" {text}")

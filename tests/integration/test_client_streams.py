@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 from chatd.client.completion import Completions
 from chatd.client.frontend import MAX_TYPED, Kind, Line
 from chatd.client.plain import Plain
+from chatd.wire.message import Message
 
 SECONDS = 60
 
@@ -445,3 +446,15 @@ async def test_in_a_pipe_there_is_nothing_to_hide(desk: Desk) -> None:
     await within(desk.core.input_ended)
     assert desk.core.entered == ["bob-Hi"]
     await desk.end()
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_bell_rings_where_there_is_no_terminal(desk: Desk) -> None:
+    from twisted.internet import reactor
+
+    desk.plain = Plain(reactor, desk.stdin, desk.stdout, desk.stderr, bell=True)  # type: ignore[arg-type]
+    desk.start()
+    desk.plain.received(Message(1, "id", "bob", "alice", "Hi \a", 0, 5), queued=False)
+    await desk.end()
+    output, errors = desk.written()
+    assert (output.decode(), errors) == ("bob: Hi \ufffd\n", b"")

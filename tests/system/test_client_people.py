@@ -156,6 +156,23 @@ def test_somebody_new_is_told_how_it_works_and_later_not_again(
     assert not any("Ctrl-D" in line for line in again.lines())
 
 
+@pytest.mark.parametrize("plain", [(), ("--plain",)])
+@pytest.mark.parametrize(("bell", "rings"), [("always", 1), ("never", 0)])
+def test_the_bell_rings_once_for_a_burst_of_messages_if_asked_to(
+    daemon: "Shared",
+    connect: "Connect",
+    start_chat: StartChat,
+    plain: tuple[str, ...],
+    bell: str,
+    rings: int,
+) -> None:
+    bob = connect(daemon, "bob")
+    chat = start_chat(daemon.port, "--bell", bell, *plain)
+    bob.send("alice-one", "alice-two", "alice-three \a")
+    chat.expect("three")
+    assert chat.written.count(b"\a") == rings
+
+
 def test_names_are_completed_by_how_recently_one_talked(
     daemon: "Shared", connect: "Connect", start_chat: StartChat
 ) -> None:

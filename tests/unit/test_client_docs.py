@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from chatd.client import main
+from chatd.client.helptopics import COMMANDS, KEYS, usage
 from chatd.client.settings import SETTINGS, Setting
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "client.md"
@@ -27,6 +28,24 @@ def options(setting: Setting) -> str:
         return "`--as`"
     names = [name for each in setting.options for name in each.split("/")]
     return ", ".join(f"`{name}`" for name in names)
+
+
+def table(mark: str) -> dict[str, str]:
+    """Return the rows of a table of the document, but for its head."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    rows = text.partition(f"<!-- {mark} -->\n")[2].partition(f"<!-- /{mark} -->")[0]
+    cells = [row.strip("|").split("|") for row in rows.splitlines()[2:]]
+    return {key.strip(): meaning.strip() for key, meaning in cells}
+
+
+def test_the_document_has_every_command_that_can_be_typed() -> None:
+    assert table("commands") == {
+        f"`{usage(command)}`": meaning for command, (_, meaning) in COMMANDS.items()
+    }
+
+
+def test_the_document_has_every_key() -> None:
+    assert table("keys") == KEYS
 
 
 @pytest.mark.parametrize("command", ["", *main.chat.commands])

@@ -9,7 +9,9 @@ import pytest
 
 from chatd.client import transcript
 from chatd.client.frontend import Kind, State
+from chatd.client.historyrows import Kept
 from chatd.client.layout import Row
+from chatd.client.search import Found
 from chatd.client.transcript import ASCII, UNICODE
 from chatd.wire.message import Message
 
@@ -210,3 +212,62 @@ def test_control_characters_of_names_and_texts_go_nowhere() -> None:
     own = message("a\x1b[2J", "alice", "b\x07ob")
     later = texts(transcript.delivered_later(own, NOON, 80, UNICODE))
     assert later == ["12:00 b\ufffdob has: a\ufffd[2J"]
+
+
+# What was asked of the history -------------------------------------------------------
+
+
+def found(
+    text: str,
+    *spans: tuple[int, int],
+    sender: str = "bob",
+    receiver: str = "alice",
+    status: str = "received",
+    time: int = NOON,
+) -> Found:
+    direction = "received" if sender == "bob" else "sent"
+    kept = Kept(7, sender, receiver, text, time, direction, status, "id", "host:5555")
+    return Found(kept, spans)
+
+
+def shown(message: Found, columns: int = 80) -> list[Row]:
+    return transcript.found(message, columns, UNICODE, user="Alice")
+
+
+def marked(rows: list[Row]) -> list[str]:
+    """Return what stands out."""
+    fragments = (fragment for row in rows for fragment in row.fragments)
+    return [text for style, text in fragments if style == "class:match"]
+
+
+def test_a_message_of_the_history_has_its_date_and_what_was_sought_stands_out() -> None:
+    rows = shown(found("One two one", (0, 3), (8, 11)))
+    assert texts(rows) == ["2026-11-27 12:00 bob  One two one"]
+    assert marked(rows) == ["One", "one"]
+    assert (transcript.name_style("bob"), "bob") in rows[0].fragments
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_what_was_sought_stands_out_in_every_line(columns: int) -> None:
+    text = "one\ntwo words and\n漢字かな"
+    rows = shown(found(text, (0, 3), (4, 7), (8, 13), (20, 22)), columns)
+    assert marked(rows) == ["one", "two", "words", "かな"]
+    margin = " " * (6 if columns == 40 else 22)
+    assert texts(rows) == [
+        "2026-11-27 12:00 bob  one",
+        f"{margin}two words and",
+        f"{margin}漢字かな",
+    ]
+
+
+def test_a_message_of_the_history_that_was_sent_says_to_whom_and_its_state() -> None:
+    rows = shown(found("Hi", sender="alice", receiver="bob", status="delivered"))
+    assert texts(rows) == ["2026-11-27 12:00 → bob  Hi ✓✓"]
+    rows = shown(found("Hi", sender="alice", receiver="bob", status="unknown", time=0))
+    assert texts(rows) == ["at some time → bob  Hi"]
+
+
+def test_a_message_of_the_history_has_no_control_characters() -> None:
+    rows = shown(found("\x1b[31mred\x07 red", (5, 8), (10, 13)))
+    assert texts(rows) == ["2026-11-27 12:00 bob  \ufffd[31mred\ufffd red"]
+    assert marked(rows) == ["red", "red"]
