@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rows.acknowledged import Acknowledged
 from rows.base import Row
 from rows.growth import Connections, Queue, Users
+from rows.history import Keeping, Searches
 from rows.latency import Latency, LatencyMore, TurnsAtAPace
 from rows.people import Idle, Logins, Start
 from rows.routed import Routed, RoutedFew
@@ -34,4 +35,6 @@ def all_rows() -> Sequence[Row]:
         Connections(),
         Users(),
         Queue(),
+        Searches(),
+        Keeping(),
     ]

@@ -96,7 +96,7 @@ class Drawing:
         shown: StyleAndTextTuples = []
         for row in self._unsettled:
             shown += [*row.fragments, ("", "\n")]
-        return [*shown, ("class:prompt", fill_rows(self._prompt(), columns).text)]
+        return [*shown, ("class:ask", fill_rows(self._prompt(), columns).text)]
 
     def _below(self) -> StyleAndTextTuples:
         return [*self._toolbar(self._output.get_size().columns - 1)]

@@ -7,7 +7,7 @@ Twisted here. One that the original program has written is copied aside and take
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -35,6 +35,9 @@ CLAIMED_SECONDS: Final = 0.5
 
 PREPARING_SECONDS: Final = 60.0
 """How long another process may take to make a history ready."""
+
+LARGE_BYTES: Final = 50_000_000
+"""How large a history is that takes seconds to be brought up to date."""
 
 _PREPARING: Final = "preparing"
 _AGAIN_SECONDS: Final = 0.02
@@ -102,11 +105,14 @@ def histories(folder: Path) -> list[tuple[str, Path]]:
     return [(user, path) for _, user, path in sorted(found, reverse=True)]
 
 
-def open_history(path: Path, user: Name) -> OpenedHistory:
+def open_history(
+    path: Path, user: Name, tell: Callable[[str], None] = lambda line: None
+) -> OpenedHistory:
     """Make the history at `path` ready; create it if there is none.
 
-    Raises `HistoryError` if it cannot be used: it is then not claimed, and what was in
-    it is as before.
+    If that will take a while, `tell` is called with a line before. Raises
+    `HistoryError` if it cannot be used: it is then not claimed, and what was in it is
+    as before.
     """
     # Behind symbolic links: SQLite keeps -wal and -shm beside the file itself.
     path = Path(os.path.realpath(path))
@@ -114,7 +120,7 @@ def open_history(path: Path, user: Name) -> OpenedHistory:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = _claim(path)
         try:
-            opened = _open(path, lock, user, load(SCHEMA))
+            opened = _open(path, lock, user, load(SCHEMA), tell)
         except BaseException:
             lock.release()
             raise
@@ -192,7 +198,11 @@ def _is_ready(path: Path) -> bool:
 
 
 def _open(
-    path: Path, lock: Lock, user: Name, migrations: Sequence[Migration]
+    path: Path,
+    lock: Lock,
+    user: Name,
+    migrations: Sequence[Migration],
+    tell: Callable[[str], None],
 ) -> OpenedHistory:
     if not path.exists():
         path.touch(0o600, exist_ok=False)
@@ -201,6 +211,8 @@ def _open(
     notes = []
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         configure(connection)
+        if version_of(connection) < len(migrations) and _size(path) > LARGE_BYTES:
+            tell("The history is being brought up to date; that may take a minute.")
         if _is_original(connection):
             copy = _take_over(connection, path, user, migrations, modified)
             notes.append(
@@ -330,6 +342,12 @@ def _text(value: Any) -> str:
 
 def _decoded(data: bytes) -> str:
     return data.decode(errors="replace")
+
+
+def _size(path: Path) -> int:
+    """Return how many bytes a database has, with its log."""
+    log = path.with_name(f"{path.name}-wal")
+    return sum(file.stat().st_size for file in (path, log) if file.exists())
 
 
 def _last_used(path: Path) -> float:

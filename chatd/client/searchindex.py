@@ -63,12 +63,19 @@ def highest_position(connection: sqlite3.Connection) -> int:
 
 
 def is_behind(connection: sqlite3.Connection) -> bool:
-    """Whether enough messages are not in the index to be put into it."""
-    return highest_position(connection) - indexed_upto(connection) >= AT_ONCE
+    """Whether there is enough to be done for the index.
+
+    Many messages that are not in it are; so is one that was changed, or deleted,
+    perhaps to be forgotten.
+    """
+    if highest_position(connection) - indexed_upto(connection) >= AT_ONCE:
+        return True
+    query = "SELECT EXISTS (SELECT 1 FROM messages_changed)"
+    return bool(connection.execute(query).fetchone()[0])
 
 
 def catch_up(connection: sqlite3.Connection) -> bool:
-    """Put some messages into the index, if there are many; whether there are more.
+    """Put some messages into the index, if `is_behind`; whether it still is.
 
     In a transaction of its own. The connection's isolation_level must be None.
     """

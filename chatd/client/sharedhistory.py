@@ -7,12 +7,13 @@ transaction is short, and waits for the others.
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from chatd.client.historyfile import configure, in_plain_words, name_key, prepare
 from chatd.client.historyrows import Kept, insert, with_id
+from chatd.client.searchindex import catch_up
 from chatd.store.migrations import transaction
 from chatd.wire.message import Message
 from chatd.wire.names import Name
@@ -62,7 +63,12 @@ class SharedHistory:
         All is on disk afterwards. Raises `AnotherText`.
         """
         with in_plain_words(self._path), transaction(self._connection):
-            return sum(self._append(each, status) for each in messages)
+            new = sum(self._append(each, status) for each in messages)
+        # Where no other program ever runs, this one has to do it. All can be found
+        # without it.
+        with suppress(sqlite3.Error):
+            catch_up(self._connection)
+        return new
 
     def _append(self, message: Message, status: str) -> bool:
         earlier = self._earlier(message.sender, message.id, message.target)

@@ -17,7 +17,7 @@ from chatd.client.search import Found
 from chatd.wire.display import neutralise
 from chatd.wire.message import Message
 
-NAME_COLOURS: Final = 12
+NAME_COLOURS: Final = 8
 """How many styles there are for names."""
 
 _MARK_COLUMNS: Final = 2
@@ -181,7 +181,7 @@ def line(kind: Kind, text: str, columns: int) -> list[Row]:
 def typed(prompt: str, text: str, columns: int) -> list[Row]:
     """Return what was typed at a prompt, as it stood there."""
     folding = Folding(columns)
-    folding.add("class:prompt", prompt)
+    folding.add("class:ask", prompt)
     first, *others = text.split("\n")
     folding.add("", first)
     for each in others:

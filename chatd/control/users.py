@@ -10,7 +10,6 @@ from typing import Final
 
 import click
 
-from chatd.passwords import BadPassword, encode, prepare
 from chatd.store import administration
 from chatd.store.beside import database_beside
 from chatd.store.opening import StoreError
@@ -184,6 +183,9 @@ def _set_disabled(path: Path, name: Name, *, disabled: bool) -> None:
 
 def _ask_password() -> str:
     """Ask for a password, twice on a terminal, and return it encoded."""
+    # Not at the top: they need Twisted, and this is imported for each Tab.
+    from chatd.passwords import BadPassword, encode, prepare
+
     if sys.stdin.isatty():
         given = click.prompt(
             "Password", hide_input=True, confirmation_prompt=True, err=True

@@ -409,6 +409,24 @@ def test_the_migrations_are_numbered_and_leave_what_a_later_version_needs(
     assert columns[:4] == ["sender", "receiver", "message", "timestamp"]
 
 
+def test_a_large_one_that_is_brought_up_to_date_says_so_before(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_original(path, ORIGINAL, [("bob", "alice", "x" * 20_000, None)])
+    said: list[str] = []
+    monkeypatch.setattr(historyfile, "LARGE_BYTES", 100_000)
+    open_history(path, ALICE, said.append).lock.release()
+    assert said == []
+    path.unlink()
+    monkeypatch.setattr(historyfile, "LARGE_BYTES", 10_000)
+    write_original(path, ORIGINAL, [("bob", "alice", "x" * 20_000, None)])
+    for _ in range(2):
+        open_history(path, ALICE, said.append).lock.release()
+        assert said == [
+            "The history is being brought up to date; that may take a minute."
+        ]
+
+
 # Where it is -------------------------------------------------------------------------
 
 

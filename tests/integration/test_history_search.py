@@ -285,6 +285,18 @@ def test_what_another_program_has_rewritten_is_found_as_it_is_now(model: Model) 
             model.check(words)
 
 
+def test_what_was_deleted_is_soon_nowhere_in_the_file(model: Model) -> None:
+    for number in range(searchindex.AT_ONCE):
+        place = model.say(f"number {number}")
+    index_all(model.connection)
+    assert not catch_up(model.connection)
+    change(model, "delete", place)
+    assert not catch_up(model.connection)
+    assert index_words(model.connection, [str(searchindex.AT_ONCE - 1)]) == []
+    count = "SELECT COUNT(*) FROM messages_changed"
+    assert model.connection.execute(count).fetchone() == (0,)
+
+
 def test_a_step_that_fails_leaves_the_index_as_it_was(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 
-from chatd.client import historyfile
+from chatd.client import historyfile, searchindex
 from chatd.client.history import History
 from chatd.client.historyfile import (
     APPLICATION_ID,
@@ -297,6 +297,16 @@ time.sleep(0.3)
         opened = open_history(path, ALICE)
         assert process.wait(timeout=30) == 0
         opened.lock.release()
+
+
+def test_what_only_such_commands_write_comes_to_the_index_too(
+    history: SharedHistory, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searchindex, "AT_ONCE", 3)
+    for number in range(7):
+        history.append([sent(str(number), str(number))], "stored")
+    with closing(sqlite3.connect(path)) as connection:
+        assert searchindex.indexed_upto(connection) == 6
 
 
 def test_what_cannot_be_written_is_said_in_one_line(

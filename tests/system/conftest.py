@@ -38,6 +38,7 @@ PACKAGES: Final = {
     "fish": "fish",
     "groff": "groff",
     "haproxy": "haproxy",
+    "jq": "jq",
     "man": "man-db",
     "nc.openbsd": "netcat-openbsd",
     "nc.traditional": "netcat-traditional",

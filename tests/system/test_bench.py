@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.slow
 def test_a_quick_run_loses_nothing_and_writes_its_tables(tmp_path: Path) -> None:
-    rows = "routed50,accepted,json,logins"
+    rows = "routed50,accepted,json,logins,history,history-keeping"
     peers = "chatd,chatd JSON"
     command = [sys.executable, str(ROOT / "bench"), "--quick", "--rows", rows]
     command += ["--peers", peers, "--out", str(tmp_path)]

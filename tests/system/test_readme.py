@@ -206,10 +206,24 @@ def from_a_script() -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```$", section, re.S | re.M)
 
 
+def script_with(words: str) -> str:
+    """Return the only script of that section that has these words."""
+    (found,) = [script for script in from_a_script() if words in script]
+    return found
+
+
 def on_port(script: str, daemon: "AnyDaemon") -> str:
     changed = script.replace("localhost 5555", f"localhost {daemon.port}")
+    changed = changed.replace("@localhost", f"@127.0.0.1:{daemon.port}")
     assert changed != script
     return changed
+
+
+def chat_in(script: str, daemon: "AnyDaemon", home: Path) -> str:
+    """Return a script with the `chat` that is tested, in a home of its own."""
+    chat = Path(sys.executable).with_name("chat")
+    changed = on_port(script, daemon).replace(".venv/bin/chat", str(chat))
+    return f"export HOME={shlex.quote(str(home))}; unset XDG_DATA_HOME; {changed}"
 
 
 @pytest.fixture
@@ -223,13 +237,15 @@ def bob(daemon: "AnyDaemon", connect: "Connect") -> "TextClient":
     return connect(daemon, "bob")
 
 
+QUIT: Final = "'bob-Backup finished' /quit | nc"
+
 LOGGED_IN: Final = "Enter your username: Welcome, backup. You are new here.\n"
 
 
 def test_a_script_sends_in_one_line(
     daemon: "AnyDaemon", bob: "TextClient", tmp_path: Path
 ) -> None:
-    done = shell(on_port(from_a_script()[0], daemon), cwd=tmp_path)
+    done = shell(on_port(script_with(QUIT), daemon), cwd=tmp_path)
 
     assert (done.stdout, done.stderr) == (f"{LOGGED_IN}Goodbye.\n", "")
     assert bob.expect("\n") == "backup: Backup finished\n"
@@ -240,7 +256,7 @@ def test_a_script_is_told_that_the_message_waits(
 ) -> None:
     bob.leave()
 
-    done = shell(on_port(from_a_script()[0], daemon), cwd=tmp_path)
+    done = shell(on_port(script_with(QUIT), daemon), cwd=tmp_path)
 
     answer = "User 'bob' is offline. Message stored.\n"
     assert (done.stdout, done.stderr) == (f"{LOGGED_IN}{answer}Goodbye.\n", "")
@@ -253,7 +269,7 @@ def test_a_script_that_wants_to_be_sure_is_quiet_when_the_message_is_safe(
     if not online:
         bob.leave()
 
-    done = shell(on_port(from_a_script()[1], daemon), cwd=tmp_path)
+    done = shell(on_port(script_with("/confirm on"), daemon), cwd=tmp_path)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -261,7 +277,7 @@ def test_a_script_that_wants_to_be_sure_is_quiet_when_the_message_is_safe(
 def test_a_script_that_wants_to_be_sure_complains_when_nobody_has_the_name(
     daemon: "AnyDaemon", tmp_path: Path
 ) -> None:
-    done = shell(on_port(from_a_script()[1], daemon), cwd=tmp_path)
+    done = shell(on_port(script_with("/confirm on"), daemon), cwd=tmp_path)
 
     assert (done.stdout, done.stderr) == ("", "not sent\n")
 
@@ -272,13 +288,95 @@ def test_a_script_that_wants_to_be_sure_complains_when_there_is_no_daemon(
     daemon = start_daemon("--port", f"tcp:{port}:interface=127.0.0.1")
     daemon.stop()
 
-    done = shell(on_port(from_a_script()[1], daemon), cwd=tmp_path)
+    done = shell(on_port(script_with("/confirm on"), daemon), cwd=tmp_path)
 
     assert (done.stdout, done.stderr) == ("", "not sent\n")
 
 
+@pytest.mark.parametrize("online", [True, False])
+def test_a_text_of_several_lines_is_sent_and_nothing_said(
+    online: bool, daemon: "AnyDaemon", bob: "TextClient", tmp_path: Path
+) -> None:
+    if not online:
+        bob.leave()
+
+    done = shell(on_port(script_with("sed 's/^/bob-/'"), daemon), cwd=tmp_path)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    if online:
+        assert bob.expect("\n").startswith("backup: Filesystem")
+
+
+def test_of_a_text_that_nobody_gets_it_is_said_so(
+    daemon: "AnyDaemon", tmp_path: Path
+) -> None:
+    done = shell(on_port(script_with("sed 's/^/bob-/'"), daemon), cwd=tmp_path)
+
+    assert (done.stdout, done.stderr) == ("", "not sent\n")
+
+
+def test_what_waits_is_fetched_in_one_line(
+    daemon: "AnyDaemon", bob: "TextClient", connect: "Connect", tmp_path: Path
+) -> None:
+    bob.leave()
+    alice = connect(daemon, "alice")
+    alice.send("bob-one", "bob-two")
+    alice.leave()
+
+    done = shell(on_port(script_with("grep -E '^[^ ]+: '"), daemon), cwd=tmp_path)
+
+    lines = [line.partition(" (")[0] for line in done.stdout.splitlines()]
+    assert (lines, done.stderr) == (["alice: one", "alice: two"], "")
+
+
+def test_chat_sends_from_a_script_and_says_nothing(
+    daemon: "AnyDaemon", bob: "TextClient", tmp_path: Path
+) -> None:
+    script = chat_in(script_with("send bob 'Backup"), daemon, tmp_path)
+
+    done = shell(script, cwd=tmp_path)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert bob.expect("\n") == "backup: Backup finished\n"
+
+
+def test_chat_says_with_what_status_it_has_failed(
+    daemon: "AnyDaemon", tmp_path: Path
+) -> None:
+    script = chat_in(script_with("send bob 'Backup"), daemon, tmp_path)
+
+    done = shell(script, cwd=tmp_path)
+
+    assert done.stderr == "chat: User 'bob' not found.\nnot sent: 8\n"
+
+
+def test_chat_sends_its_input_until_it_is_delivered(
+    daemon: "AnyDaemon", bob: "TextClient", tmp_path: Path
+) -> None:
+    script = chat_in(script_with("--wait delivered"), daemon, tmp_path)
+
+    done = shell(script, cwd=tmp_path)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert bob.expect("\n").startswith("backup: Filesystem")
+
+
+def test_chat_listens_and_runs_a_command_for_each_message(
+    daemon: "AnyDaemon", bob: "TextClient", connect: "Connect", tmp_path: Path
+) -> None:
+    bob.leave()
+    alice = connect(daemon, "alice")
+    alice.send("bob-one", "bob-two")
+    alice.leave()
+
+    done = shell(chat_in(script_with("listen --count"), daemon, tmp_path), cwd=tmp_path)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "inbox").read_text() == "onetwo"
+
+
 def test_the_readme_has_no_other_scripts() -> None:
-    assert len(from_a_script()) == 2
+    assert len(from_a_script()) == 7
 
 
 def test_whoever_wonders_is_told_whether_the_daemon_is_alive(

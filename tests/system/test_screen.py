@@ -811,7 +811,7 @@ def test_lines_that_are_no_messages_have_colours(start_screen: StartScreen) -> N
     colours = {screen.line(y): screen.colour(y) for y in range(1, 5)}
     assert colours == {
         "ANSWER": "cyan",
-        "NOTICE": "magenta",
+        "NOTICE": GREY,
         "ERROR": "red",
         "alice>": "default",
     }
@@ -869,28 +869,33 @@ def sent(start_screen: StartScreen, request: pytest.FixtureRequest) -> Sent:
 def test_a_message_is_seen_until_it_is_delivered_and_then_stays(sent: Sent) -> None:
     sent.send("Hi", 1)
     sent.expect("14:13 → bob  Hi …", below=f"{TOOLBAR}   1 waiting")
+    name = sent.screen.colour(1, len("14:13 → "))
+    assert not any(sent.screen.emulator.buffer[1][x].bold for x in range(20))
     sent.screen.receive("bob", "Hello")
     sent.above.append("14:13 bob  Hello")
     sent.expect("14:13 → bob  Hi …", below=f"{TOOLBAR}   1 waiting")
     sent.screen.remote.do("become", "bob", 1, "delivered")
     sent.above.append("14:13 → bob  Hi ✓✓")
     sent.expect()
+    # Nothing but the mark has changed.
+    assert sent.screen.colour(2, len("14:13 → ")) == name
+    assert not any(sent.screen.emulator.buffer[2][x].bold for x in range(20))
 
 
 def test_a_message_is_stored_and_later_delivered(sent: Sent) -> None:
     sent.send("Hi", 1)
     sent.screen.remote.do("become", "bob", 1, "stored")
     sent.expect("14:13 → bob  Hi ✓")
-    sent.screen.receive("bob", "Hello")
-    sent.above.append("14:13 bob  Hello")
+    sent.screen.receive("carol", "Hello")
+    sent.above.append("14:13 carol  Hello")
     sent.expect("14:13 → bob  Hi ✓")
     # After a second it is written in its place: what comes then stands below it.
     drawn = sent.screen.written.count("✓".encode())
     sent.screen.wait(
         lambda: sent.screen.written.count("✓".encode()) > drawn, "the second's end"
     )
-    sent.screen.receive("bob", "And?")
-    sent.above += ["14:13 → bob  Hi ✓", "14:13 bob  And?"]
+    sent.screen.receive("carol", "And?")
+    sent.above += ["14:13 → bob  Hi ✓", "14:13 carol  And?"]
     sent.expect()
     sent.screen.remote.do("become", "bob", 1, "delivered")
     screen = sent.screen

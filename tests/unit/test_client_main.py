@@ -81,6 +81,13 @@ def keep(home: Path, user: str, *texts: str) -> None:
         (["history", "--last", "0"], "--last"),
         (["history", "--user", "a b"], "'a b' is no name"),
         (["history", "alice"], "unexpected extra argument"),
+        (
+            ["histroy", "alice"],
+            "There is no command 'histroy'. Is history meant? The com",
+        ),
+        (["sned", "bob", "Hi"], "There is no command 'sned'. Is send meant?"),
+        (["tell", "bob", "--plain"], "There is no command 'tell'. The commands are co"),
+        (["sned", "--nonsense"], "No such option"),
         ([], "Nobody can be asked here"),
         (["@history"], "Nobody can be asked here"),
         (["host"], "Nobody can be asked here"),

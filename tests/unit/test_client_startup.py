@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chatd.client.historyfile import open_history
+from chatd.client.sharedhistory import sharing
+from chatd.wire.message import Message
 from chatd.wire.names import parse_name
 
 pytestmark = pytest.mark.unmeasured
@@ -16,9 +17,9 @@ HEAVY = {"twisted", "zope", "prompt_toolkit", "OpenSSL", "cryptography", "argon2
 
 CODE = f"""
 import sys
-from chatd.client.main import main
+from importlib import import_module
 try:
-    main(sys.argv[1:])
+    import_module(sys.argv[1]).main(sys.argv[2:])
 finally:
     found = {HEAVY} & {{name.partition(".")[0] for name in sys.modules}}
     print(sorted(found), file=sys.stderr)
@@ -45,14 +46,38 @@ finally:
 def test_what_needs_no_server_imports_nothing_that_only_a_server_needs(
     tmp_path: Path, arguments: list[str], line: str | None
 ) -> None:
-    history = tmp_path / "chat_history_alice.db"
-    open_history(history, parse_name("alice")).lock.release()
+    path = tmp_path / "chat_history_alice.db"
+    with sharing(path, parse_name("alice"), "host:5555") as history:
+        history.append([Message(0, "1", "alice", "bob", "Hi", 1, 2)], "delivered")
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     env |= {"CHAT_HISTORY": str(tmp_path), "CHAT_USER": "alice"}
     if line is not None:
         env |= {"_CHAT_COMPLETE": "bash_complete", "COMP_WORDS": line}
+    run("chatd.client.main", env, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--help"], None),
+        (["user", "list", "--help"], None),
+        (["completion", "zsh"], None),
+        ([], "chatctl user a"),
+    ],
+)
+def test_what_needs_no_password_imports_nothing_that_only_passwords_need(
+    tmp_path: Path, arguments: list[str], line: str | None
+) -> None:
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    if line is not None:
+        env |= {"_CHATCTL_COMPLETE": "bash_complete", "COMP_WORDS": line}
+    run("chatd.control.main", env, *arguments)
+
+
+def run(module: str, env: dict[str, str], *arguments: str) -> None:
+    """Run a program; it has to end well, and without any of the heavy packages."""
     done = subprocess.run(
-        [sys.executable, "-c", CODE, *arguments],
+        [sys.executable, "-c", CODE, module, *arguments],
         env=env,
         capture_output=True,
         text=True,
@@ -60,4 +85,5 @@ def test_what_needs_no_server_imports_nothing_that_only_a_server_needs(
         check=True,
         cwd=Path(__file__).parents[2],
     )
+    assert done.stdout.strip()
     assert done.stderr.splitlines()[-1] == "[]"
