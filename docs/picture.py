@@ -32,7 +32,7 @@ THEMES: Final = {
 }
 """For each picture what the terminal says of itself, and its two colours."""
 
-HINT: Final = "(/help lists the commands)"
+HINT: Final = "/help lists the"
 
 
 class People:

@@ -59,6 +59,20 @@ class Emulator(pyte.HistoryScreen):  # type: ignore[misc]
             else:
                 super().draw(character)
 
+    def erase_in_display(self, how: int = 0, *args: Any, **fields: Any) -> None:
+        """Keep a screen that is erased from its first cell on, as tmux does."""
+        if how == 0 and (self.cursor.x, self.cursor.y) == (0, 0):
+            rows = [
+                y
+                for y, line in self.buffer.items()
+                if any(c.data.strip() for c in line.values())
+            ]
+            for y in range(max(rows, default=-1) + 1):
+                kept = type(self.buffer[y])(self.default_char)
+                kept.update(self.buffer[y])
+                self.history.top.append(kept)
+        super().erase_in_display(how, *args, **fields)
+
     def _last(self) -> int:
         """Return the column of the character before the cursor, -1 for none."""
         x = self.cursor.x - 1

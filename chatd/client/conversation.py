@@ -91,7 +91,8 @@ class Conversation:
         self._entries: list[Entry | _Own] = []
         self._own: dict[Key, _Own] = {}
         self._stored: dict[Key, Message] = {}
-        self._connected = False
+        self.is_connected = False
+        """Whether what is sent is under way."""
         self._away: tuple[int | None] | None = None
 
     # What happens -------------------------------------------------------------------
@@ -155,7 +156,7 @@ class Conversation:
     def sent(self, key: Key, message: Message, now: float) -> None:
         """Take a message that is to be sent."""
         own = _Own(key, message)
-        if self._connected:
+        if self.is_connected:
             own.since = now
         self._own[key] = own
         self._entries.append(own)
@@ -176,9 +177,9 @@ class Conversation:
 
     def connected(self, now: float) -> None:
         """Take note that what waits is sent now."""
-        if self._connected:
+        if self.is_connected:
             return
-        self._connected = True
+        self.is_connected = True
         # It is said now: after all that was written since it was typed.
         waiting = [each for each in self._own.values() if each.state is State.WAITING]
         if waiting:
@@ -189,7 +190,7 @@ class Conversation:
 
     def disconnected(self) -> None:
         """Take note that nothing is sent now."""
-        self._connected = False
+        self.is_connected = False
         for own in self._own.values():
             if own.state is State.WAITING:
                 own.since = float("-inf")

@@ -332,8 +332,11 @@ class Screen:
 
     def _decide_what_stays(self) -> None:
         """Let what is half typed stay on the screen at the end, but no mere prompt."""
-        typed = self._session.default_buffer.text
-        self._session.app.erase_when_done = self.input_is_hidden or not typed
+        app, typed = self._session.app, self._session.default_buffer.text
+        app.erase_when_done = self.input_is_hidden or not typed
+        if app.is_done and not self._conversation.is_connected:
+            # Nothing more will become known of what waits.
+            self._drawing.write(everything=True)
 
     def _toolbar(self, columns: int) -> list[Fragment]:
         """Return what is below the prompt."""

@@ -44,6 +44,15 @@ class Terminal(Vt100_Output):
         if not self.held:
             super().flush()
 
+    def erase_down(self) -> None:
+        """Erase from the cursor, at the left margin, to the end of the screen.
+
+        That may be all of it: tmux would take that for ``clear``, and keep what was
+        there above.
+        """
+        self.erase_end_of_line()
+        self.write_raw("\x1b7\x1b[B\x1b[J\x1b8")  # the rest, from the next row on
+
     @contextmanager
     def in_one_go(self) -> Iterator[None]:
         """Hold what is flushed until the end."""

@@ -178,6 +178,18 @@ def test_what_is_typed_without_a_connection_is_seen_to_wait_and_goes_out_later(
     assert lines.index("00:00 → bob  two ✓") > again
 
 
+def test_no_trace_of_the_first_prompt_stays(
+    daemon: "Shared", start_chat: StartChat
+) -> None:
+    screen = start_chat(f"alice@127.0.0.1:{daemon.port}")
+    screen.expect("alice>")
+    screen.expect(HINT)
+    screen.expect_prompt("alice> ")
+    # It stood in the first row, and all of the screen was erased.
+    assert screen.lines()[0].startswith("Welcome, alice.")
+    assert sum(line.startswith("alice>") for line in screen.lines()) == 1
+
+
 @pytest.mark.measured
 def test_names_of_others_are_completed(
     daemon: "Shared", connect: "Connect", start_chat: StartChat

@@ -992,6 +992,20 @@ def test_what_has_no_answer_at_the_end_is_written_with_its_state(sent: Sent) -> 
     ]
 
 
+def test_what_waits_at_the_end_stands_above_what_is_half_typed(sent: Sent) -> None:
+    sent.screen.remote.do("stand", "CONNECTING")
+    sent.send("one", 1)
+    sent.screen.expect("14:13 → bob  one …")
+    sent.screen.type(CTRL_U + "half" + CTRL_C)
+    assert sent.screen.ended() == 0
+    assert sent.screen.lines() == [
+        "Connected.",
+        "14:13 → bob  one …",
+        "alice> half",
+        "Disconnected.",
+    ]
+
+
 def test_marks_are_ascii_where_the_terminal_shows_nothing_else(
     start_screen: StartScreen,
 ) -> None:
