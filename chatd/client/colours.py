@@ -1,7 +1,8 @@
 """The colours of a conversation, for dark and for light backgrounds.
 
-Where nobody says which it is, they are of the sixteen that a terminal has of its own:
-those that are readable on both, in the shades that its owner has chosen.
+Where nobody says which it is, they are those in the middle, which can be read on both.
+The sixteen that a terminal has of its own cannot: of xterm's, cyan is hardly seen on
+white, and blue on black; and some people make their grey the background.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,10 @@ _NAMES: Final[dict[str, Sequence[str]]] = {
         "#005faf", "#005f00", "#875f00", "#af0087",
         "#005f5f", "#5f00af", "#af005f", "#5f5f87",
     ],
-    "auto": ["ansigreen", "ansimagenta", "ansicyan", "ansibrightblue"],
+    "auto": [
+        "#005fff", "#008700", "#af5f00", "#d700af",
+        "#008787", "#5f8700", "#875fd7", "#af5f5f",
+    ],
 }
 # fmt: on
 _OTHERS: Final = {
@@ -48,17 +52,16 @@ _OTHERS: Final = {
         "delivered": "#008700",
     },
     "auto": {
-        "time": "#808080",
-        "new": "ansimagenta",
-        "answer": "ansicyan",
-        "notice": "#808080",
-        "error": "ansired",
-        "on": "ansigreen",
-        "off": "ansired",
-        "delivered": "ansigreen",
+        "time": "#767676",
+        "new": "#af5f00",
+        "answer": "#0087af",
+        "notice": "#767676",
+        "error": "#d7005f",
+        "on": "#008700",
+        "off": "#af5f00",
+        "delivered": "#008700",
     },
 }
-"""The grey in the middle is not of the sixteen: some make theirs the background."""
 
 
 def background(chosen: str, environ: Mapping[str, str]) -> str:

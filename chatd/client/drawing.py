@@ -117,6 +117,8 @@ class Drawing:
             self._next.cancel()
             self._next = None
         typing = self._app.is_running and self._app.context is not None
+        if not typing:
+            self._output.held = False  # nobody else ends what was begun
         try:
             columns = self._output.get_size().columns
             if everything:

@@ -47,6 +47,7 @@ class Remote(LineOnlyReceiver):
         self.whom = ""
         self.next_whom = ""
         self.sending = False
+        self.answering: float | None = None
         self.counts: list[tuple[str, int]] = []
         self.failing: Deferred[None] = Deferred()
         self.stands = Standing(Phase.CONNECTED, "127.0.0.1:5555")
@@ -62,6 +63,9 @@ class Remote(LineOnlyReceiver):
         if self.sending and "-" in text:
             target, _, said = text.partition("-")
             self.do_send(target, said, 1)
+            if self.answering is not None:
+                delay = self.answering
+                reactor.callLater(delay, self.do_become, target, 1, "delivered")
         if text == "/quit":
             self.screen.show(Line(Kind.ANSWER, "Goodbye."))
             self.screen.stop()
@@ -132,9 +136,10 @@ class Remote(LineOnlyReceiver):
         if first < last:
             reactor.callLater(0, self.do_stream, first + 1, last)
 
-    def do_sends(self) -> None:
-        """Send what is typed from now on."""
+    def do_sends(self, answering: float | None = None) -> None:
+        """Send what is typed from now on; deliver it after so many seconds."""
         self.sending = True
+        self.answering = answering
 
     def do_name_destination(self, whom: str) -> None:
         self.next_whom = whom

@@ -26,3 +26,15 @@ def test_a_quick_run_loses_nothing_and_writes_its_tables(tmp_path: Path) -> None
     assert {each["row"] for each in samples} == set(rows.split(","))
     tables = (tmp_path / "quick" / "tables.md").read_text(encoding="utf-8")
     assert tables.count("### ") == len(rows.split(","))
+
+
+@pytest.mark.slow
+def test_keys_are_seen_while_messages_come(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "bench" / "echo.py")]
+    command += ["--seconds", "2", "--rates", "0,200"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=220, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 messages/s: " in done.stdout
+    assert " 200 messages/s: " in done.stdout

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 CHAT: Final = Path(sys.executable).with_name("chat")
 HALF: Final = "bob-Hallo 漢字かな 🎉👍🏽 e\u0301tude हिन्दी and more: 語語語"
-GREY: Final = "808080"
+GREY: Final = "767676"
 HINT: Final = "(/help lists the commands)"
 CTRL_C, CTRL_D, CTRL_U = "\x03", "\x04", "\x15"
 

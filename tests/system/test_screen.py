@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 DRIVER: Final = Path(__file__).with_name("screen_driver.py")
 WIDTHS: Final = (40, 80, 200)
-GREY: Final = "808080"
+GREY: Final = "767676"
 TOOLBAR: Final = "● 127.0.0.1:5555"
 
 # Wide ones, emoji of one and of two characters, marks over and under letters.
@@ -810,9 +810,9 @@ def test_lines_that_are_no_messages_have_colours(start_screen: StartScreen) -> N
     screen.expect_line("alice>")
     colours = {screen.line(y): screen.colour(y) for y in range(1, 5)}
     assert colours == {
-        "ANSWER": "cyan",
+        "ANSWER": "0087af",
         "NOTICE": GREY,
-        "ERROR": "red",
+        "ERROR": "d7005f",
         "alice>": "default",
     }
 
@@ -882,6 +882,26 @@ def test_a_message_is_seen_until_it_is_delivered_and_then_stays(sent: Sent) -> N
     assert not any(sent.screen.emulator.buffer[2][x].bold for x in range(20))
 
 
+def test_a_message_that_is_delivered_at_once_never_moves(sent: Sent) -> None:
+    screen = sent.screen
+    screen.remote.do("sends", 0.01)
+    screen.remote.do("receive", "carol", "Go")
+    screen.expect("Go")
+    screen.type(CTRL_U + "bob-Hi there\r")
+    shown = "14:13 → bob  Hi there"
+    seen: list[tuple[str, str, str]] = []
+    # Whatever is written in one go is seen by itself.
+    while not seen or "✓✓" not in seen[-1][0]:
+        assert screen.read(DEADLINE)
+        if screen.emulator.cursor.hidden:
+            continue
+        seen.append((screen.line(2), screen.line(3), screen.line(4)))
+    first = next(n for n, (line, *_) in enumerate(seen) if line.startswith(shown))
+    for line, prompt, below in seen[first:]:
+        assert line in (shown, f"{shown} ✓✓")
+        assert (prompt, below) == ("alice>", TOOLBAR)
+
+
 def test_a_message_is_stored_and_later_delivered(sent: Sent) -> None:
     sent.send("Hi", 1)
     sent.screen.remote.do("become", "bob", 1, "stored")
@@ -910,8 +930,8 @@ def test_a_message_that_is_refused_stands_above_the_reason(sent: Sent) -> None:
     sent.screen.show("User 'bob' not found.", kind="ERROR")
     sent.above += ["14:13 → bob  Hi ✗", "User 'bob' not found."]
     sent.expect()
-    assert sent.screen.colour(1, len("14:13 → bob  Hi ")) == "red"
-    assert sent.screen.colour(2) == "red"
+    assert sent.screen.colour(1, len("14:13 → bob  Hi ")) == "d7005f"
+    assert sent.screen.colour(2) == "d7005f"
 
 
 def test_what_waits_for_the_connection_is_seen_in_few_rows(sent: Sent) -> None:
@@ -1087,7 +1107,7 @@ def test_where_there_is_little_room_there_is_no_toolbar(
 @pytest.mark.parametrize(
     ("env", "time", "coloured"),
     [
-        ({}, "808080", True),
+        ({}, "767676", True),
         ({"COLORFGBG": "15;0"}, "8a8a8a", True),
         ({"COLORFGBG": "0;15"}, "6c6c6c", True),
         ({"NO_COLOR": "1"}, "default", False),

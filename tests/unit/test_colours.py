@@ -38,26 +38,31 @@ def test_colours_stand_out_as_text_has_to(which: str, behind: str, name: str) ->
     assert contrast(colour(which, name), behind) >= 4.5
 
 
-@pytest.mark.parametrize("which", ["dark", "light"])
+@pytest.mark.parametrize("which", ["dark", "light", "auto"])
 def test_names_have_as_many_colours_as_there_are_styles(which: str) -> None:
     assert len({colour(which, name) for name in NAMES}) == NAME_COLOURS
 
 
-@pytest.mark.parametrize("which", ["dark", "light"])
+@pytest.mark.parametrize("which", ["dark", "light", "auto"])
 def test_no_name_looks_like_an_error(which: str) -> None:
     assert colour(which, "error") not in {colour(which, name) for name in NAMES}
     for one, other in combinations(["error", "notice", "answer"], 2):
         assert colour(which, one) != colour(which, other)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_where_nobody_says_names_have_colours_of_the_terminals_own(name: str) -> None:
-    assert colour("auto", name) in {
-        "ansigreen",
-        "ansimagenta",
-        "ansicyan",
-        "ansibrightblue",
-    }
+@pytest.mark.parametrize("name", [*STYLES, *NAMES])
+@pytest.mark.parametrize("behind", ["000000", "ffffff"])
+def test_where_nobody_says_colours_can_be_read_on_both(behind: str, name: str) -> None:
+    assert contrast(colour("auto", name), behind) >= 4
+
+
+@pytest.mark.parametrize("which", ["dark", "light", "auto"])
+def test_colours_are_the_same_where_there_are_256(which: str) -> None:
+    for name in [*STYLES, *NAMES]:
+        shown = colour(which, name)
+        parts = {shown[at : at + 2] for at in (0, 2, 4)}
+        grey = len(parts) == 1 and (int(shown[:2], 16) - 8) % 10 == 0
+        assert grey or parts <= {"00", "5f", "87", "af", "d7", "ff"}, shown
 
 
 def test_what_is_old_loses_its_colours() -> None:
