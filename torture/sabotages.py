@@ -321,6 +321,19 @@ SABOTAGES: Final = (
         "client-kill",
     ),
     Sabotage(
+        "listen: ack before the command",
+        "a message is acknowledged when its command has succeeded",
+        (
+            Change(
+                "chatd/client/listening.py",
+                "                self._waiting.append(event)\n",
+                "                self._waiting.append(event)\n"
+                "                self._acknowledge(event, self._connections)\n",
+            ),
+        ),
+        "client-kill",
+    ),
+    Sabotage(
         "client: forget when sent",
         "the outbox keeps a message until the server has answered",
         (

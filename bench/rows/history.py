@@ -5,7 +5,8 @@ import sqlite3
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -114,39 +115,74 @@ class Keeping(Row):
         return type(peer) is Chatd
 
     def run(self, bench: Bench, peer: Peer) -> Iterator[Sample]:
-        """Measure a history of this version, and one of before."""
+        """Measure a history of this version, and one of before, in turn."""
         alone, groups = (20, 10) if bench.quick else (300, 300)
-        for kind, has_index in (("with the index", True), ("without", False)):
-            path = bench.folder / f"keeping{has_index:d}.db"
-            _make(path, has_index=has_index)
-            phrases, numbers = Phrases(), count(1)
-            with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-                configure(connection)
+        with ExitStack() as closing_all:
+            histories = [
+                closing_all.enter_context(Kept(kind, bench.folder, has_index=has_index))
+                for kind, has_index in (("with the index", True), ("without", False))
+            ]
+            for _ in range(alone):
+                for each in histories:
+                    each.alone.append(_seconds(partial(each.keep, 1)))
+            for _ in range(groups):
+                for each in histories:
+                    each.keep_group()
+            for each in histories:
+                yield Sample(self.name, each.kind, each.figures())
 
-                def keep(messages: int) -> None:
-                    with transaction(connection):
-                        for _ in range(messages):
-                            _keep(connection, phrases, next(numbers))  # noqa: B023
 
-                taken = [_seconds(lambda: keep(1)) for _ in range(alone)]
-                begun = time.perf_counter()
-                indexing = []
-                for _ in range(groups):
-                    keep(100)
-                    while has_index and is_behind(connection):
-                        indexing.append(_seconds(lambda: catch_up(connection)))
-                grouped = (time.perf_counter() - begun) / groups / 100
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            figures = {
-                "p50 ms alone": percentile(taken, 50) * 1e3,
-                "p99 ms alone": percentile(taken, 99) * 1e3,
-                "us in groups of 100": grouped * 1e6,
-                "bytes a message": os.path.getsize(path) / (next(numbers) - 1),
-            }
-            if indexing:
-                figures["p50 ms to index 256"] = percentile(indexing, 50) * 1e3
-                figures["worst ms to index 256"] = max(indexing) * 1e3
-            yield Sample(self.name, kind, figures)
+class Kept:
+    """A history to which messages are added, and how long that took, in seconds."""
+
+    def __init__(self, kind: str, folder: Path, *, has_index: bool) -> None:
+        self.kind = kind
+        self.alone: list[float] = []
+        self._grouped: list[float] = []
+        self._indexing: list[float] = []
+        self._has_index = has_index
+        self._path = folder / f"keeping{has_index:d}.db"
+        self._phrases = Phrases()
+        self._numbers = count()
+        _make(self._path, has_index=has_index)
+        self._connection = sqlite3.connect(self._path, isolation_level=None)
+        configure(self._connection)
+
+    def __enter__(self) -> "Kept":
+        """Return itself."""
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def keep(self, messages: int) -> None:
+        """Keep messages in one transaction."""
+        with transaction(self._connection):
+            for _ in range(messages):
+                _keep(self._connection, self._phrases, next(self._numbers))
+
+    def keep_group(self) -> None:
+        """Keep a hundred messages, and put into the index what has to be."""
+        begun = time.perf_counter()
+        self.keep(100)
+        while self._has_index and is_behind(self._connection):
+            self._indexing.append(_seconds(partial(catch_up, self._connection)))
+        self._grouped.append(time.perf_counter() - begun)
+
+    def figures(self) -> dict[str, float]:
+        """Return what was measured."""
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        figures = {
+            "p50 ms alone": percentile(self.alone, 50) * 1e3,
+            "p99 ms alone": percentile(self.alone, 99) * 1e3,
+            "us in groups of 100": sum(self._grouped) / len(self._grouped) / 100 * 1e6,
+            "bytes a message": os.path.getsize(self._path) / next(self._numbers),
+        }
+        if self._indexing:
+            figures["p50 ms to index 256"] = percentile(self._indexing, 50) * 1e3
+            figures["worst ms to index 256"] = max(self._indexing) * 1e3
+        return figures
 
 
 def build(path: Path, phrases: Phrases, messages: int) -> None:

@@ -19,7 +19,8 @@ from chatd.client.commands.options import (
     conversation_options,
     pass_given,
 )
-from chatd.client.commands.send import flush, send
+from chatd.client.commands.outbox import flush
+from chatd.client.commands.send import send
 from chatd.client.commands.talk import talk
 from chatd.client.historyfile import HistoryError
 from chatd.client.pins import PinError

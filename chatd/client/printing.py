@@ -39,7 +39,8 @@ def as_json(incoming: Incoming) -> bytes:
         "time": rfc3339(message.time),
         "queued": incoming.queued,
     }
-    return f"{json.dumps(fields, separators=(',', ':'))}\n".encode()
+    line = json.dumps(fields, separators=(",", ":"))
+    return line.replace("\x7f", "\\u007f").encode() + b"\n"  # for a terminal
 
 
 @implementer(IHalfCloseableProtocol, IPullProducer)

@@ -172,7 +172,7 @@ class Screen:
 
     def people_changed(self) -> None:
         """Show to whom lines go, and whose messages are unread."""
-        self._session.app.invalidate()
+        self._drawing.changed()  # with the messages that come, not for each of them
 
     def hide_input(self, hidden: bool) -> None:
         """Show asterisks for what is typed, or show it again.

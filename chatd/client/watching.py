@@ -137,6 +137,9 @@ class Watching:
         """Watch somebody because the person has asked for it; tell how it is now."""
         for name in names:
             key = name_key(name)
+            if key == self._user:
+                self._tell_state(name, True)
+                continue
             self._asked_for[key] = name
             self._unwanted.discard(key)
             if key in self._online:

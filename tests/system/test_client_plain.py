@@ -659,7 +659,7 @@ def test_a_person_at_a_dumb_terminal_is_greeted_and_can_talk(
 ) -> None:
     bob = connect(daemon, "bob")
     alice = person(at("alice", daemon))
-    alice.expect("Welcome, alice. You are new here.\r\n")
+    alice.expect("Welcome, alice. You are new here. Anybody can log in as alice;")
     alice.expect("(/help lists the commands)\r\n")
     alice.type("bob-Hallo 漢\n")
     bob.expect("alice: Hallo 漢\n")

@@ -26,7 +26,14 @@ from chatd.client.statuses import Status
 from chatd.wire import objects
 
 if TYPE_CHECKING:
-    from tests.system.conftest import AnyDaemon, Connect, Shared, StartDaemon, WaitUntil
+    from tests.system.conftest import (
+        AnyDaemon,
+        Connect,
+        Shared,
+        SitAt,
+        StartDaemon,
+        WaitUntil,
+    )
 
 pytestmark = pytest.mark.slow
 
@@ -439,7 +446,7 @@ def test_what_had_no_answer_is_sent_again_under_its_id_on_the_next_connection(
 @pytest.mark.parametrize(
     ("arguments", "stdin", "what"),
     [
-        (["bob", ""], b"", "The message is empty. Nothing was sent."),
+        (["bob", ""], b"not this", "The message is empty. Nothing was sent."),
         (["bob"], b"\n", "The message is empty. Nothing was sent."),
         (["bob"], b"caf\xe9", "Not valid UTF-8. Nothing was sent."),
         (["bob"], b"x" * 12_289, "Message too long (over 12288 bytes)"),
@@ -745,6 +752,33 @@ def test_the_outbox_keeps_it_without_a_server_and_flush_sends_it(
     assert queued(daemon, connect) == []
 
 
+def test_lines_that_cannot_be_kept_are_named_and_the_others_are_kept(
+    daemon: "Shared", bob: None, chat: Chat, home: Path
+) -> None:
+    command = (*at("cron", daemon), "send", "--outbox", "--lines", "--id", "n1", "bob")
+    assert chat(*command, stdin="one\n").status == 0
+    ended = chat(*command, stdin=b"another\n\xff\n" + b"x" * 12_289 + b"\nfour")
+    assert ended.status == Status.NOT_ACCEPTED
+    assert [line.partition(".")[0] for line in ended.stderr.splitlines()] == [
+        "chat: line 2: Not valid UTF-8",
+        "chat: line 3: Message too long (over 12288 bytes)",
+        "chat: The id 'n1",
+    ]
+    assert [row[1] for row in kept(home, "cron")] == ["one", "four"]
+
+
+def test_lines_are_kept_as_they_come(
+    daemon: "Shared", bob: None, start: Start, home: Path, wait_until: "WaitUntil"
+) -> None:
+    running = start(*at("cron", daemon), "send", "--outbox", "--lines", "bob")
+    running.write("one\n")
+    folder = home / ".local"
+    wait_until(lambda: list(folder.rglob("chat_history_cron.db")), "the history")
+    wait_until(lambda: len(kept(home, "cron")) == 1, "the first line")
+    assert running.end(b"two\n").status == 0
+    assert [row[1] for row in kept(home, "cron")] == ["one", "two"]
+
+
 def test_flush_tells_what_is_refused_and_sends_the_rest(
     daemon: "Shared", bob: None, chat: Chat, connect: "Connect", home: Path
 ) -> None:
@@ -773,6 +807,44 @@ def test_what_flush_gets_no_answer_about_stays_in_the_outbox(
         "It is kept: chat flush sends it again, and nobody gets it twice."
     )
     assert [row[3] for row in kept(home, "cron")] == ["waiting"]
+
+
+# People, and passwords --------------------------------------------------------------
+
+
+def test_who_types_the_message_is_told_how_to_end_it(
+    daemon: "Shared", bob: None, sit_at: "SitAt", connect: "Connect", home: Path
+) -> None:
+    command = ["env", f"HOME={home}", CHAT, *at("alice", daemon), "send", "bob"]
+    program = sit_at(command, terminal=True)
+    program.expect("Type the message; Ctrl-D on a line of its own ends it.\n")
+    program.send("Hi", "there")
+    program.expect("there\n")
+    program.send_bytes(b"\x04")
+    assert program.rest() == ""
+    assert queued(daemon, connect) == ["alice: Hi", "alice: there"]
+
+
+def test_a_password_comes_from_the_environment_and_goes_no_further(
+    start_daemon: "StartDaemon", connect: "Connect", start: Start, home: Path
+) -> None:
+    daemon = start_daemon()
+    owner = connect(daemon)
+    password = "correct horse battery"
+    login = {"type": "login", "user": "cron", "password": password}
+    owner.send("/json", json.dumps(login), '{"type":"quit"}')
+    owner.rest()
+    here = {"HOME": str(home), "PATH": os.environ["PATH"], "CHAT_PASSWORD": password}
+    sent = start(*at("cron", daemon), "send", "cron", "Hi", env=here).end()
+    assert sent == Ended(0, "", "")
+    listen = ("listen", "--count", "1", "--exec", "sh -c 'env > told'")
+    assert start(*at("cron", daemon), *listen, env=here).end().status == 0
+    told = (home / "told").read_text()
+    assert "CHAT_FROM=cron\n" in told
+    assert password not in told
+    ended = start(*at("cron", daemon), "send", "cron", "Hi").end()
+    assert ended.status == Status.REFUSED
+    assert ended.complaint.startswith("cron needs a password")
 
 
 # Listening --------------------------------------------------------------------------

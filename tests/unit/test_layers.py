@@ -210,6 +210,8 @@ LAYERS: Final = {
         "chatd.client.commands.offered",
         "chatd.client.commands.connecting",
         "chatd.client.commands.talk",
+        "chatd.client.commands.given",
+        "chatd.client.commands.outbox",
         "chatd.client.commands.send",
         "chatd.client.commands.listen",
         "chatd.client.commands.history",
@@ -430,6 +432,7 @@ def test_nobody_imports_the_global_reactor_but_who_puts_all_together() -> None:
         )
     ] == [
         "chatd.client.commands.listen",
+        "chatd.client.commands.outbox",
         "chatd.client.commands.send",
         "chatd.client.commands.talk",
         "chatd.client.screen",

@@ -232,6 +232,12 @@ def test_whoever_asks_for_somebody_is_told_how_it_is_now(watched: Watched) -> No
     assert len(watched.told) == 3
 
 
+def test_whoever_asks_for_themselves_is_told_at_once(watched: Watched) -> None:
+    watched.it.watch(["alice"])
+    assert watched.told == ["alice is here."]
+    assert watched.asked == [["bob"]]
+
+
 def test_nothing_is_told_after_the_end(watched: Watched) -> None:
     watched.say(("bob", True), ("bob", False))
     watched.it.talked("carol")
