@@ -24,6 +24,7 @@ WAIT_SECONDS: Final = 30
 _RANKS: Final = {"waiting": 1, "stored": 2, "delivered": 3}
 """Statuses only rise; any other is below."""
 
+_WAITING: Final = "SELECT sender FROM messages WHERE status = 'waiting' AND server = ?"
 _RAISE: Final = "UPDATE messages SET status = ? WHERE position = ?"
 
 
@@ -54,6 +55,12 @@ class SharedHistory:
         """Return the message that was sent under an id; spelling does not matter."""
         with in_plain_words(self._path):
             return self._earlier(sender, message_id, receiver)
+
+    def waiting(self, sender: Name) -> int:
+        """Return how many messages of somebody are in the outbox."""
+        with in_plain_words(self._path):
+            found = self._connection.execute(_WAITING, (self._server,)).fetchall()
+        return sum(name_key(name) == sender.key for (name,) in found)
 
     def append(self, messages: Sequence[Message], status: str) -> int:
         """Keep messages that were sent, all or none; return how many are new.

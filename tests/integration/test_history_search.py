@@ -1,10 +1,13 @@
 """Searching a history: what is found is what is there, whatever the index knows."""
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -440,3 +443,73 @@ def test_one_of_the_original_program_is_searched_as_it_is(path: Path) -> None:
     assert (second.message.sender, second.message.receiver) == ("", "7")
     assert (second.message.text, second.message.time) == ("a\ufffd hi", 0)
     assert second.spans == [(3, 5)]
+
+
+# While others write ------------------------------------------------------------------
+
+# Says messages, and puts them into the index in small steps, until it is killed.
+WRITE = """
+import sys
+from pathlib import Path
+from chatd.client import searchindex
+from chatd.client.sharedhistory import sharing
+from chatd.wire.message import Message, new_id
+from chatd.wire.names import parse_name
+searchindex.AT_ONCE = 3
+with sharing(Path(sys.argv[1]), parse_name("alice"), "host:5555") as shared:
+    for number in range(1_000_000):
+        text = f"number {number} {'needle' if number % 10 == 0 else 'straw'}"
+        message = Message(0, new_id(), "alice", "bob", text, 1795000000000, 0)
+        shared.append([message], "stored")
+        print(number, flush=True)
+"""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[IO[str]]:
+    """Let a process write the history; it is killed at the end."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITE, str(path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout
+        finally:
+            process.kill()
+
+
+def needles(connection: sqlite3.Connection) -> list[str]:
+    query = "SELECT message FROM messages WHERE message LIKE '%needle%'"
+    return [row[0] for row in connection.execute(query)]
+
+
+def test_what_a_killed_process_has_written_is_found_and_the_index_is_whole(
+    path: Path,
+) -> None:
+    for lines in (7, 31, 58):
+        with writing(path) as output:
+            for _ in range(lines):
+                assert output.readline()
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            expected = needles(connection)
+            found = [each.message.text for each in find(connection, "needle")]
+            assert found == expected[-50:]
+            assert len(found) >= lines // 10
+            check = "INSERT INTO messages_search (messages_search) VALUES (?)"
+            connection.execute(check, ("integrity-check",))
+
+
+def test_a_search_sees_one_state_while_another_process_fills_the_index(
+    path: Path,
+) -> None:
+    with writing(path) as output, closing(output):
+        while int(output.readline() or "-1") < 100:
+            pass
+        with reading(path) as connection:
+            upto = set()
+            for _ in range(200):
+                texts = [each.message.text for each in find(connection, "needle")]
+                numbers = [int(text.split()[1]) for text in texts]
+                assert numbers == list(range(0, numbers[-1] + 1, 10))[-50:]
+                upto.add(indexed_upto(connection))
+    assert len(upto) > 1

@@ -46,22 +46,24 @@ def rows(path: Path) -> list[tuple[str, ...]]:
         ).fetchall()
 
 
-@pytest_twisted.inlineCallbacks
-def test_what_was_accepted_is_kept_with_the_names_as_the_server_shows_them(
+@pytest_twisted.ensureDeferred
+async def test_what_was_accepted_is_kept_with_the_names_as_the_server_shows_them(
     record: SharedRecord, path: Path
-):
-    yield record.queue(message("never accepted", "id-0"))
-    yield record.accepted(message("Hi"), "Alice", "Bob", "stored")
+) -> None:
+    await record.queue(message("never accepted", "id-0"))
+    await record.accepted(message("Hi"), "Alice", "Bob", "stored")
     assert rows(path) == [("Alice", "Bob", "Hi", "stored")]
-    yield record.delivered("Alice", "id-1", "Bob")
-    yield record.refused(message("refused", "id-2"))
+    await record.delivered("Alice", "id-1", "Bob")
+    await record.refused(message("refused", "id-2"))
     assert rows(path) == [("Alice", "Bob", "Hi", "delivered")]
 
 
-@pytest_twisted.inlineCallbacks
-def test_many_are_kept_in_the_order_of_the_calls(record: SharedRecord, path: Path):
+@pytest_twisted.ensureDeferred
+async def test_many_are_kept_in_the_order_of_the_calls(
+    record: SharedRecord, path: Path
+) -> None:
     numbers = range(500)
-    yield gatherResults(
+    await gatherResults(
         record.accepted(
             message(f"{number}", f"id-{number}"),
             "alice",
@@ -70,47 +72,47 @@ def test_many_are_kept_in_the_order_of_the_calls(record: SharedRecord, path: Pat
         )
         for number in numbers
     )
-    yield record.settled()
+    await record.settled()
     assert [row[2] for row in rows(path)] == [f"{number}" for number in numbers]
 
 
-@pytest_twisted.inlineCallbacks
-def test_what_was_sent_before_is_found_however_names_are_spelt(
+@pytest_twisted.ensureDeferred
+async def test_what_was_sent_before_is_found_however_names_are_spelt(
     record: SharedRecord, path: Path
-):
-    yield record.accepted(message("Hi"), "Alice", "Bob", "stored")
+) -> None:
+    await record.accepted(message("Hi"), "Alice", "Bob", "stored")
     asked = [message("Hi", to="BOB"), message("Hi", to="carol"), message("Hi", "id-2")]
-    first, *others = yield record.earlier(asked)
+    first, *others = await record.earlier(asked)
     assert (first.receiver, first.text, first.status) == ("Bob", "Hi", "stored")
     assert others == [None, None]
 
 
-@pytest_twisted.inlineCallbacks
-def test_what_waits_in_the_outbox_of_a_chat_that_runs_is_settled(
+@pytest_twisted.ensureDeferred
+async def test_what_waits_in_the_outbox_of_a_chat_that_runs_is_settled(
     record: SharedRecord, path: Path
-):
+) -> None:
     owner = open_history(path, ALICE)
     with sharing(path, ALICE, SERVER) as shared:
         shared.append([message("Hi")], "waiting")
-    yield record.accepted(message("Hi"), "Alice", "Bob", "stored")
+    await record.accepted(message("Hi"), "Alice", "Bob", "stored")
     assert [row[3] for row in rows(path)] == ["stored"]
     owner.lock.release()
 
 
-@pytest_twisted.inlineCallbacks
-def test_what_cannot_be_kept_fails_and_what_follows_is_kept(
+@pytest_twisted.ensureDeferred
+async def test_what_cannot_be_kept_fails_and_what_follows_is_kept(
     record: SharedRecord, path: Path
-):
-    yield record.accepted(message("Hi"), "alice", "bob", "stored")
+) -> None:
+    await record.accepted(message("Hi"), "alice", "bob", "stored")
     with pytest.raises(AnotherText):
-        yield record.accepted(message("Ho"), "alice", "bob", "stored")
+        await record.accepted(message("Ho"), "alice", "bob", "stored")
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("ALTER TABLE messages RENAME TO hidden")
         with pytest.raises(HistoryError):
-            yield record.accepted(message("x", "id-2"), "alice", "bob", "stored")
+            await record.accepted(message("x", "id-2"), "alice", "bob", "stored")
         with pytest.raises(HistoryError):
-            yield record.earlier([message("Hi")])
+            await record.earlier([message("Hi")])
         connection.execute("ALTER TABLE hidden RENAME TO messages")
-    yield record.accepted(message("y", "id-3"), "alice", "bob", "stored")
-    yield record.settled()
+    await record.accepted(message("y", "id-3"), "alice", "bob", "stored")
+    await record.settled()
     assert [row[2] for row in rows(path)] == ["Hi", "y"]

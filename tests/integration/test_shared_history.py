@@ -217,6 +217,13 @@ def test_the_same_id_with_another_text_is_refused_and_nothing_of_it_is_kept(
     assert history.append([sent("Other", to="dave")], "waiting") == 1
 
 
+def test_it_knows_how_many_wait_of_whom(history: SharedHistory) -> None:
+    history.append([sent("one"), sent("two", to="carol")], "waiting")
+    history.append([sent("three", to="dave")], "stored")
+    assert history.waiting(parse_name("ALICE")) == 2
+    assert history.waiting(parse_name("bob")) == 0
+
+
 def test_what_was_refused_before_can_be_accepted_later(
     history: SharedHistory, path: Path
 ) -> None:

@@ -45,7 +45,7 @@ def test_chat_nc_and_telnet_converse_over_a_daemon_that_is_killed_and_comes_back
         bob.expect("alice: Who is for lunch?\n")
         carol.expect("alice: Who is for lunch?")
         bob.send("alice,carol-Me")
-        alice.expect("bob: Me")
+        alice.expect("bob  Me")
         carol.expect("bob: Me")
 
         daemon.kill()
@@ -53,8 +53,8 @@ def test_chat_nc_and_telnet_converse_over_a_daemon_that_is_killed_and_comes_back
         daemon = start_daemon(*listen)
         alice.expect(f"Connected to 127.0.0.1:{port} again.")
         alice.type("bob,carol-Still here?\r")
-        alice.expect("Stored for bob.")
-        alice.expect("Stored for carol.")
+        alice.expect("→ bob  Still here? ✓")
+        alice.expect("→ carol  Still here? ✓")
 
         bob = sit_at(nc, terminal=False)
         bob.expect("Enter your username: ")
@@ -63,14 +63,14 @@ def test_chat_nc_and_telnet_converse_over_a_daemon_that_is_killed_and_comes_back
         bob.expect("alice: Still here? (")
         bob.send("alice-Yes", "/quit")
         bob.expect("Goodbye.\n")
-        alice.expect("bob: Yes")
+        alice.expect("bob  Yes")
         carol = sit_at(telnet, terminal=True)
         carol.expect("Enter your username: ")
         carol.type("carol")
         carol.expect("alice: Still here? (")
         carol.expect(" UTC)\n")
         carol.type("alice-Me too")
-        alice.expect("carol: Me too")
+        alice.expect("carol  Me too")
 
         alice.type("/quit\r")
         assert alice.ended() == 0

@@ -605,15 +605,17 @@ def test_a_history_that_cannot_be_used_does_not_keep_a_message_from_being_sent(
 
 
 def test_status_6_the_outbox_of_a_chat_that_runs_is_that_chats_own(
-    daemon: "Shared", bob: None, start: Start, chat: Chat
+    start: Start, chat: Chat, home: Path, port: int
 ) -> None:
-    conversation = start(*at("cron", daemon))
-    conversation.write("/who\n")
-    assert conversation.output().startswith("Users online")
-    ended = chat(*at("cron", daemon), "flush")
+    address = ("--as", f"cron@127.0.0.1:{port}")
+    conversation = start(*address, "--timeout", "600")
+    assert conversation.error().startswith(f"Cannot reach 127.0.0.1:{port}")
+    assert chat(*address, "flush") == Ended(0, "", "")
+    assert chat(*address, "send", "--outbox", "bob", "Hi") == Ended(0, "", "")
+    ended = chat(*address, "flush")
     assert ended.status == Status.HISTORY
     assert "in use" in ended.complaint
-    conversation.end()
+    assert [row[3] for row in kept(home, "cron")] == ["waiting"]
 
 
 @pytest.mark.parametrize("command", [["send", "bob", "Hi"], ["listen"]])

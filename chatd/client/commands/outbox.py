@@ -129,12 +129,19 @@ def flush(given: Given, verbose: bool) -> int:
 
     That is what chat send --outbox has kept, and what an earlier chat could not send.
     What is not confirmed stays there. A chat that runs with this history sends it by
-    itself.
+    itself; then there is nothing to be done here, or the status is 6.
     """
     settings = given.settings()
     user, whole = account(settings, may_ask=False)
-    opened = open_history(history_path(user, settings.history), user)
-    # Not at the top: they need Twisted.
+    path = history_path(user, settings.history)
+    # Not at the top: it needs Twisted.
+    from chatd.client.sharedhistory import sharing
+
+    # Not to own it for nothing: a chat that runs sends what waits by itself.
+    with sharing(path, user, whole.server) as shared:
+        if not shared.waiting(user):
+            return Status.OK
+    opened = open_history(path, user)
     from twisted.internet import reactor
 
     from chatd.client.history import History
