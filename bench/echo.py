@@ -94,7 +94,7 @@ class Recorded(Terminal):
                 typed += KEYS[len(typed)]
                 keys.append((time.perf_counter(), f"alice> {typed}"))
                 self.type(typed[-1])
-        self._read_for(1)
+        self._read_for(3)
         self._recording = False
         return keys
 
