@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from chatd.client import events
-from chatd.client.destination import parse_focus
+from chatd.client.destination import Impossible, parse_focus
 from chatd.client.helptopics import help_lines, usage
 from chatd.client.lookups import BadRequest, Lookups
 from chatd.client.output import Output
@@ -13,10 +13,6 @@ from chatd.client.watching import watch_list
 from chatd.wire import text
 from chatd.wire.answers import Refusal
 from chatd.wire.names import BadName, Name
-
-
-class Impossible(Exception):
-    """What was typed cannot be done here; str() says why, as a sentence."""
 
 
 class Owner(Protocol):

@@ -7,10 +7,14 @@ form. With one, a line is a text for the focus, but
 - what is addressed to others: it begins with names that are all known, the dash right
   after them. Whoever is in the focus counts as known.
 
+A name that is nearly that of somebody one has talked with is probably theirs, and the
+text is probably not for the focus: such a line is not sent at all.
+
 A line of nothing but spaces and line breaks is nothing then.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from typing import Final
 
 from chatd.wire import text
@@ -22,6 +26,19 @@ LONGEST_ADDRESS: Final = 32 * 130
 
 Known = Callable[[str], bool]
 """Whether the name with this key is known."""
+
+SHORTEST_MISTYPED: Final = 4
+"""In characters: shorter words are too often near some name."""
+
+ALIKE: Final = 0.8
+"""How alike names are, from 0 to 1, that are taken for one another: `difflib`'s ratio.
+
+``caorl`` and ``carol`` are just that much.
+"""
+
+
+class Impossible(Exception):
+    """What was typed cannot be done here; str() says why, as a sentence."""
 
 
 def route(
@@ -77,6 +94,28 @@ def parse_focus(names: str) -> tuple[Name, ...]:
     return text.parse_targets(parts)
 
 
+def mistyped(
+    typed: str, focus: Sequence[Name], known: Known, talked: Iterable[str]
+) -> tuple[str, str] | None:
+    """Return the name in a line for the focus that is probably a mistake, and whose.
+
+    None if there is none. `talked` are the keys of those one has talked with.
+    """
+    if not focus or _is_command(typed, focus):
+        return None
+    targets = _named(typed)
+    in_focus = {each.key for each in focus}
+    unknown = [
+        each for each in targets if each.key not in in_focus and not known(each.key)
+    ]
+    candidates = [*in_focus, *talked] if unknown else []
+    for each in unknown:
+        if len(each.key) >= SHORTEST_MISTYPED:
+            for near in get_close_matches(each.key, candidates, 1, ALIKE):
+                return each.shown, near
+    return None
+
+
 def _is_command(typed: str, focus: Sequence[Name]) -> bool:
     return typed.startswith("/") and not (focus and typed.startswith("//"))
 
@@ -85,14 +124,19 @@ def _addressed(
     typed: str, focus: Sequence[Name], known: Known
 ) -> tuple[Name, ...] | None:
     """Return those whom a line names before its first dash, if all are known."""
-    names, dash, _ = typed[: LONGEST_ADDRESS + 1].partition("-")
-    if not dash or names.strip() != names:
-        return None
-    try:
-        targets = text.parse_targets(names.split(","))
-    except Refusal:
-        return None
+    targets = _named(typed)
     in_focus = {each.key for each in focus}
-    if all(each.key in in_focus or known(each.key) for each in targets):
+    if targets and all(each.key in in_focus or known(each.key) for each in targets):
         return targets
     return None
+
+
+def _named(typed: str) -> tuple[Name, ...]:
+    """Return the names before a line's first dash, if there is nothing else."""
+    names, dash, _ = typed[: LONGEST_ADDRESS + 1].partition("-")
+    if not dash or names.strip() != names:
+        return ()
+    try:
+        return text.parse_targets(names.split(","))
+    except Refusal:
+        return ()

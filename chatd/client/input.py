@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from chatd.client import commanding, events
-from chatd.client.commanding import Commands, Impossible
-from chatd.client.destination import LONGEST_ADDRESS
+from chatd.client.commanding import Commands
+from chatd.client.destination import LONGEST_ADDRESS, Impossible
 from chatd.client.events import Hello
 from chatd.client.frontend import MAX_TYPED
 from chatd.client.lookups import Lookups

@@ -1,5 +1,6 @@
 """The names that the client knows of, and with whom one has talked lately."""
 
+from itertools import islice
 from typing import Final
 
 from chatd.client.historyfile import name_key
@@ -41,6 +42,14 @@ class Names:
             oldest = next(iter(self._talked))
             for each in (self._talked, self._places, self._spellings):
                 del each[oldest]
+
+    def talked_with(self, most: int, learned: int) -> list[str]:
+        """Return the keys of those one has talked with, the latest first.
+
+        Only of those among the first names that were `learned`.
+        """
+        latest = islice(reversed(self._talked), most)
+        return [key for key in latest if self.was_known(key, learned)]
 
     def has_talked(self, name: str) -> bool:
         """Return whether one has talked with somebody."""

@@ -8,7 +8,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatd.client import events
-from chatd.client.commanding import Impossible
+from chatd.client.destination import Impossible
 from chatd.client.output import Output
 from chatd.client.secrets import Asker
 from chatd.wire import text

@@ -6,13 +6,17 @@ when the line before was taken.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
-from chatd.client.destination import destination, route
+from chatd.client.destination import Impossible, destination, mistyped, route
 from chatd.client.names import Names
 from chatd.client.unread import Unread
 from chatd.client.watching import Watching
 from chatd.wire import text
 from chatd.wire.names import Name
+
+MOST_COMPARED: Final = 500
+"""With how many names, those one talked with last, an unknown one is compared."""
 
 
 class People:
@@ -39,7 +43,25 @@ class People:
     # To whom a line goes.
 
     def route(self, typed: str, max_message: int) -> text.Send | text.Command | None:
-        """Return what an entered line means; raise `Refusal` as `route` does."""
+        """Return what an entered line means.
+
+        Raises `Refusal` as `route` does, and `Impossible` for a name that is probably
+        a mistake, where the text would go to somebody else for it.
+        """
+        if self._interactive:
+            found = mistyped(
+                typed,
+                self.focus,
+                self._is_known,
+                self.names.talked_with(MOST_COMPARED, self._learned),
+            )
+            if found is not None:
+                wrong, meant = found
+                raise Impossible(
+                    f"Nobody known is called {wrong!r}: is"
+                    f" {self.names.spelling(meant)} meant? Nothing was sent. A space"
+                    f" before it sends all of it to {self.focused}."
+                )
         return route(typed, self.focus, self._is_known, max_message)
 
     def destination(self, typed: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.client.destination import destination, parse_focus, route
+from chatd.client.destination import destination, mistyped, parse_focus, route
 from chatd.wire.answers import Refusal
 from chatd.wire.names import BadName, Name
 from chatd.wire.text import MAX_TARGETS, Command, Send, parse_line
@@ -206,3 +206,31 @@ def test_nobody_is_written_to_who_is_neither_known_nor_in_the_focus(
         assert typed.endswith(routed.text)
         before = typed[: len(typed) - len(routed.text)]
         assert before in ("", "/") or before.endswith("-")
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("caorl-Bob is fired", ("caorl", "carol")),
+        ("carrol-Hi", ("carrol", "carol")),
+        ("alice,Caorl-Hi", ("Caorl", "carol")),
+        ("boob-Hi", ("boob", "bob")),
+        ("carol-Hi", None),
+        ("bob-Hi", None),
+        ("well-known fact", None),
+        ("cal-Hi", None),
+        (" caorl-Hi", None),
+        ("caorl - Hi", None),
+        ("caorl", None),
+        ("//caorl-Hi", None),
+        ("/caorl-Hi", None),
+    ],
+)
+def test_with_a_focus_a_name_that_is_nearly_another_is_noticed(
+    typed: str, found: tuple[str, str] | None
+) -> None:
+    assert mistyped(typed, BOB, known, ["carol", "dave"]) == found
+
+
+def test_without_a_focus_a_mistyped_name_is_for_the_server_to_refuse() -> None:
+    assert mistyped("caorl-Hi", (), known, ["carol"]) is None

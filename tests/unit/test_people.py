@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from chatd.client.destination import parse_focus
+from chatd.client.destination import Impossible, parse_focus
 from chatd.client.names import MOST_NAMES
 from chatd.client.people import People
 from chatd.client.watching import Watching
 from chatd.wire.answers import Refusal
+from chatd.wire.text import Send
 
 NAMES = ["bob", "Carol", "dave", "well", "漢字"]
 
@@ -71,6 +73,8 @@ def outcome(them: People, line: str) -> object:
         return them.route(line, 100)
     except Refusal as refusal:
         return refusal.code
+    except Impossible as impossible:
+        return str(impossible).casefold()
 
 
 def test_of_very_many_one_talked_with_the_latest_are_known() -> None:
@@ -94,3 +98,26 @@ def test_a_name_is_known_from_the_moment_on_that_it_was_learned() -> None:
     assert not them.names.was_known("carol", learned)
     assert them.names.was_known("carol", them.names.learned)
     assert not them.names.was_known("zed", them.names.learned)
+
+
+def test_what_is_for_somebody_mistyped_does_not_go_to_whom_one_talks_to() -> None:
+    them = people()
+    them.accepted("Carol")
+    them.turn_to(parse_focus("bob"))
+    them.typing("c")
+    with pytest.raises(Impossible) as refused:
+        them.route("caorl-Bob is late again", 100)
+    assert str(refused.value) == (
+        "Nobody known is called 'caorl': is Carol meant? Nothing was sent. A space"
+        " before it sends all of it to bob."
+    )
+
+
+def test_in_a_pipe_what_is_sent_does_not_depend_on_names_that_are_alike() -> None:
+    watching = Watching(Clock(), print, print, talked_with_too=True)
+    them = People(watching, lambda: None, interactive=False)
+    them.accepted("carol")
+    them.turn_to(parse_focus("bob"))
+    routed = them.route("caorl-Hi", 100)
+    assert isinstance(routed, Send)
+    assert [each.shown for each in routed.targets] == ["bob"]
