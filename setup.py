@@ -51,6 +51,12 @@ setup(
         "chatd",
         "chatd.client",
         "chatd.client.commands",
+        "chatd.client.connection",
+        "chatd.client.frontends",
+        "chatd.client.history",
+        "chatd.client.script",
+        "chatd.client.settings",
+        "chatd.client.talk",
         "chatd.control",
         "chatd.hub",
         "chatd.server",
@@ -60,7 +66,7 @@ setup(
     ],
     package_data={
         "chatd": ["py.typed"],
-        "chatd.client": ["schema/*.sql"],
+        "chatd.client.history": ["schema/*.sql"],
         "chatd.store": ["queries/*.sql", "schema/*.sql"],
     },
     # Found by man where the folder's bin is on the PATH, in a virtual environment too.

@@ -19,9 +19,9 @@ sys.path.insert(0, str(ROOT))
 
 from chatd import __version__  # noqa: E402
 from chatd.client.main import chat  # noqa: E402
-from chatd.client.settingkinds import toml  # noqa: E402
-from chatd.client.settings import SETTINGS  # noqa: E402
-from chatd.client.settingsfile import HEAD  # noqa: E402
+from chatd.client.settings.file import HEAD  # noqa: E402
+from chatd.client.settings.kinds import toml  # noqa: E402
+from chatd.client.settings.settings import SETTINGS  # noqa: E402
 from chatd.control.main import chatctl  # noqa: E402
 from chatd.tap import Options  # noqa: E402
 

@@ -302,14 +302,14 @@ SABOTAGES: Final = (
         "the client acknowledges what its history has",
         (
             Change(
-                "chatd/client/reception.py",
+                "chatd/client/talk/reception.py",
                 "        self._unkept += 1\n        if",
                 "        self._kept_upto = sequence\n"
                 "        self._acknowledge()\n"
                 "        self._unkept += 1\n        if",
             ),
             Change(
-                "chatd/client/reception.py",
+                "chatd/client/talk/reception.py",
                 "        keeping = self._keeper.received(event.message)"
                 ".addCallback(show)\n",
                 "        from twisted.internet.task import deferLater\n\n"
@@ -325,7 +325,7 @@ SABOTAGES: Final = (
         "a message is acknowledged when its command has succeeded",
         (
             Change(
-                "chatd/client/listening.py",
+                "chatd/client/script/listening.py",
                 "                self._waiting.append(event)\n",
                 "                self._waiting.append(event)\n"
                 "                self._acknowledge(event, self._connections)\n",
@@ -338,7 +338,7 @@ SABOTAGES: Final = (
         "the outbox keeps a message until the server has answered",
         (
             Change(
-                "chatd/client/outbox.py",
+                "chatd/client/talk/outbox.py",
                 "                        at_once=self._at_once,\n"
                 "                    )\n                )\n",
                 "                        at_once=self._at_once,\n"
@@ -358,7 +358,7 @@ SABOTAGES: Final = (
         "the client sends again under the same id",
         (
             Change(
-                "chatd/client/outbox.py",
+                "chatd/client/talk/outbox.py",
                 "        self._online = True\n        self._send_what_can_be()\n",
                 "        self._online = True\n"
                 "        from dataclasses import replace\n\n"

@@ -10,10 +10,10 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from chatd.client.historyfile import APPLICATION_ID, SCHEMA, configure, prepare
-from chatd.client.historyrows import insert
-from chatd.client.search import Wanted, correspondents, find, recent
-from chatd.client.searchindex import catch_up, is_behind
+from chatd.client.history.file import APPLICATION_ID, SCHEMA, configure, prepare
+from chatd.client.history.index import catch_up, is_behind
+from chatd.client.history.rows import insert
+from chatd.client.history.search import Wanted, correspondents, find, recent
 from chatd.store.migrations import load, transaction
 from chatd.wire.message import Message, new_id
 from chatd.wire.names import parse_name

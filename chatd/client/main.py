@@ -8,7 +8,6 @@ from typing import Any, Final
 import click
 
 from chatd import __version__
-from chatd.client.address import BadAddress
 from chatd.client.commands.config import config
 from chatd.client.commands.history import history
 from chatd.client.commands.listen import listen
@@ -22,9 +21,10 @@ from chatd.client.commands.options import (
 from chatd.client.commands.outbox import flush
 from chatd.client.commands.send import send
 from chatd.client.commands.talk import talk
-from chatd.client.historyfile import HistoryError
-from chatd.client.pins import PinError
-from chatd.client.settings import BadSettings
+from chatd.client.connection.pins import PinError
+from chatd.client.history.file import HistoryError
+from chatd.client.settings.address import BadAddress
+from chatd.client.settings.settings import BadSettings
 from chatd.client.statuses import Failed, Status
 from chatd.shellcompletion import completion_command, prepare
 from chatd.wire.display import neutralise

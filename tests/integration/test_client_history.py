@@ -13,9 +13,8 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 
-from chatd.client import historyfile
-from chatd.client.history import History
-from chatd.client.historyfile import (
+from chatd.client.history import file as historyfile
+from chatd.client.history.file import (
     HistoryError,
     OpenedHistory,
     data_folder,
@@ -24,8 +23,9 @@ from chatd.client.historyfile import (
     open_history,
     reading,
 )
-from chatd.client.historyoutput import lines
-from chatd.client.search import Wanted, find
+from chatd.client.history.history import History
+from chatd.client.history.printed import lines
+from chatd.client.history.search import Wanted, find
 from chatd.store.opening import StoreError, open_database
 from chatd.wire.message import Message
 from chatd.wire.names import parse_name
@@ -334,7 +334,7 @@ def test_one_process_owns_a_history_and_a_second_says_so(path: Path) -> None:
 def test_a_process_that_was_killed_owns_nothing(path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path;"
-        "from chatd.client.historyfile import open_history;"
+        "from chatd.client.history.file import open_history;"
         "from chatd.wire.names import parse_name;"
         f"open_history(Path({str(path)!r}), parse_name('alice'));"
         "os.kill(os.getpid(), 9)"

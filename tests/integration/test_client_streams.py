@@ -11,9 +11,9 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, succeed
 
-from chatd.client.completion import Completions
-from chatd.client.frontend import MAX_TYPED, Kind, Line
-from chatd.client.plain import Plain
+from chatd.client.frontends.completion import Completions
+from chatd.client.frontends.frontend import MAX_TYPED, Kind, Line
+from chatd.client.frontends.plain import Plain
 from chatd.wire.message import Message
 
 SECONDS = 60

@@ -11,12 +11,13 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
-from chatd.client import search, searchindex
-from chatd.client.history import History
-from chatd.client.historyfile import open_history
-from chatd.client.search import Wanted
-from chatd.client.searchindex import indexed_upto
-from chatd.client.sharedhistory import sharing
+from chatd.client.history import index as searchindex
+from chatd.client.history import search
+from chatd.client.history.file import open_history
+from chatd.client.history.history import History
+from chatd.client.history.index import indexed_upto
+from chatd.client.history.search import Wanted
+from chatd.client.history.shared import sharing
 from chatd.wire.message import Message
 from chatd.wire.names import parse_name
 

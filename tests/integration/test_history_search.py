@@ -13,18 +13,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatd.client import search, searchindex
-from chatd.client.folding import fold
-from chatd.client.historyfile import (
+from chatd.client.history import index as searchindex
+from chatd.client.history import search
+from chatd.client.history.file import (
     APPLICATION_ID,
     SCHEMA,
     name_key,
     prepare,
     reading,
 )
-from chatd.client.historyrows import insert
-from chatd.client.search import EVERYTHING, Wanted, correspondents, find, recent
-from chatd.client.searchindex import catch_up, has_index, indexed_upto
+from chatd.client.history.folding import fold
+from chatd.client.history.index import catch_up, has_index, indexed_upto
+from chatd.client.history.rows import insert
+from chatd.client.history.search import EVERYTHING, Wanted, correspondents, find, recent
 from chatd.store.migrations import load, transaction
 from chatd.wire.message import Message
 from chatd.wire.names import parse_name
@@ -451,8 +452,8 @@ def test_one_of_the_original_program_is_searched_as_it_is(path: Path) -> None:
 WRITE = """
 import sys
 from pathlib import Path
-from chatd.client import searchindex
-from chatd.client.sharedhistory import sharing
+from chatd.client.history import index as searchindex
+from chatd.client.history.shared import sharing
 from chatd.wire.message import Message, new_id
 from chatd.wire.names import parse_name
 searchindex.AT_ONCE = 3

@@ -10,9 +10,9 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 
-from chatd.client.historyfile import HistoryError, open_history
-from chatd.client.record import SharedRecord
-from chatd.client.sharedhistory import AnotherText, sharing
+from chatd.client.history.file import HistoryError, open_history
+from chatd.client.history.shared import AnotherText, sharing
+from chatd.client.script.record import SharedRecord
 from chatd.wire.message import Message
 from chatd.wire.names import parse_name
 

@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 
-from chatd.client import historyfile, searchindex
-from chatd.client.history import History
-from chatd.client.historyfile import (
+from chatd.client.history import file as historyfile
+from chatd.client.history import index as searchindex
+from chatd.client.history.file import (
     APPLICATION_ID,
     SCHEMA,
     HistoryError,
     open_history,
     prepare,
 )
-from chatd.client.sharedhistory import AnotherText, SharedHistory, sharing
+from chatd.client.history.history import History
+from chatd.client.history.shared import AnotherText, SharedHistory, sharing
 from chatd.store.migrations import load, transaction
 from chatd.wire.message import Message
 from chatd.wire.names import parse_name
@@ -33,7 +34,7 @@ TIME = 1_795_000_000_123
 KEEP = """
 import sys
 from pathlib import Path
-from chatd.client.sharedhistory import sharing
+from chatd.client.history.shared import sharing
 from chatd.wire.message import Message
 from chatd.wire.names import parse_name
 path, own, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])

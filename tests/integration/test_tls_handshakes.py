@@ -20,10 +20,10 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 
-from chatd.client.pins import Pins
+from chatd.client.connection.pins import Pins
+from chatd.client.connection.tls import Authorities, TLSEndpoint
+from chatd.client.connection.trust import Rejected, Trust
 from chatd.client.statuses import Status
-from chatd.client.tls import Authorities, TLSEndpoint
-from chatd.client.trust import Rejected, Trust
 from chatd.listening import endpoints
 from chatd.server import tls
 from chatd.wire.answers import Refusal

@@ -24,9 +24,9 @@ from twisted.internet.defer import Deferred, DeferredList  # noqa: E402
 from twisted.internet.protocol import Factory  # noqa: E402
 from twisted.protocols.basic import LineOnlyReceiver  # noqa: E402
 
-from chatd.client.completion import Completions  # noqa: E402
-from chatd.client.frontend import Kind, Line, Phase, Standing, State  # noqa: E402
-from chatd.client.screen import Screen  # noqa: E402
+from chatd.client.frontends.completion import Completions  # noqa: E402
+from chatd.client.frontends.frontend import Kind, Line, Phase, Standing, State  # noqa: E402
+from chatd.client.frontends.screen import Screen  # noqa: E402
 from chatd.wire.message import Message  # noqa: E402
 
 DAY = 24 * 60 * 60 * 1000

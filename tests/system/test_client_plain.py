@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
 import pytest
 
-from chatd.client.sharedhistory import sharing
+from chatd.client.history.shared import sharing
 from chatd.wire.message import Message
 from chatd.wire.names import parse_name
 

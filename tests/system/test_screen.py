@@ -17,7 +17,7 @@ from typing import Final, Protocol
 import pytest
 from terminal import DEADLINE, Terminal, laid_out, laid_out_in_prompt
 
-from chatd.client.helptopics import KEYS
+from chatd.client.talk.helptopics import KEYS
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from terminal import Terminal
 
-from chatd.client.historyfile import history_path
-from chatd.client.sharedhistory import sharing
+from chatd.client.history.file import history_path
+from chatd.client.history.shared import sharing
 from chatd.wire.message import Message, new_id
 from chatd.wire.names import parse_name
 

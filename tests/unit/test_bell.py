@@ -3,7 +3,7 @@
 import pytest
 from twisted.internet.task import Clock
 
-from chatd.client.bell import QUIET_SECONDS, Bell
+from chatd.client.frontends.bell import QUIET_SECONDS, Bell
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.client.address import BadAddress, Server, parse_address, parse_server
+from chatd.client.settings.address import (
+    BadAddress,
+    Server,
+    parse_address,
+    parse_server,
+)
 from chatd.wire.display import neutralise
 
 

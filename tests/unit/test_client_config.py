@@ -11,8 +11,8 @@ import pytest
 from chatd.client.commands.connecting import account
 from chatd.client.commands.options import Given
 from chatd.client.main import main
-from chatd.client.settings import SETTINGS
-from chatd.client.settingsfile import commented
+from chatd.client.settings.file import commented
+from chatd.client.settings.settings import SETTINGS
 from chatd.client.statuses import Status
 
 

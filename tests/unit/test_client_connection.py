@@ -8,9 +8,16 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 
 from chatd import __version__
-from chatd.client import connection
-from chatd.client.connection import Connection
-from chatd.client.events import Event, Hello, Listing, Notice, Refused, Welcome
+from chatd.client.connection import connection
+from chatd.client.connection.connection import Connection
+from chatd.client.connection.events import (
+    Event,
+    Hello,
+    Listing,
+    Notice,
+    Refused,
+    Welcome,
+)
 from chatd.client.statuses import Status
 from chatd.wire import objects
 from chatd.wire.answers import Refusal

@@ -10,10 +10,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from chatd.client import reception
-from chatd.client.arrivals import LOOK_SECONDS
-from chatd.client.core import ChatCore
-from chatd.client.events import (
+from chatd.client.connection.events import (
     Accepted,
     Goodbye,
     Hello,
@@ -26,7 +23,7 @@ from chatd.client.events import (
     Refused,
     Welcome,
 )
-from chatd.client.frontend import (
+from chatd.client.frontends.frontend import (
     MAX_TYPED,
     Core,
     Key,
@@ -36,14 +33,17 @@ from chatd.client.frontend import (
     Standing,
     State,
 )
-from chatd.client.helptopics import COMMANDS, TOPICS
-from chatd.client.historyrows import Kept
-from chatd.client.names import MOST_NAMES
-from chatd.client.outbox import FIRST_PAUSE_SECONDS
-from chatd.client.readahead import ROOM
-from chatd.client.receipts import STORED_SECONDS
-from chatd.client.search import Found, Wanted
+from chatd.client.history.rows import Kept
+from chatd.client.history.search import Found, Wanted
 from chatd.client.statuses import Status
+from chatd.client.talk import reception
+from chatd.client.talk.arrivals import LOOK_SECONDS
+from chatd.client.talk.core import ChatCore
+from chatd.client.talk.helptopics import COMMANDS, TOPICS
+from chatd.client.talk.names import MOST_NAMES
+from chatd.client.talk.outbox import FIRST_PAUSE_SECONDS
+from chatd.client.talk.readahead import ROOM
+from chatd.client.talk.receipts import STORED_SECONDS
 from chatd.wire import text
 from chatd.wire.display import neutralise
 from chatd.wire.message import Message

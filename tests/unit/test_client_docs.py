@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from chatd.client import main
-from chatd.client.helptopics import COMMANDS, KEYS, usage
-from chatd.client.settings import SETTINGS, Setting
+from chatd.client.settings.settings import SETTINGS, Setting
+from chatd.client.talk.helptopics import COMMANDS, KEYS, usage
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "client.md"
 

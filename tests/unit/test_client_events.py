@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.client import events
-from chatd.client.events import (
+from chatd.client.connection import events
+from chatd.client.connection.events import (
     Accepted,
     Goodbye,
     Hello,

@@ -11,10 +11,10 @@ from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from chatd.client import execution
-from chatd.client.events import Incoming
-from chatd.client.execution import BadCommand, Execution, parse_command
-from chatd.client.listening import Unhandled
+from chatd.client.connection.events import Incoming
+from chatd.client.script import execution
+from chatd.client.script.execution import BadCommand, Execution, parse_command
+from chatd.client.script.listening import Unhandled
 from chatd.client.statuses import Status
 from chatd.wire.message import Message
 

@@ -3,8 +3,8 @@
 import pytest
 from twisted.internet.task import Clock
 
-from chatd.client.lifetime import Lifetime
 from chatd.client.statuses import Status
+from chatd.client.talk.lifetime import Lifetime
 
 TIMEOUT = 30.0
 

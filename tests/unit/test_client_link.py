@@ -17,12 +17,12 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from chatd.client import connection, link
-from chatd.client.events import Event, Hello, Welcome
-from chatd.client.link import Link
-from chatd.client.secrets import OwnPassword
+from chatd.client.connection import connection, link
+from chatd.client.connection.events import Event, Hello, Welcome
+from chatd.client.connection.link import Link
+from chatd.client.connection.secrets import OwnPassword
+from chatd.client.connection.trust import Rejected
 from chatd.client.statuses import Status
-from chatd.client.trust import Rejected
 from chatd.wire import objects
 from chatd.wire.answers import Refusal
 

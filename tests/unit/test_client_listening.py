@@ -7,8 +7,15 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from chatd.client.events import Goodbye, Hello, Incoming, Notice, Pong, Welcome
-from chatd.client.listening import (
+from chatd.client.connection.events import (
+    Goodbye,
+    Hello,
+    Incoming,
+    Notice,
+    Pong,
+    Welcome,
+)
+from chatd.client.script.listening import (
     GOODBYE_SECONDS,
     INTERRUPT_SECONDS,
     MOST_WAITING,

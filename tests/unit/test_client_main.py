@@ -12,9 +12,9 @@ import pytest
 
 import chatd
 from chatd.client import main as main_module
-from chatd.client.historyfile import open_history
+from chatd.client.connection.secrets import given_password
+from chatd.client.history.file import open_history
 from chatd.client.main import main
-from chatd.client.secrets import given_password
 from chatd.client.statuses import Status
 from chatd.wire.names import parse_name
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.shell_completion import CompletionItem
 
-from chatd.client.historyfile import open_history
+from chatd.client.history.file import open_history
 from chatd.client.main import chat
 from chatd.shellcompletion import SHELLS
 from chatd.wire.names import parse_name

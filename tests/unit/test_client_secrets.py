@@ -3,8 +3,8 @@
 import pytest
 from twisted.internet.defer import Deferred
 
-from chatd.client.events import Refused
-from chatd.client.secrets import (
+from chatd.client.connection.events import Refused
+from chatd.client.connection.secrets import (
     QUESTION,
     VARIABLE,
     BadSource,

@@ -10,12 +10,12 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from chatd.client.events import Accepted, Hello, Pong, Refused, Welcome
-from chatd.client.feeding import Feed
-from chatd.client.historyfile import HistoryError
-from chatd.client.readahead import ROOM
-from chatd.client.sender import ASK_AGAIN_SECONDS, Earlier, Sender, Wait
+from chatd.client.connection.events import Accepted, Hello, Pong, Refused, Welcome
+from chatd.client.history.file import HistoryError
+from chatd.client.script.feeding import Feed
+from chatd.client.script.sender import ASK_AGAIN_SECONDS, Earlier, Sender, Wait
 from chatd.client.statuses import Status
+from chatd.client.talk.readahead import ROOM
 from chatd.wire.message import Message
 
 TIMEOUT = 30.0

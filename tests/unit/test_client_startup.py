@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chatd.client.sharedhistory import sharing
+from chatd.client.history.shared import sharing
 from chatd.wire.message import Message
 from chatd.wire.names import parse_name
 

@@ -6,8 +6,8 @@ import pytest
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.styles import DEFAULT_ATTRS
 
-from chatd.client.colours import background, colour_depth, style
-from chatd.client.transcript import NAME_COLOURS
+from chatd.client.frontends.colours import background, colour_depth, style
+from chatd.client.frontends.transcript import NAME_COLOURS
 
 STYLES = ["time", "new", "answer", "notice", "error", "delivered", "refused", "waiting"]
 NAMES = [f"name{number}" for number in range(NAME_COLOURS)]

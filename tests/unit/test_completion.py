@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.client.completion import Completion, Completions, complete
+from chatd.client.frontends.completion import Completion, Completions, complete
 
 NAMES = ["alice", "alan", "Bob", "bobby", "carol", "Ärger", "漢字", "संजय", "संगीता"]
 TOPICS = ["keys", "sending"]

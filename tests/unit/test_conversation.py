@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.client import conversation as module
-from chatd.client.conversation import Conversation
-from chatd.client.frontend import Key, Kind, Line, State
-from chatd.client.layout import Row
-from chatd.client.transcript import UNICODE
+from chatd.client.frontends import conversation as module
+from chatd.client.frontends.conversation import Conversation
+from chatd.client.frontends.frontend import Key, Kind, Line, State
+from chatd.client.frontends.layout import Row
+from chatd.client.frontends.transcript import UNICODE
 from chatd.wire.message import Message
 
 NOON = 1_795_780_800_000  # 2026-11-27 12:00 UTC

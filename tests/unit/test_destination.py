@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.client.destination import destination, mistyped, parse_focus, route
+from chatd.client.talk.destination import destination, mistyped, parse_focus, route
 from chatd.wire.answers import Refusal
 from chatd.wire.names import BadName, Name
 from chatd.wire.text import MAX_TARGETS, Command, Send, parse_line

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.client.folding import fold, spans, words_of
+from chatd.client.history.folding import fold, spans, words_of
 
 TEXTS = st.text(
     st.sampled_from(

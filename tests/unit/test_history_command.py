@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from chatd.client.history.shared import sharing
 from chatd.client.main import main
-from chatd.client.sharedhistory import sharing
 from chatd.wire.message import Message
 from chatd.wire.names import parse_name
 

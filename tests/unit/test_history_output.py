@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.client.historyoutput import (
+from chatd.client.history.printed import (
     COLUMNS,
     csv_header,
     csv_record,
@@ -17,8 +17,8 @@ from chatd.client.historyoutput import (
     json_line,
     lines,
 )
-from chatd.client.historyrows import Kept
-from chatd.client.historytime import first_moment, last_moment, timestamp
+from chatd.client.history.rows import Kept
+from chatd.client.history.times import first_moment, last_moment, timestamp
 from chatd.wire.display import neutralise
 
 MESSAGE = Kept(

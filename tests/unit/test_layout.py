@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from wcwidth import wcswidth, wcwidth
 from wcwidth import width as cluster_width
 
-from chatd.client.layout import NARROWEST, Folding, Row, cells
+from chatd.client.frontends.layout import NARROWEST, Folding, Row, cells
 from chatd.wire.display import neutralise
 
 FAMILY = "👩\u200d👩\u200d👧"

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from chatd.client.main import chat
-from chatd.client.settings import SETTINGS
+from chatd.client.settings.settings import SETTINGS
 from chatd.client.statuses import Status
 from chatd.control.main import chatctl
 from chatd.tap import Options

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chatd.client import events
+from chatd.client.connection import events
 from chatd.limits import Limits
 from chatd.wire import objects
 from chatd.wire.answers import ANSWERS, Refusal

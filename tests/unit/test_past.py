@@ -6,10 +6,10 @@ from typing import Any, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
 
-from chatd.client.frontend import FrontEnd, State
-from chatd.client.historyrows import Kept
-from chatd.client.past import recall
-from chatd.client.search import Wanted
+from chatd.client.frontends.frontend import FrontEnd, State
+from chatd.client.history.rows import Kept
+from chatd.client.history.search import Wanted
+from chatd.client.talk.past import recall
 from chatd.wire.message import Message
 
 SERVER = "host:5555"

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from chatd.client.destination import Impossible, parse_focus
-from chatd.client.names import MOST_NAMES
-from chatd.client.people import People
-from chatd.client.watching import Watching
+from chatd.client.talk.destination import Impossible, parse_focus
+from chatd.client.talk.names import MOST_NAMES
+from chatd.client.talk.people import People
+from chatd.client.talk.watching import Watching
 from chatd.wire.answers import Refusal
 from chatd.wire.text import Send
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chatd.client.pins import PinError, Pins
+from chatd.client.connection.pins import PinError, Pins
 from chatd.fingerprint import fingerprint
 
 ONE, OTHER = fingerprint(b"one"), fingerprint(b"other")

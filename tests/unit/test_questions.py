@@ -3,11 +3,11 @@
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
-from chatd.client.frontend import Line
-from chatd.client.lifetime import Lifetime
-from chatd.client.output import Output
-from chatd.client.questions import LONGEST_SECRET, Questions
+from chatd.client.frontends.frontend import Line
 from chatd.client.statuses import Status
+from chatd.client.talk.lifetime import Lifetime
+from chatd.client.talk.output import Output
+from chatd.client.talk.questions import LONGEST_SECRET, Questions
 
 TIMEOUT = 30.0
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
-from chatd.client.rows import fill_rows
+from chatd.client.frontends.rows import fill_rows
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.client.address import Server
 from chatd.client.commands.options import CONNECTING, SCREEN
-from chatd.client.settingkinds import BadValue
-from chatd.client.settings import (
+from chatd.client.settings.address import Server
+from chatd.client.settings.kinds import BadValue
+from chatd.client.settings.settings import (
     BY_NAME,
     SETTINGS,
     BadSettings,

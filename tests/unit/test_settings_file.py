@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.client import settingsfile
-from chatd.client.settingkinds import toml
-from chatd.client.settings import SETTINGS, BadSettings, Level, Value, resolve
-from chatd.client.settingsfile import (
+from chatd.client.settings import file as settingsfile
+from chatd.client.settings.file import (
     commented,
     read_settings,
     settings_path,
     write_commented,
 )
+from chatd.client.settings.kinds import toml
+from chatd.client.settings.settings import SETTINGS, BadSettings, Level, Value, resolve
 from chatd.wire.display import neutralise
 
 

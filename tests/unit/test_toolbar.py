@@ -2,9 +2,9 @@
 
 import pytest
 
-from chatd.client.frontend import Phase, Standing
-from chatd.client.toolbar import toolbar
-from chatd.client.transcript import ASCII, UNICODE, name_style
+from chatd.client.frontends.frontend import Phase, Standing
+from chatd.client.frontends.toolbar import toolbar
+from chatd.client.frontends.transcript import ASCII, UNICODE, name_style
 
 ON = Standing(Phase.CONNECTED, "host:5555")
 OFF = Standing(Phase.PAUSING, "host:5555", next_attempt=107.0)

@@ -7,12 +7,12 @@ from datetime import date
 
 import pytest
 
-from chatd.client import transcript
-from chatd.client.frontend import Kind, State
-from chatd.client.historyrows import Kept
-from chatd.client.layout import Row
-from chatd.client.search import Found
-from chatd.client.transcript import ASCII, UNICODE
+from chatd.client.frontends import transcript
+from chatd.client.frontends.frontend import Kind, State
+from chatd.client.frontends.layout import Row
+from chatd.client.frontends.transcript import ASCII, UNICODE
+from chatd.client.history.rows import Kept
+from chatd.client.history.search import Found
 from chatd.wire.message import Message
 
 NOON = 1_795_780_800_000  # 2026-11-27 12:00 UTC

@@ -2,9 +2,9 @@
 
 import pytest
 
-from chatd.client.pins import PinError, Pins
+from chatd.client.connection.pins import PinError, Pins
+from chatd.client.connection.trust import Presented, Rejected, Trust, Unknown
 from chatd.client.statuses import Status
-from chatd.client.trust import Presented, Rejected, Trust, Unknown
 from chatd.fingerprint import fingerprint
 
 ONE, OTHER = fingerprint(b"one"), fingerprint(b"other")

@@ -1,6 +1,6 @@
 """What is unread, by who wrote it."""
 
-from chatd.client.unread import MOST_WRITERS, Unread
+from chatd.client.talk.unread import MOST_WRITERS, Unread
 
 
 def test_messages_are_counted_by_writer_the_latest_first() -> None:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from chatd.client.events import Hello, Presence
-from chatd.client.watching import (
+from chatd.client.connection.events import Hello, Presence
+from chatd.client.talk.watching import (
     ASKING_SECONDS,
     MOST_TALKED_WITH,
     SETTLED_SECONDS,

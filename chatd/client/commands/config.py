@@ -12,9 +12,9 @@ from chatd.client.commands.options import (
     pass_given,
     screen_options,
 )
-from chatd.client.settingkinds import toml
-from chatd.client.settings import SETTINGS, BadSettings, Level, Settings
-from chatd.client.settingsfile import write_commented
+from chatd.client.settings.file import write_commented
+from chatd.client.settings.kinds import toml
+from chatd.client.settings.settings import SETTINGS, BadSettings, Level, Settings
 from chatd.client.statuses import Status
 from chatd.wire.display import neutralise
 

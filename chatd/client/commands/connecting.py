@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import click
 
-from chatd.client.account import Account
-from chatd.client.address import (
+from chatd.client.connection.account import Account
+from chatd.client.connection.pins import Pins, pins_path
+from chatd.client.settings.address import (
     DEFAULT_HOST,
     BadAddress,
     Server,
@@ -16,8 +17,7 @@ from chatd.client.address import (
     parse_port,
     parse_user,
 )
-from chatd.client.pins import Pins, pins_path
-from chatd.client.settings import Level, Settings
+from chatd.client.settings.settings import Level, Settings
 from chatd.wire.names import Name
 
 _NOBODY: Final = (
@@ -33,8 +33,8 @@ def account(settings: Settings, *, may_ask: bool) -> tuple[Name, Account]:
     `click.UsageError` and `PinError`.
     """
     # Not at the top: they need Twisted, and this is imported for each --help.
-    from chatd.client.secrets import VARIABLE, BadSource, given_password
-    from chatd.client.trust import Trust
+    from chatd.client.connection.secrets import VARIABLE, BadSource, given_password
+    from chatd.client.connection.trust import Trust
 
     path = settings.password_file
     if settings.origins["password_file"].level == Level.FILE and os.environ.get(

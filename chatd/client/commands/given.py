@@ -16,8 +16,8 @@ _CHUNK = 65_536
 
 def checked(data: bytes) -> str:
     """Return a text that can be sent, as far as it is known here. Raises `Failed`."""
-    from chatd.client.frontend import MAX_TYPED
-    from chatd.client.input import MAX_MESSAGE
+    from chatd.client.frontends.frontend import MAX_TYPED
+    from chatd.client.talk.input import MAX_MESSAGE
 
     if not data:
         raise Failed(Status.NOT_ACCEPTED, "The message is empty. Nothing was sent.")
@@ -33,7 +33,7 @@ def checked(data: bytes) -> str:
 
 def whole_input() -> bytes:
     """Return standard input without its last line end, or as much as is too long."""
-    from chatd.client.frontend import MAX_TYPED
+    from chatd.client.frontends.frontend import MAX_TYPED
 
     if sys.stdin.isatty():
         click.echo("Type the message; Ctrl-D on a line of its own ends it.", err=True)
@@ -46,7 +46,7 @@ def input_lines() -> Iterator[list[bytes]]:
 
     One that is too long is cut, and still too long.
     """
-    from chatd.client.frontend import MAX_TYPED
+    from chatd.client.frontends.frontend import MAX_TYPED
 
     tail = b""
     while chunk := sys.stdin.buffer.read1(_CHUNK):  # type: ignore[union-attr]

@@ -7,7 +7,6 @@ from typing import Final
 
 import click
 
-from chatd.client.address import parse_user
 from chatd.client.commands.offered import complete_correspondents, complete_users
 from chatd.client.commands.options import (
     CONTEXT,
@@ -16,22 +15,23 @@ from chatd.client.commands.options import (
     pass_given,
     setting_option,
 )
-from chatd.client.historyfile import (
+from chatd.client.history.file import (
     HistoryError,
     data_folder,
     histories,
     history_path,
     reading,
 )
-from chatd.client.historyoutput import (
+from chatd.client.history.printed import (
     csv_header,
     csv_record,
     for_terminal,
     json_line,
     lines,
 )
-from chatd.client.historytime import first_moment, last_moment
-from chatd.client.search import Found, Wanted, find
+from chatd.client.history.search import Found, Wanted, find
+from chatd.client.history.times import first_moment, last_moment
+from chatd.client.settings.address import parse_user
 from chatd.client.statuses import Status
 from chatd.wire.display import neutralise
 from chatd.wire.names import Name

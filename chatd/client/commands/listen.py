@@ -74,7 +74,7 @@ def listen(
     if as_object and command is not None:
         raise click.UsageError("--exec prints nothing: leave out --json.")
     # Not at the top: they need Twisted.
-    from chatd.client.execution import BadCommand, Execution, parse_command
+    from chatd.client.script.execution import BadCommand, Execution, parse_command
 
     try:
         words = None if command is None else parse_command(command)
@@ -83,15 +83,15 @@ def listen(
     _, whole = account(given.settings(), may_ask=False)
     from twisted.internet import reactor
 
-    from chatd.client.listening import (
+    from chatd.client.frontends.plain import Plain
+    from chatd.client.script.listening import (
         GOODBYE_SECONDS,
         INTERRUPT_SECONDS,
         Handler,
         Listening,
     )
-    from chatd.client.plain import Plain
-    from chatd.client.printing import Printer, as_json, as_lines
-    from chatd.client.scripting import run_script, teller
+    from chatd.client.script.printing import Printer, as_json, as_lines
+    from chatd.client.script.scripting import run_script, teller
 
     front_end = Plain(reactor)
     tell = teller(front_end)

@@ -8,17 +8,17 @@ from typing import Final
 import click
 from click.shell_completion import CompletionItem
 
-from chatd.client.address import BadAddress, parse_user
 from chatd.client.commands.options import Given
-from chatd.client.historyfile import (
+from chatd.client.history.file import (
     HistoryError,
     data_folder,
     histories,
     history_path,
     reading,
 )
-from chatd.client.search import correspondents
-from chatd.client.settings import BadSettings, Settings
+from chatd.client.history.search import correspondents
+from chatd.client.settings.address import BadAddress, parse_user
+from chatd.client.settings.settings import BadSettings, Settings
 
 MOST: Final = 1000
 """How many names are looked up."""

@@ -12,10 +12,11 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
-from chatd.client.address import BadAddress, parse_address
-from chatd.client.historyfile import HistoryError, data_folder
-from chatd.client.settingkinds import PATH, BadValue, toml
-from chatd.client.settings import (
+from chatd.client.history.file import HistoryError, data_folder
+from chatd.client.settings.address import BadAddress, parse_address
+from chatd.client.settings.file import VARIABLE, read_settings, settings_path
+from chatd.client.settings.kinds import PATH, BadValue, toml
+from chatd.client.settings.settings import (
     BY_NAME,
     Level,
     Origin,
@@ -24,7 +25,6 @@ from chatd.client.settings import (
     Value,
     resolve,
 )
-from chatd.client.settingsfile import VARIABLE, read_settings, settings_path
 
 CONTEXT: Final[dict[str, Any]] = {
     "help_option_names": ["-h", "--help"],

@@ -9,13 +9,13 @@ import click
 from chatd.client.commands.connecting import account
 from chatd.client.commands.given import checked, input_lines
 from chatd.client.commands.options import CONTEXT, Given, pass_given, script_options
-from chatd.client.historyfile import history_path, name_key, open_history
+from chatd.client.history.file import history_path, name_key, open_history
 from chatd.client.statuses import Failed, Status
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
 
 if TYPE_CHECKING:
-    from chatd.client.sharedhistory import SharedHistory
+    from chatd.client.history.shared import SharedHistory
 
 STATUSES: Final = """\b
 Exit status:
@@ -95,7 +95,7 @@ class Keeping:
         return status
 
     def _messages(self, message_id: str, text: str) -> list[Message]:
-        from chatd.client.input import MAX_MESSAGE
+        from chatd.client.talk.input import MAX_MESSAGE
 
         if len(text.encode()) > MAX_MESSAGE:
             refusal = Refusal("message-too-long", limit=MAX_MESSAGE)
@@ -106,7 +106,7 @@ class Keeping:
         ]
 
     def _append(self, together: Sequence[list[Message]]) -> None:
-        from chatd.client.sharedhistory import AnotherText
+        from chatd.client.history.shared import AnotherText
 
         try:
             self._shared.append([each for some in together for each in some], "waiting")
@@ -135,7 +135,7 @@ def flush(given: Given, verbose: bool) -> int:
     user, whole = account(settings, may_ask=False)
     path = history_path(user, settings.history)
     # Not at the top: it needs Twisted.
-    from chatd.client.sharedhistory import sharing
+    from chatd.client.history.shared import sharing
 
     # Not to own it for nothing: a chat that runs sends what waits by itself.
     with sharing(path, user, whole.server) as shared:
@@ -144,11 +144,11 @@ def flush(given: Given, verbose: bool) -> int:
     opened = open_history(path, user)
     from twisted.internet import reactor
 
-    from chatd.client.history import History
-    from chatd.client.link import Link
-    from chatd.client.plain import Plain
-    from chatd.client.scripting import run_script, teller
-    from chatd.client.sender import Sender, Wait
+    from chatd.client.connection.link import Link
+    from chatd.client.frontends.plain import Plain
+    from chatd.client.history.history import History
+    from chatd.client.script.scripting import run_script, teller
+    from chatd.client.script.sender import Sender, Wait
 
     front_end = Plain(reactor)
     tell = teller(front_end)

@@ -12,14 +12,14 @@ from chatd.client.commands.given import checked, whole_input
 from chatd.client.commands.offered import complete_correspondents
 from chatd.client.commands.options import CONTEXT, Given, pass_given, script_options
 from chatd.client.commands.outbox import STATUSES, Keeping, verbose_option
-from chatd.client.historyfile import HistoryError, history_path
+from chatd.client.history.file import HistoryError, history_path
 from chatd.wire.display import neutralise
 from chatd.wire.message import new_id
 from chatd.wire.names import BadName, parse_name
 
 if TYPE_CHECKING:
-    from chatd.client.account import Account
-    from chatd.client.sharedhistory import SharedHistory
+    from chatd.client.connection.account import Account
+    from chatd.client.history.shared import SharedHistory
 
 _ID: Final = re.compile(r"[!-~]{1,64}")
 _NUMBER_LENGTH: Final = len(".0000001")
@@ -123,7 +123,7 @@ def send(
     message_id = given_id or new_id()
     whole_text = None if lines else checked(_bytes(text))
     # Not at the top: it needs Twisted.
-    from chatd.client.sharedhistory import sharing
+    from chatd.client.history.shared import sharing
 
     def tell(line: str) -> None:
         click.echo(f"chat: {neutralise(line)}", err=True)
@@ -183,12 +183,12 @@ def _send(
     """Send a text, or without any each line of standard input."""
     from twisted.internet import reactor
 
-    from chatd.client.feeding import Feed
-    from chatd.client.link import Link
-    from chatd.client.plain import Plain
-    from chatd.client.record import NoRecord, SharedRecord
-    from chatd.client.scripting import run_script, teller
-    from chatd.client.sender import Sender, Wait
+    from chatd.client.connection.link import Link
+    from chatd.client.frontends.plain import Plain
+    from chatd.client.script.feeding import Feed
+    from chatd.client.script.record import NoRecord, SharedRecord
+    from chatd.client.script.scripting import run_script, teller
+    from chatd.client.script.sender import Sender, Wait
 
     front_end = Plain(reactor)
     record = None if shared is None else SharedRecord(shared, reactor)

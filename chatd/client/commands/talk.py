@@ -16,11 +16,11 @@ from chatd.client.commands.options import (
     conversation_options,
     pass_given,
 )
-from chatd.client.historyfile import history_path, open_history
-from chatd.client.settings import Settings
+from chatd.client.history.file import history_path, open_history
+from chatd.client.settings.settings import Settings
 
 if TYPE_CHECKING:
-    from chatd.client.frontend import FrontEnd
+    from chatd.client.frontends.frontend import FrontEnd
 
 _DUMB: Final = ("", "dumb", "unknown")
 
@@ -67,7 +67,7 @@ def talk(given: Given) -> int:
     opened = open_history(history_path(user, settings.history), user, _tell)
     # Only now: all that can go wrong without a reactor has gone right.
     front_end, reactor = _front_end(given.plain, settings)
-    from chatd.client.running import run
+    from chatd.client.talk.running import run
 
     return run(
         whole,
@@ -87,7 +87,7 @@ def _front_end(plain: bool, settings: Settings) -> "tuple[FrontEnd, Any]":
     if plain or dumb or not (sys.stdin.isatty() and sys.stdout.isatty()):
         from twisted.internet import reactor
 
-        from chatd.client.plain import Plain
+        from chatd.client.frontends.plain import Plain
 
         return Plain(reactor, bell=bell), reactor
     import asyncio
@@ -99,7 +99,7 @@ def _front_end(plain: bool, settings: Settings) -> "tuple[FrontEnd, Any]":
     asyncioreactor.install(loop)
     from twisted.internet import reactor
 
-    from chatd.client.screen import Screen
+    from chatd.client.frontends.screen import Screen
 
     screen = Screen(colour=settings.colour, background=settings.background, bell=bell)
     return screen, reactor

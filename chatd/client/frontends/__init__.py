@@ -1,0 +1,1 @@
+"""The front ends: a conversation on a terminal, and plain lines."""

@@ -1,0 +1,1 @@
+"""The settings of ``chat``: what there is, how it is written, where it comes from."""
