@@ -151,6 +151,7 @@ LAYERS: Final = {
         "chatd.client.history.printed",
         "chatd.client.history.shared",
         "chatd.client.history.waiting",
+        "chatd.client.history.batches",
         "chatd.client.history.history",
     ],
     "connection": [

@@ -7,8 +7,7 @@ not there yet, a part at a time. Another thread searches meanwhile.
 """
 
 import sqlite3
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -19,8 +18,8 @@ from twisted.internet.interfaces import (
     IReactorFromThreads,
     IReactorTime,
 )
-from twisted.python.failure import Failure
 
+from chatd.client.history.batches import Batches
 from chatd.client.history.file import OpenedHistory, configure
 from chatd.client.history.index import catch_up
 from chatd.client.history.rows import Kept, insert
@@ -69,12 +68,7 @@ _DELIVERED: Final = (
 )
 
 
-@dataclass(slots=True)
-class _Change:
-    """Something to be done in the next transaction, and who waits for it."""
-
-    make: Callable[[sqlite3.Connection], Any]
-    done: Deferred[Any]
+_Change = Callable[[sqlite3.Connection], Any]
 
 
 class History:
@@ -89,12 +83,8 @@ class History:
     ) -> None:
         self._opened = opened
         self._server = server
-        self._next: list[_Change] = []
-        self._writing = False
         self._closed = False
-        self._waiting: list[Deferred[None]] = []
-        self.commits = 0
-        """How many transactions there were."""
+        self._changes = Batches(self._write)
         self._clock = cast(IReactorTime, reactor)
         self._indexing: IDelayedCall | None = None
         self._searching: list[sqlite3.Connection] = []
@@ -219,12 +209,12 @@ class History:
 
     def settled(self) -> Deferred[None]:
         """Fire when all that was to be kept is kept, and said to be."""
-        done: Deferred[None] = Deferred()
-        if self._writing:
-            self._waiting.append(done)
-        else:
-            done.callback(None)
-        return done
+        return self._changes.settled()
+
+    @property
+    def commits(self) -> int:
+        """How many transactions there were."""
+        return self._changes.written
 
     def close(self) -> None:
         """Close the history; blocks until what is under way is written."""
@@ -256,40 +246,20 @@ class History:
         self._searching.append(connection)
 
     def _do(self, make: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
-        done: Deferred[T] = Deferred()
-        self._next.append(_Change(make, done))
-        self._write()
-        return done
+        return self._changes.add(make)
 
-    def _write(self) -> None:
-        if self._writing:
-            return
-        if not self._next:
-            waiting, self._waiting = self._waiting, []
-            for each in waiting:
-                each.callback(None)
-            return
-        self._writing = True
-        self.commits += 1
-        changes, self._next = self._next, []
+    def _write(self, changes: Sequence[_Change]) -> Deferred[list[Any]]:
+        """Make changes in a transaction, in the thread that writes."""
 
-        def written(results: list[Any]) -> None:
-            for change, result in zip(changes, results, strict=True):
-                change.done.callback(result)
+        def make(connection: sqlite3.Connection) -> list[Any]:
+            with transaction(connection):
+                return [change(connection) for change in changes]
 
-        def failed(failure: Failure) -> None:
-            for change in changes:
-                change.done.errback(failure)
-
-        def go_on(result: object) -> None:
-            self._writing = False
-            self._write()
+        def over(result: T) -> T:
             self._index_later()
+            return result
 
-        outcome = cast(
-            "Deferred[list[Any]]", self._pool.runWithConnection(_make, changes)
-        )
-        _ = outcome.addCallbacks(written, failed).addBoth(go_on)
+        return self._in_thread(self._pool, make).addBoth(over)
 
     def _index_later(self) -> None:
         """Put messages into the index soon, if there are many that are not in it."""
@@ -326,10 +296,3 @@ def _pool(
     )
     pool.start()
     return pool
-
-
-def _make(pooled: adbapi.Connection, changes: list[_Change]) -> list[Any]:
-    # Runs in the thread that writes.
-    connection = cast(sqlite3.Connection, pooled)
-    with transaction(connection):
-        return [change.make(connection) for change in changes]

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
-from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
+from chatd.client.history.batches import Batches
 from chatd.client.history.rows import Kept
 from chatd.client.history.shared import SharedHistory
 from chatd.client.talk import outbox
@@ -60,9 +60,7 @@ class SharedRecord:
         self._threads = ThreadPool(0, 1, "history")
         self._threads.start()
         self._sent: dict[tuple[str, str, str], Message] = {}
-        self._next: list[tuple[Message, str, Deferred[bool]]] = []
-        self._writing = False
-        self._waiting: list[Deferred[None]] = []
+        self._changes = Batches(self._write)
 
     def earlier(
         self, messages: Sequence[Message]
@@ -102,51 +100,22 @@ class SharedRecord:
 
     def settled(self) -> Deferred[None]:
         """Fire when all that was to be kept is kept, and said to be."""
-        done: Deferred[None] = Deferred()
-        if self._writing:
-            self._waiting.append(done)
-        else:
-            done.callback(None)
-        return done
+        return self._changes.settled()
 
     def close(self) -> None:
         """End the thread; blocks until what is under way is done."""
         self._threads.stop()
 
     def _keep(self, message: Message, status: str) -> Deferred[bool]:
-        kept: Deferred[bool] = Deferred()
-        self._next.append((message, status, kept))
-        self._write()
-        return kept
+        return self._changes.add((message, status))
 
-    def _write(self) -> None:
-        if self._writing:
-            return
-        if not self._next:
-            waiting, self._waiting = self._waiting, []
-            for each in waiting:
-                each.callback(None)
-            return
-        self._writing = True
-        changes, self._next = self._next, []
-
-        def write() -> None:
+    def _write(self, changes: Sequence[tuple[Message, str]]) -> Deferred[list[bool]]:
+        def write() -> list[bool]:
             for status, together in groupby(changes, lambda change: change[1]):
-                self._shared.append([message for message, _, _ in together], status)
+                self._shared.append([message for message, _ in together], status)
+            return [True] * len(changes)
 
-        def tell(result: object) -> None:
-            for _, _, kept in changes:
-                if isinstance(result, Failure):
-                    kept.errback(result)
-                else:
-                    kept.callback(True)
-
-        def go_on(result: object) -> None:
-            self._writing = False
-            self._write()
-
-        writing = deferToThreadPool(self._reactor, self._threads, write)
-        _ = writing.addBoth(tell).addBoth(go_on)
+        return deferToThreadPool(self._reactor, self._threads, write)
 
 
 class NoRecord:
