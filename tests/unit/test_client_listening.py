@@ -180,6 +180,15 @@ def test_what_waited_when_the_connection_was_lost_comes_again() -> None:
     ]
 
 
+def test_an_id_that_is_used_again_for_another_text_is_another_message() -> None:
+    run = Run().log_in()
+    for place, text in enumerate(("one", "two", "one"), 1):
+        message = Message(place, "nightly", "cron", "Alice", text, 0, 0)
+        run.listening.happened(Incoming(message, queued=True))
+    assert run.work.texts == ["one", "two"]
+    assert run.link.acknowledged == [1, 2, 3]
+
+
 def test_nothing_is_acknowledged_on_a_connection_that_it_did_not_come_on() -> None:
     run = Run(slow=True).log_in()
     run.receive(1)

@@ -38,6 +38,8 @@ GOODBYE_SECONDS: Final = 3.0
 INTERRUPT_SECONDS: Final = 5.0
 """How long what is being handled may take to its end after a signal."""
 
+_Key = tuple[str, str, int]
+
 
 class Unhandled(Exception):
     """A message cannot be handled, now or ever; str() says why, as a sentence."""
@@ -95,7 +97,7 @@ class Listening:
         self._waiting: deque[Incoming] = deque()
         self._handling = False
         self._in_turn = False
-        self._handled: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._handled: OrderedDict[_Key, None] = OrderedDict()
         self._status: int | None = None
         self._left_already = False
         self._deadline: IDelayedCall | None = None
@@ -204,7 +206,9 @@ class Listening:
             if len(self._waiting) == MOST_WAITING // 2:
                 self._link.release("handling")
             connection = self._connections
-            key = (incoming.message.sender, incoming.message.id)
+            message = incoming.message
+            # The text, too: whoever uses an id again for another one is not ignored.
+            key = (message.sender, message.id, hash(message.text))
             if key in self._handled:
                 self._acknowledge(incoming, connection)
                 continue
@@ -216,7 +220,7 @@ class Listening:
         self._in_turn = False
 
     def _is_handled(
-        self, result: None, incoming: Incoming, key: tuple[str, str], connection: int
+        self, result: None, incoming: Incoming, key: _Key, connection: int
     ) -> None:
         self._handled[key] = None
         if len(self._handled) > MOST_REMEMBERED:
