@@ -11,6 +11,7 @@ from chatd.client.connection.events import Hello, Presence
 from chatd.client.talk.watching import (
     ASKING_SECONDS,
     MOST_TALKED_WITH,
+    RETURN_SECONDS,
     SETTLED_SECONDS,
     Watching,
     watch_list,
@@ -111,18 +112,48 @@ def test_whom_nobody_has_asked_for_is_not_told_of(watched: Watched) -> None:
 
 
 def test_after_a_reconnect_the_first_answers_are_no_changes(watched: Watched) -> None:
-    watched.say(("bob", True))
     watched.say(("bob", False))
     watched.it.lost()
     watched.clock.advance(60)
     watched.login()
     assert watched.asked == [["bob"], ["bob"]]
-    watched.say(("bob", False))
-    watched.clock.advance(60)
-    assert watched.told == []
     watched.say(("bob", True))
     watched.clock.advance(60)
-    assert watched.told == ["bob is here."]
+    assert watched.told == []
+    watched.say(("bob", False))
+    watched.clock.advance(60)
+    assert watched.told == ["bob has left."]
+
+
+def test_who_was_there_before_a_lost_connection_and_is_back_soon_was_never_away(
+    watched: Watched,
+) -> None:
+    watched.say(("bob", True))
+    watched.it.lost()
+    watched.login()
+    watched.say(("bob", False))
+    watched.clock.advance(RETURN_SECONDS - 1)
+    watched.say(("bob", True))
+    watched.clock.advance(60)
+    assert watched.told == []
+    watched.say(("bob", False))
+    watched.clock.advance(SETTLED_SECONDS)
+    assert watched.told == ["bob has left."]
+
+
+def test_who_was_there_before_a_lost_connection_and_does_not_return_has_left(
+    watched: Watched,
+) -> None:
+    watched.say(("bob", True))
+    watched.it.lost()
+    watched.login()
+    watched.it.lost()
+    watched.login()
+    watched.say(("bob", False))
+    watched.clock.advance(RETURN_SECONDS - 1)
+    assert watched.told == []
+    watched.clock.advance(1)
+    assert watched.told == ["bob has left."]
 
 
 def test_answers_about_those_who_were_watched_already_are_compared(

@@ -23,6 +23,12 @@ MOST_WATCHED: Final = 1000
 SETTLED_SECONDS: Final = 3.0
 """How long a change has to last before it is told."""
 
+RETURN_SECONDS: Final = 30.0
+"""How long others may take to be there again after one's own connection was lost.
+
+Often it was lost because the server was stopped: everybody's was.
+"""
+
 ASKING_SECONDS: Final = 1.0
 """How long to wait, at least, before the server is asked again."""
 
@@ -61,6 +67,8 @@ class Watching:
         self._told: dict[str, bool] = {}
         self._to_tell: set[str] = set()
         self._settling: dict[str, IDelayedCall] = {}
+        # Who was there when the last connection was lost.
+        self._before: set[str] = set()
 
     # The connection.
 
@@ -75,6 +83,7 @@ class Watching:
 
     def lost(self) -> None:
         """Forget what was told on this connection; tell nothing any more."""
+        self._before |= {key for key, online in self._told.items() if online}
         self._most = 0
         self._watched = {}
         if self._asking is not None:
@@ -98,17 +107,21 @@ class Watching:
         if key not in self._watched:
             return  # it was told before the server knew
         self._online[key] = event.online
-        if key not in self._told:
+        first, seconds = key not in self._told, SETTLED_SECONDS
+        if first:
             self._told[key] = event.online
             if key in self._to_tell:
                 self._to_tell.remove(key)
                 self._tell_state(event.user, event.online)
-        elif event.online == self._told[key]:
+            elif key in self._before:
+                self._told[key], seconds = True, RETURN_SECONDS
+            self._before.discard(key)
+        if event.online == self._told[key]:
             if key in self._settling:
                 self._settling.pop(key).cancel()
         elif key not in self._settling:
             self._settling[key] = self._clock.callLater(
-                SETTLED_SECONDS, self._settled, key, event.user
+                seconds, self._settled, key, event.user
             )
 
     # Whom to watch.
