@@ -71,6 +71,11 @@ Exit status:
 """
 
 
+_HYPHEN: Final = (
+    " A text that begins with a hyphen stands behind --, as in chat send bob -- -5."
+)
+
+
 class Chat(click.Group):
     """Commands, and a conversation where the first word is the name of none of them."""
 
@@ -152,6 +157,9 @@ def _status(arguments: list[str]) -> int:
     """Run the command; say what went wrong in one line, and return the exit status."""
     try:
         result = chat.main(arguments, prog_name="chat", standalone_mode=False)
+    except click.NoSuchOption as error:
+        hint = _HYPHEN if send.name in arguments else ""
+        return _complain(Status.USAGE, error.format_message() + hint)
     except click.ClickException as error:
         return _complain(Status.USAGE, error.format_message())
     except (BadAddress, BadSettings) as error:

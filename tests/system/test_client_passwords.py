@@ -159,7 +159,7 @@ def test_nothing_brings_a_password_back(
     bob.send("alice-Hi")
     screen.expect("bob  Hi")
     screen.type(f"{CTRL_R}{GOOD}")
-    screen.expect_prompt(f"alice> {'*' * len(GOOD)}")
+    screen.expect_prompt(f"password> {'*' * len(GOOD)}")
     screen.type(f"{CTRL_U}{GOOD}\r")
     screen.expect("The same again:")
     screen.type(f"{GOOD}\r")

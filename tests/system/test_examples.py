@@ -161,7 +161,11 @@ def test_the_crontab_does_what_it_says(
         for line in crontab
         if (each := re.match(r"(?:[0-9*/]+ +){5}(.*)", line))
     ]
-    assert settings == {"CHAT_SERVER": "localhost", "CHAT_USER": "cron"}
+    assert settings == {
+        "PATH": "/opt/chatd/bin:/usr/bin:/bin",
+        "CHAT_SERVER": "localhost",
+        "CHAT_USER": "cron",
+    }
     assert len(jobs) == 3
     here = {
         "HOME": str(tmp_path),

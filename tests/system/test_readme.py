@@ -372,7 +372,7 @@ def test_chat_listens_and_runs_a_command_for_each_message(
     done = shell(chat_in(script_with("listen --count"), daemon, tmp_path), cwd=tmp_path)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert (tmp_path / "inbox").read_text() == "onetwo"
+    assert (tmp_path / "inbox").read_text() == "one\ntwo\n"
 
 
 def test_the_readme_has_no_other_scripts() -> None:

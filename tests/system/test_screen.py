@@ -93,16 +93,18 @@ class Driven(Terminal):
     def receive(self, sender: str, text: str, *, queued: bool = False) -> None:
         self.remote.do("receive", sender, text, queued)
 
-    def expect_half_typed(self, above: list[list[str]], text: str = HALF) -> None:
+    def expect_half_typed(
+        self, above: list[list[str]], text: str = HALF, prompt: str = "alice> "
+    ) -> None:
         """Wait for a screen with these rows, the prompt, this text, and a toolbar.
 
         Where it is too much for the screen, for the end of it.
         """
-        prompt = laid_out_in_prompt(f"alice> {text}", self.columns)
-        if " " not in prompt[-1][-1:]:
-            prompt += rows("", columns=self.columns)  # for the cursor
-        shown = above + prompt
-        if len(prompt) <= self.rows - 4:
+        typed = laid_out_in_prompt(prompt + text, self.columns)
+        if " " not in typed[-1][-1:]:
+            typed += rows("", columns=self.columns)  # for the cursor
+        shown = above + typed
+        if len(typed) <= self.rows - 4:
             shown += rows(TOOLBAR, columns=self.columns)
         self.expect_screen(shown[-self.rows :])
 
@@ -425,18 +427,18 @@ def test_what_is_hidden_is_asterisks_and_leaves_nothing_behind(
     screen.type("bob-half")
     screen.expect_line("alice> bob-half")
     screen.remote.do("hide", True)
-    screen.expect_line("alice>")
+    screen.expect_line("password>")
     above = rows("Connected.", "alice> bob-one", columns=80)
     screen.type("b\t" + UP + CTRL_R + "漢 secret")
-    screen.expect_half_typed(above, "*" * len("b漢 secret"))
+    screen.expect_half_typed(above, "*" * len("b漢 secret"), "password> ")
     screen.show("bob: Hi")
     above += rows("bob: Hi", columns=80)
-    screen.expect_half_typed(above, "*" * len("b漢 secret"))
+    screen.expect_half_typed(above, "*" * len("b漢 secret"), "password> ")
     screen.type(CTRL_U + "secret\r")
     assert screen.remote.entered() == "secret"
-    screen.expect_half_typed(above, "")
+    screen.expect_half_typed(above, "", "password> ")
     screen.type("another secret")
-    screen.expect_half_typed(above, "*" * len("another secret"))
+    screen.expect_half_typed(above, "*" * len("another secret"), "password> ")
     screen.remote.do("hide", False)
     screen.expect_half_typed(above, "bob-half")
     screen.type(CTRL_Y)
@@ -454,7 +456,7 @@ def test_a_search_does_not_show_what_is_hidden(start_screen: StartScreen) -> Non
     screen.type(CTRL_R + "o")
     screen.expect("reverse-i-search")
     screen.remote.do("hide", True)
-    screen.expect_line("alice>")
+    screen.expect_line("password>")
     screen.type("secret\r")
     assert screen.remote.entered() == "secret"
     assert b"secret" not in screen.written
@@ -1082,7 +1084,7 @@ def test_the_toolbar_tells_to_whom_it_goes_and_what_is_unread(
     screen.expect_screen(rows("Connected.", "alice> x", toolbar, columns=40))
     screen.remote.do("hide", True)
     toolbar = f"{TOOLBAR}   carol 2   dora 1"
-    screen.expect_screen(rows("Connected.", "alice>", toolbar, columns=40))
+    screen.expect_screen(rows("Connected.", "password>", toolbar, columns=40))
 
 
 @pytest.mark.parametrize("end", ["Ctrl-C", "SIGTERM", "cut off"])

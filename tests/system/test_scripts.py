@@ -493,7 +493,7 @@ def test_status_1_what_stays_refused_for_the_time_being_is_refused(
         (["--lines", "bob", "Hi"], "leave out TEXT"),
         (["--wait", "read", "bob", "Hi"], "'read' is not one of"),
         (["--timeout", "0", "bob", "Hi"], "--timeout"),
-        (["bob", "-x"], "No such option"),
+        (["bob", "-5"], "behind --, as in chat send bob -- -5."),
         (["bob", "Hi", "there"], "unexpected extra argument"),
         (
             ["--outbox", "--wait", "delivered", "bob", "Hi"],
@@ -612,10 +612,23 @@ def test_status_6_the_outbox_of_a_chat_that_runs_is_that_chats_own(
     assert conversation.error().startswith(f"Cannot reach 127.0.0.1:{port}")
     assert chat(*address, "flush") == Ended(0, "", "")
     assert chat(*address, "send", "--outbox", "bob", "Hi") == Ended(0, "", "")
-    ended = chat(*address, "flush")
+    ended = chat(*address, "flush", "--timeout", "1")
     assert ended.status == Status.HISTORY
     assert "in use" in ended.complaint
     assert [row[3] for row in kept(home, "cron")] == ["waiting"]
+
+
+def test_a_flush_beside_a_chat_that_runs_waits_until_that_one_has_sent(
+    daemon: "Shared", bob: None, start: Start, chat: Chat, connect: "Connect"
+) -> None:
+    conversation = start(*at("cron", daemon))
+    conversation.write("/who\n")
+    assert conversation.output().startswith("Users online")
+    assert chat(*at("cron", daemon), "send", "--outbox", "bob", "Hi") == Ended(
+        0, "", ""
+    )
+    assert chat(*at("cron", daemon), "flush") == Ended(0, "", "")
+    assert queued(daemon, connect) == ["cron: Hi"]
 
 
 @pytest.mark.parametrize("command", [["send", "bob", "Hi"], ["listen"]])
@@ -638,8 +651,11 @@ def test_status_8_an_unknown_user(
     daemon: "Shared", bob: None, chat: Chat, connect: "Connect"
 ) -> None:
     ended = chat(*at("cron", daemon), "send", "bob,zed", "Hi")
-    assert ended.status == Status.UNKNOWN_USER
-    assert ended.complaint == "User 'zed' not found."
+    assert ended == Ended(
+        Status.UNKNOWN_USER,
+        "",
+        "chat: User 'zed' not found.\nchat: It was sent to bob.\n",
+    )
     assert queued(daemon, connect) == ["cron: Hi"]
 
 

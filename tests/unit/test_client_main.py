@@ -70,6 +70,8 @@ def keep(home: Path, user: str, *texts: str) -> None:
         (["alice@host", "--timeout", "0"], "--timeout"),
         (["alice@host", "--timeout", "soon"], "--timeout"),
         (["alice@host:0"], "'0' is no port"),
+        (["a@host", "--as", "b@host"], "The user is given twice, and not the same."),
+        (["a@host", "--as", "a@host:1"], "The server is given twice, and not the"),
         ([""], "'' is no address"),
         (["--as", "a b@host"], "'a b' is no name"),
         (["--plain", "history"], "--plain is for a conversation, and not for chat his"),

@@ -232,7 +232,7 @@ def test_of_several_targets_the_worst_makes_the_status() -> None:
     run.refuse("unknown-user", "zed")
     run.accept("carol")
     assert run.status == Status.NOT_ACCEPTED
-    assert run.told == ["id-used!", "unknown-user!"]
+    assert run.told == ["id-used!", "unknown-user!", "It was sent to carol."]
 
 
 def test_a_refusal_of_all_targets_at_once_ends_it() -> None:

@@ -74,10 +74,17 @@ class Given:
             address = parse_address(text)
         except BadAddress as error:
             raise click.UsageError(str(error)) from None
-        if address.user is not None:
-            self.give("user", address.user, option)
-        if address.server is not None:
-            self.give("server", address.server, option)
+        for name, value in (("user", address.user), ("server", address.server)):
+            if value is not None:
+                self._check_once(name, value, option)
+                self.give(name, value, option)
+
+    def _check_once(self, name: str, value: object, option: str) -> None:
+        """See that an address and --as do not differ: it is not clear which counts."""
+        before = self.values.get(name)
+        if before is None or before.origin.place == option or before.value == value:
+            return
+        raise click.UsageError(f"The {name} is given twice, and not the same.")
 
 
 class SettingType(click.ParamType[Any]):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -9,12 +10,20 @@ import click
 from chatd.client.commands.connecting import account
 from chatd.client.commands.given import checked, input_lines
 from chatd.client.commands.options import CONTEXT, Given, pass_given, script_options
-from chatd.client.history.file import history_path, name_key, open_history
+from chatd.client.history.file import (
+    HistoryInUse,
+    OpenedHistory,
+    history_path,
+    name_key,
+    open_history,
+)
 from chatd.client.statuses import Failed, Status
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
+from chatd.wire.names import Name
 
 if TYPE_CHECKING:
+    from chatd.client.connection.account import Account
     from chatd.client.history.shared import SharedHistory
 
 STATUSES: Final = """\b
@@ -129,19 +138,16 @@ def flush(given: Given, verbose: bool) -> int:
 
     That is what chat send --outbox has kept, and what an earlier chat could not send.
     What is not confirmed stays there. A chat that runs with this history sends it by
-    itself; then there is nothing to be done here, or the status is 6.
+    itself: then this only waits for that, for --timeout at most; what waits still is
+    status 6.
     """
     settings = given.settings()
     user, whole = account(settings, may_ask=False)
     path = history_path(user, settings.history)
+    opened = _claimed(path, user, whole)
+    if opened is None:
+        return Status.OK
     # Not at the top: it needs Twisted.
-    from chatd.client.history.shared import sharing
-
-    # Not to own it for nothing: a chat that runs sends what waits by itself.
-    with sharing(path, user, whole.server) as shared:
-        if not shared.waiting(user):
-            return Status.OK
-    opened = open_history(path, user)
     from twisted.internet import reactor
 
     from chatd.client.connection.link import Link
@@ -188,3 +194,23 @@ def flush(given: Given, verbose: bool) -> int:
         receive=False,
         rescue=front_end.rescue,
     )
+
+
+def _claimed(path: Path, user: Name, whole: "Account") -> OpenedHistory | None:
+    """Return the outbox as soon as no other chat has it; None if nothing waits in it.
+
+    Raises `HistoryError`, if another chat has it for too long.
+    """
+    from chatd.client.history.shared import sharing
+
+    begun = time.monotonic()
+    while True:
+        # Not to own it for nothing: a chat that runs sends what waits by itself.
+        with sharing(path, user, whole.server) as shared:
+            if not shared.waiting(user):
+                return None
+        try:
+            return open_history(path, user)
+        except HistoryInUse:  # after a moment
+            if time.monotonic() - begun > whole.timeout:
+                raise

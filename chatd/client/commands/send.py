@@ -70,7 +70,9 @@ def _id(ctx: click.Context, param: click.Parameter, value: str | None) -> str | 
 )
 @click.argument("text", required=False, metavar="[TEXT]")
 @click.option(
-    "--lines", is_flag=True, help="Send each line of standard input as it comes."
+    "--lines",
+    is_flag=True,
+    help="Send each line of standard input as it comes, but empty ones.",
 )
 @click.option(
     "--wait",
@@ -164,8 +166,12 @@ def _bytes(text: str | None) -> bytes:
 
 
 def _advice(message_id: str, *, lines: bool) -> str:
-    what = "all of it" if lines else "it"
-    return f"To send {what} again, and nothing twice, use --id {message_id}."
+    if lines:
+        return (
+            "To send all of it again, and nothing twice, use the same input with"
+            f" --lines --id {message_id}."
+        )
+    return f"To send it again, and nothing twice, use --id {message_id}."
 
 
 def _send(

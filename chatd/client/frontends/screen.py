@@ -40,6 +40,9 @@ from chatd.client.history.search import Found
 from chatd.wire.display import neutralise
 from chatd.wire.message import Message
 
+SECRET_PROMPT: Final = "password> "
+"""What stands before what is typed and hidden: nobody is to take it for a message."""
+
 _MOST_OF_FOCUS: Final = 24
 """How many columns those whom lines go to have in the prompt."""
 
@@ -293,6 +296,8 @@ class Screen:
 
     def prompt(self) -> str:
         """Return what stands before what is typed."""
+        if self.input_is_hidden:
+            return SECRET_PROMPT
         before = self._user
         if self._core is not None and (focus := self._core.focus()):
             before += f" {self._signs.arrow} {cut(focus, _MOST_OF_FOCUS, self._signs)}"

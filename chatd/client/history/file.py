@@ -54,6 +54,10 @@ class HistoryError(Exception):
         super().__init__(neutralise(line))
 
 
+class HistoryInUse(HistoryError):
+    """Another chat owns the history."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenedHistory:
     """A history that is ready, and ours until its lock is released.
@@ -366,6 +370,8 @@ def in_plain_words(path: Path) -> Iterator[None]:
     advice = "See to that, or name another file with --history."
     try:
         yield
+    except InUse as error:
+        raise HistoryInUse(str(error)) from error
     except StoreError as error:
         raise HistoryError(str(error)) from error
     except sqlite3.Error as error:

@@ -43,9 +43,8 @@ class Sender:
     `tell` is given lines for people, which are failures or, where the caller wants to
     know, what became of each message (`verbose`). `timeout` is in seconds: of one
     message it is for everything, of a `stream` for each step forward. What `look_up`
-    knows is not sent again. `advice`
-    is a sentence on what to do about messages of which nobody knows whether they were
-    sent. `changed` is called when there may be room for more.
+    knows is not sent again. `advice` is a sentence on what to do about what may have
+    been sent. `changed` is called when there may be room for more.
     """
 
     def __init__(
@@ -90,6 +89,7 @@ class Sender:
         self._outbox = Outbox(record, clock, self, at_once=wait is Wait.STORED)
         # Stored, and to be waited for until they are delivered.
         self._undelivered: dict[tuple[str, str], Outgoing] = {}
+        self._reached: dict[str, None] = {}
         self._looking_up = 0
         self._closed = False
         self._record_failed = False
@@ -198,7 +198,7 @@ class Sender:
         """Send again what has no answer, on the next connection."""
         self._online = False
         self._reason = reason
-        self._stop_asking()
+        _cancel(self._asking)
         self._outbox.disconnected()
 
     def ended(self, status: Status, reason: str) -> None:
@@ -300,6 +300,8 @@ class Sender:
         if not found and delivered and self._undelivered.pop(key, None) is not None:
             self.keep(self._record.delivered(self.user, event.id, event.to))
             self._say(f"Delivered for {event.to} (id {event.id}).")
+        if delivered or self._wait is Wait.STORED:
+            self._reached[event.to] = None
         _ = self._outbox.accepted(event, self.user)
         self._stepped()
         self._end_if_done()
@@ -339,10 +341,6 @@ class Sender:
             self.transmit(events.send([message.target], message.text, message.id))
         self._asking = self._clock.callLater(ASK_AGAIN_SECONDS, self._ask_again)
 
-    def _stop_asking(self) -> None:
-        if self._asking is not None and self._asking.active():
-            self._asking.cancel()
-
     # The time.
 
     def _stepped(self) -> None:
@@ -351,14 +349,10 @@ class Sender:
             self._watch_time()
 
     def _watch_time(self) -> None:
-        self._stop_deadline()
+        _cancel(self._deadline)
         if self._ended or (self._been_online and not self.waiting and self._stream):
             return
         self._deadline = self._clock.callLater(self._timeout, self._too_late)
-
-    def _stop_deadline(self) -> None:
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
 
     def _too_late(self) -> None:
         if self._been_online:
@@ -391,7 +385,15 @@ class Sender:
             return
         self._ended = True
         self._online = False
-        self._stop_deadline()
-        self._stop_asking()
+        _cancel(self._deadline)
+        _cancel(self._asking)
         self._outbox.disconnected()
+        if status != Status.OK and self._reached and not self._stream:
+            # Who sends it to all again would send it to these twice.
+            self._tell(f"It was sent to {', '.join(self._reached)}.")
         self._over.callback(status)
+
+
+def _cancel(call: IDelayedCall | None) -> None:
+    if call is not None and call.active():
+        call.cancel()
