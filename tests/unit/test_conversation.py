@@ -1,8 +1,9 @@
 """What is written of a conversation, when, and in which order."""
 
 import math
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 
 import pytest
@@ -350,6 +351,83 @@ def test_of_very_many_stored_messages_the_latest_are_remembered(
     for key in (A, B, C):
         told.turn(key, DELIVERED)
     assert told.take() == ["12:00 carol has: Hi", "12:00 bob has: Hi"]
+
+
+def calls(work: Callable[[], object]) -> int:
+    """Return how many functions are called, and generators gone on with."""
+    made = 0
+
+    def note(frame: object, event: str, argument: object) -> None:
+        nonlocal made
+        made += event == "call"
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return made
+
+
+@pytest.mark.parametrize("state", [None, WAITING, STORED])
+def test_a_look_takes_as_long_however_many_wait(state: State | None) -> None:
+    """Unsent, without an answer for long, or stored a moment ago behind such a one."""
+
+    def look(many: int) -> int:
+        told = Told(connected=state is not None)
+        for number in range(many):
+            told.say((str(number), "bob"))
+        told.now += 1
+        told.take()
+        if state is STORED:
+            for number in range(1, many):
+                told.turn((str(number), "bob"), STORED)
+            told.take()
+
+        def event() -> None:
+            told.say(("last", "carol"))
+            told.turn(("last", "carol"), REFUSED)
+            told.waiting(told.now)
+            told.next_change(told.now)
+            told.seen(3)
+
+        return calls(event)
+
+    look(100)  # what is found once is found faster
+    assert look(1000) == look(100)
+
+
+def test_thousands_that_waited_are_sent_and_written_in_their_order() -> None:
+    told = Told(connected=False)
+    keys = [(str(number), "bob") for number in range(2000)]
+    for key in keys:
+        told.say(key, f"text{key[0]}")
+    told.connected(told.now)
+    written: list[str] = []
+    for key in keys:
+        told.turn(key, DELIVERED)
+        written += told.take()
+        told.next_change(told.now)
+    assert [line.split()[3] for line in written] == [f"text{key[0]}" for key in keys]
+    assert told.seen() == []
+
+
+def test_what_gets_older_while_it_is_looked_at_is_a_change_to_come() -> None:
+    told = Told()
+    told.say(A)
+    told.turn(A, STORED)
+    assert told.take() == []
+    assert told.waiting(told.now + module.STORED_SECONDS) == 0
+    assert told.next_change(told.now) == told.now + module.STORED_SECONDS
+
+
+def test_a_look_with_no_prompt_makes_nothing_older_than_it_is() -> None:
+    told = Told()
+    told.say(A)
+    told.settled(math.inf, 40)
+    told.hear("Hello")
+    assert told.take() == []
+    assert told.next_change(told.now) == told.now + module.ANSWER_SECONDS
 
 
 # Whatever happens -------------------------------------------------------------------

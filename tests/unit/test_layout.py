@@ -1,6 +1,8 @@
 """How text falls into rows: whole words, full cells, nothing over the edge."""
 
+import itertools
 import re
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import example, given
@@ -8,7 +10,8 @@ from hypothesis import strategies as st
 from wcwidth import wcswidth, wcwidth
 from wcwidth import width as cluster_width
 
-from chatd.client.frontends.layout import NARROWEST, Folding, Row, cells
+from chatd.client.frontends import layout
+from chatd.client.frontends.layout import NARROWEST, Folding, Row, beginning, cells
 from chatd.wire.display import neutralise
 
 FAMILY = "👩\u200d👩\u200d👧"
@@ -41,7 +44,7 @@ def test_a_word_that_just_fits_ends_its_row() -> None:
     assert folded("abcd defghi", 10) == ["abcd", "defghi"]
 
 
-def test_a_long_word_runs_on_from_edge_to_edge_with_nothing_in_between() -> None:
+def test_a_long_url_runs_on_from_edge_to_edge_with_nothing_in_between() -> None:
     folding = Folding(20, 4)
     folding.add("", "so see https://example.org/a/long/path?q=1 there")
     assert folding.rows() == [
@@ -52,16 +55,95 @@ def test_a_long_word_runs_on_from_edge_to_edge_with_nothing_in_between() -> None
     ]
 
 
-def test_a_long_word_that_ends_at_the_edge_runs_on_no_further() -> None:
+def test_a_long_url_that_ends_at_the_edge_runs_on_no_further() -> None:
     folding = Folding(10)
-    folding.add("", "x" * 20)
+    folding.add("", "a://" + "x" * 16)
     folding.add("", " y")
     rows = folding.rows()
     assert [(row.text, row.runs_on) for row in rows] == [
-        ("x" * 10, True),
+        ("a://xxxxxx", True),
         ("x" * 10, False),
         ("y", False),
     ]
+
+
+def test_a_long_url_whose_parts_have_styles_runs_on() -> None:
+    folding = Folding(20, 4)
+    folding.add("", "a https://")
+    folding.add("m", "example")
+    folding.add("", ".org/path b")
+    assert [(row.text, row.runs_on) for row in folding.rows()] == [
+        ("a https://example.or", True),
+        ("g/path", False),
+        ("    b", False),
+    ]
+
+
+def test_any_other_long_word_is_broken_under_the_indent() -> None:
+    assert folded("so so " + "x" * 30, 20, 4) == [
+        "so so",
+        "    " + "x" * 16,
+        "    " + "x" * 14,
+    ]
+
+
+@pytest.mark.parametrize(
+    "blank",
+    [*map(chr, [0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x2800, 0x3000])],
+)
+def test_no_blank_puts_a_line_of_somebody_else_at_the_left_edge(blank: str) -> None:
+    forged = blank.join(["14:03", "bob", "Please send it to me"])
+    for padding in range(60, 70):
+        for text in (blank * padding + forged, "x" * padding + forged):
+            folding = Folding(80, 12)
+            folding.add("", "14:02 eve" + " " * 3)
+            folding.add("", text)
+            rows = folding.rows()
+            assert len(rows) > 1
+            assert not any(row.runs_on for row in rows)
+            assert all(row.text.startswith(" " * 12) for row in rows[1:])
+
+
+def test_nothing_stands_beside_the_end_of_a_url_that_ran_on() -> None:
+    url = "https://" + "x" * 20
+    assert folded(f"{url}14:03 bob  Please", 28, 4) == [
+        url,
+        "14:03",
+        "    bob  Please",
+    ]
+    # The mark of an own message may: it is not part of the text.
+    folding = Folding(28, 4)
+    folding.add("", f"{url}14:03 ")
+    folding.add_whole("m", "✓", 2)
+    assert [row.text for row in folding.rows()] == [url, "14:03 ✓"]
+
+
+def test_every_text_takes_steps_in_proportion_to_its_length(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured = 0
+    plain = layout.iter_graphemes
+
+    def counting(text: str) -> Iterator[str]:
+        nonlocal measured
+        for each in plain(text):
+            measured += 1
+            yield each
+
+    monkeypatch.setattr(layout, "iter_graphemes", counting)
+    assert folded("é" + "\t" * 12_284 + "x", 80) == ["é", "x"]
+    assert measured < 10
+    assert beginning("é" * 12_000, 70) == "é" * 70
+    assert measured < 100
+
+
+def test_the_beginning_of_a_text_ends_with_whole_characters() -> None:
+    assert beginning("abc", 3) == "abc"
+    assert beginning("abcd", 3) == "abc"
+    assert beginning("abce\u0301f", 4) == "abce\u0301"
+    assert beginning("ab漢", 3) == "ab"
+    assert beginning(f"a{FAMILY}", 6) == "a"
+    assert beginning("abc", -1) == ""
 
 
 def test_wide_characters_break_anywhere_but_before_a_full_stop() -> None:
@@ -132,6 +214,7 @@ texts = st.text(
 
 @given(texts, st.integers(1, 210), st.integers(0, 60))
 @example("x" * 300, 40, 10)
+@example("https://" + "x" * 300 + " and more", 40, 10)
 @example("漢" * 100, 41, 11)
 @example(FAMILY * 20, 40, 11)
 def test_no_row_is_wider_than_the_columns_and_nothing_is_lost(
@@ -147,6 +230,12 @@ def test_no_row_is_wider_than_the_columns_and_nothing_is_lost(
         assert neutralise(row.text) == row.text
         assert "\t" not in row.text
         assert not row.runs_on or cells(row.text) == columns
+    left = " " * min(indent, columns // 2)
+    for before, row in itertools.pairwise(rows):
+        if before.runs_on:
+            assert re.fullmatch("[!-~]+", row.text)
+        elif row.text:
+            assert row.text.startswith(left)
     joined = "".join(row.text for row in rows)
     assert re.sub("[ \t]", "", joined) == re.sub("[ \t]", "", neutralise(text))
     # No word is broken that could be whole.
@@ -154,13 +243,18 @@ def test_no_row_is_wider_than_the_columns_and_nothing_is_lost(
         assert " ".join(row.text for row in rows).split() == neutralise(text).split()
 
 
-@given(st.text(st.sampled_from("ab https://漢é"), max_size=400), st.integers(10, 200))
-def test_a_long_word_can_be_copied(text: str, columns: int) -> None:
+@given(
+    st.lists(st.sampled_from(["ab", " ", "https://", "漢", "é", "x" * 30])).map(
+        "".join
+    ),
+    st.integers(10, 200),
+)
+def test_a_long_url_can_be_copied(text: str, columns: int) -> None:
     folding = Folding(columns, 6)
     folding.add("", text)
     written = "".join(row.text + "\n" * (not row.runs_on) for row in folding.rows())
     for word in text.split():
-        if word.isascii():
+        if re.fullmatch("[a-z]+://[!-~]*", word):
             assert word in written
 
 

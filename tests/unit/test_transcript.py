@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from chatd.client.frontends import transcript
+from chatd.client.frontends import layout, transcript
 from chatd.client.frontends.frontend import Kind, State
 from chatd.client.frontends.layout import Row
 from chatd.client.frontends.transcript import ASCII, UNICODE
@@ -127,6 +127,23 @@ def test_a_delivery_that_is_told_later_takes_one_row() -> None:
     assert texts(transcript.delivered_later(own, NOON, 30, UNICODE)) == [
         "12:00 bob has: first line and…"
     ]
+
+
+def test_of_a_long_text_no_more_is_looked_at_than_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    widest, looked = layout._widest, 0
+
+    def counting(cluster: str) -> int:
+        nonlocal looked
+        looked += 1
+        return widest(cluster)
+
+    monkeypatch.setattr(layout, "_widest", counting)
+    own = message("é" * 12_000, "alice", "bob")
+    shown = texts(transcript.delivered_later(own, NOON, 40, UNICODE))
+    assert shown == ["12:00 bob has: " + "é" * 24 + "…"]
+    assert looked < 100
 
 
 def test_a_day_stands_in_a_line_across_the_columns() -> None:

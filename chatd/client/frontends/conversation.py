@@ -6,10 +6,13 @@ has become of it; then it is written in its turn. What comes meanwhile does not 
 but for a moment: an answer must not stand above its question.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
-from itertools import islice
+from heapq import heappop, heappush
+from itertools import count, islice, takewhile
+from math import inf
 from typing import Final
 
 from chatd.client.frontends import transcript
@@ -39,36 +42,28 @@ class Entry:
 
     draw: Draw
     time: int | None = None
+    number: int = 0
 
 
 @dataclass(slots=True, eq=False)
 class _Own:
     """A message that was sent, and when, in seconds: -inf for one that was not yet.
 
-    It is `answered` once something came from its receiver while it was stored.
+    It is `answered` once something came from its receiver while it was stored, and
+    `is_known` once it can be written, as far as the message itself goes.
     """
 
     key: Key
     message: Message
+    number: int
     state: State = State.WAITING
-    since: float = field(default=float("-inf"))
+    since: float = -inf
     answered: bool = False
+    is_known: bool = False
 
     def is_young(self, now: float) -> bool:
         """Whether the answer is still expected at any moment."""
         return self.state is State.WAITING and now < self.since + ANSWER_SECONDS
-
-    def is_settled(self, now: float) -> bool:
-        """Whether it is known what has become of it, for now."""
-        if self.state is State.STORED:
-            return self.answered or now >= self.since + STORED_SECONDS
-        return self.state is not State.WAITING
-
-    def next_change(self, now: float) -> float | None:
-        """Return when it gets older by itself, in a way that is seen."""
-        if self.is_young(now):
-            return self.since + ANSWER_SECONDS
-        return self.since + STORED_SECONDS if self.state is State.STORED else None
 
 
 class Conversation:
@@ -76,6 +71,10 @@ class Conversation:
 
     Times are in seconds of any clock, but for those of messages. `user` returns the
     name of whoever sits here; `today` the day it is, here.
+
+    Thousands of messages may wait, and each event is followed by a look at them all: so
+    each is kept where a look at the first of its kind is enough. Everything is written
+    in the order of its number.
     """
 
     def __init__(
@@ -88,8 +87,18 @@ class Conversation:
         self._user = user
         self._today = today
         self._day: date | None = today()
-        self._entries: list[Entry | _Own] = []
+        self._numbers = count()
+        self._entries: OrderedDict[int, Entry] = OrderedDict()
         self._own: dict[Key, _Own] = {}
+        # Of these: in the order of their numbers, and of when they get older.
+        self._young: OrderedDict[Key, _Own] = OrderedDict()
+        self._waiting = 0
+        # Stored a moment ago: by age, by number, and by receiver.
+        self._held: OrderedDict[Key, _Own] = OrderedDict()
+        self._held_by_number: list[tuple[int, _Own]] = []
+        self._held_by_name: dict[str, dict[Key, _Own]] = {}
+        self._known: list[tuple[int, _Own]] = []
+        self._last_known = -1
         self._stored: dict[Key, Message] = {}
         self.is_connected = False
         """Whether what is sent is under way."""
@@ -107,8 +116,7 @@ class Conversation:
 
     def withdraw(self, entry: Entry) -> None:
         """Leave out what was just taken, unless it is written already."""
-        if entry in self._entries:
-            self._entries.remove(entry)
+        self._entries.pop(entry.number, None)
 
     def received(self, message: Message, *, queued: bool) -> None:
         """Take a message that came."""
@@ -125,9 +133,9 @@ class Conversation:
             lambda columns: transcript.received(message, columns, user=user),
             message.time,
         )
-        for own in self._own.values():
-            if own.state is State.STORED and own.key[1] == name_key(message.sender):
-                own.answered = True
+        for own in list(self._held_by_name.get(name_key(message.sender), {}).values()):
+            own.answered = True
+            self._know(own)
 
     def remembered(self, message: Message, state: State | None) -> None:
         """Take a message that was read before; with a state, one that was sent."""
@@ -155,17 +163,17 @@ class Conversation:
 
     def sent(self, key: Key, message: Message, now: float) -> None:
         """Take a message that is to be sent."""
-        own = _Own(key, message)
+        own = self._own[key] = _Own(key, message, next(self._numbers))
+        self._waiting += 1
         if self.is_connected:
             own.since = now
-        self._own[key] = own
-        self._entries.append(own)
+            self._young[key] = own
 
     def became(self, key: Key, state: State, now: float, time: int) -> None:
         """Take what has become of a message; `time` is now, in ms since 1970."""
         own = self._own.get(key)
         if own is not None:
-            own.state, own.since = state, now
+            self._change(own, state, now)
         elif state is State.DELIVERED and key in self._stored:
             message = self._stored.pop(key)
             self._add(
@@ -181,74 +189,78 @@ class Conversation:
             return
         self.is_connected = True
         # It is said now: after all that was written since it was typed.
-        waiting = [each for each in self._own.values() if each.state is State.WAITING]
-        if waiting:
-            for own in waiting:
-                own.since = now
-            rest = [each for each in self._entries if each not in set(waiting)]
-            self._entries = [*rest, *waiting]
+        for own in self._own.values():
+            if own.state is State.WAITING:
+                own.since, own.number = now, next(self._numbers)
+                self._young[own.key] = own
 
     def disconnected(self) -> None:
         """Take note that nothing is sent now."""
         self.is_connected = False
-        for own in self._own.values():
-            if own.state is State.WAITING:
-                own.since = float("-inf")
+        for own in self._young.values():
+            own.since = -inf
+        self._young.clear()
 
     # What is to be seen -------------------------------------------------------------
 
     def settled(self, now: float, columns: int) -> list[Row]:
         """Return what can be written down; it is forgotten here."""
-        if not self._own:
-            entries, self._entries = self._entries, []
-            return self._written(entries, columns)
-        last = max(
-            (
-                number
-                for number, entry in enumerate(self._entries)
-                if isinstance(entry, _Own) and entry.is_settled(now)
-            ),
-            default=-1,
-        )
+        self._grow_older(now)
+        # At a time without end nothing is young; it comes before other times do.
+        young = next(iter(self._young.values()), None) if now < inf else None
+        end = inf if young is None else young.number
         taken: list[Entry | _Own] = []
-        left: list[Entry | _Own] = []
-        for number, entry in enumerate(self._entries):
-            if isinstance(entry, _Own):
-                if entry.is_young(now):
-                    left += self._entries[number:]
-                    break
-                stored = entry.state is State.STORED and number < last
-                now_or_never = entry.is_settled(now) or stored
-                (taken if now_or_never else left).append(entry)
-            else:
-                taken.append(entry)
-        self._entries = left
+        while self._entries and next(iter(self._entries)) < end:
+            taken.append(self._entries.popitem(last=False)[1])
+        # What is only stored goes as well, if something behind it is known for good.
+        behind = min(end, self._last_known)
+        held = self._held_by_number
+        while held and (held[0][1].key not in self._held or held[0][0] < behind):
+            own = heappop(held)[1]
+            if own.key in self._held:
+                self._let_go(own)
+                taken.append(own)
+        while self._known and self._known[0][0] < end:
+            taken.append(heappop(self._known)[1])
+        if not self._known:
+            self._last_known = -1
         return self._written(taken, columns)
 
     def all(self, columns: int) -> list[Row]:
         """Return all that was not written, whatever is known of it."""
-        entries, self._entries = self._entries, []
+        entries: list[Entry | _Own] = [*self._entries.values(), *self._own.values()]
+        self._entries.clear()
+        self._young.clear()
+        self._held.clear()
+        self._held_by_number.clear()
+        self._held_by_name.clear()
+        self._known.clear()
+        self._waiting, self._last_known = 0, -1
         return self._written(entries, columns)
 
     def next_change(self, now: float) -> float | None:
-        """Return when to look again, if nothing happens until then."""
-        changes = (own.next_change(now) for own in self._own.values())
-        return min((each for each in changes if each is not None), default=None)
+        """Return when to look again after now, if nothing happens until then."""
+        self._grow_older(now)
+        changes = [
+            *(own.since + ANSWER_SECONDS for own in islice(self._young.values(), 1)),
+            *(own.since + STORED_SECONDS for own in islice(self._held.values(), 1)),
+        ]
+        return min(changes, default=None)
 
     def unsettled(self, now: float, columns: int, most: int) -> list[Row]:
         """Return the messages of which it is not known, in so many rows at most."""
         shown: list[Row] = []
-        count = len(self._own)
+        total = len(self._own)
         for number, own in enumerate(reversed(self._own.values())):
             mark = ("", "") if own.is_young(now) else self._signs.mark(own.state)
             rows = transcript.sent(own.message, mark, columns, self._signs)
-            room = most - len(shown) - (number < count - 1)
+            room = most - len(shown) - (number < total - 1)
             if len(rows) > room:
                 if not shown and room > 0:
                     shown, number = rows[:room], number + 1
-                if number == count:
+                if number == total:
                     return shown
-                text = f"... and {count - number} more waiting"
+                text = f"... and {total - number} more waiting"
                 cut = transcript.cut(text, columns, self._signs)
                 return [Row((("class:later", cut),)), *shown]
             shown = rows + shown
@@ -256,21 +268,65 @@ class Conversation:
 
     def waiting(self, now: float) -> int:
         """Return how many messages have no answer, though there was time for one."""
-        return sum(
-            own.state is State.WAITING and not own.is_young(now)
-            for own in self._own.values()
-        )
+        # Nothing is taken note of here: it would be no change any more.
+        old = takewhile(lambda own: not own.is_young(now), self._young.values())
+        return self._waiting - len(self._young) + sum(1 for _ in old)
 
     # Inside -------------------------------------------------------------------------
 
     def _add(self, draw: Draw, time: int | None = None) -> Entry:
-        entry = Entry(draw, time)
-        self._entries.append(entry)
+        entry = Entry(draw, time, next(self._numbers))
+        self._entries[entry.number] = entry
         return entry
+
+    def _change(self, own: _Own, state: State, now: float) -> None:
+        if own.state is State.WAITING:
+            self._waiting -= 1
+            self._young.pop(own.key, None)
+        elif own.state is State.STORED:
+            self._let_go(own)
+        own.state, own.since = state, now
+        if state is State.WAITING:
+            self._waiting += 1
+        elif state is State.STORED and not own.is_known:
+            self._held[own.key] = own
+            heappush(self._held_by_number, (own.number, own))
+            self._held_by_name.setdefault(own.key[1], {})[own.key] = own
+        else:
+            self._know(own)
+
+    def _know(self, own: _Own) -> None:
+        """Take one to those that can be written."""
+        self._let_go(own)
+        if not own.is_known:
+            own.is_known = True
+            heappush(self._known, (own.number, own))
+            self._last_known = max(self._last_known, own.number)
+
+    def _let_go(self, own: _Own) -> None:
+        """Take one from those that were stored a moment ago, if it is one."""
+        if self._held.pop(own.key, None) is not None:
+            named = self._held_by_name[own.key[1]]
+            del named[own.key]
+            if not named:
+                del self._held_by_name[own.key[1]]
+
+    def _grow_older(self, now: float) -> None:
+        """Take note of what is young no more, or stored for long enough."""
+        while self._young and now < inf:
+            own = next(iter(self._young.values()))
+            if own.is_young(now):
+                break
+            del self._young[own.key]
+        while self._held:
+            own = next(iter(self._held.values()))
+            if now < own.since + STORED_SECONDS:
+                break
+            self._know(own)
 
     def _written(self, entries: Iterable[Entry | _Own], columns: int) -> list[Row]:
         rows: list[Row] = []
-        for entry in entries:
+        for entry in sorted(entries, key=lambda each: each.number):
             time = entry.message.time if isinstance(entry, _Own) else entry.time
             if time is not None:
                 rows += self._day_change(time, columns)

@@ -121,11 +121,11 @@ class Drawing:
             self._output.held = False  # nobody else ends what was begun
         try:
             columns = self._output.get_size().columns
+            # With no prompt there is nowhere to wait.
+            now = self._now if typing else math.inf
             if everything:
                 rows = self._conversation.all(columns)
             else:
-                # With no prompt there is nowhere to wait.
-                now = self._now if typing else math.inf
                 rows = self._conversation.settled(now, columns)
             if typing:
                 self._write_above(rows)
@@ -137,7 +137,8 @@ class Drawing:
             self._failed(error)
             return
         if typing:
-            later = self._conversation.next_change(self._now)
+            # What changes after that look, even if that is in the past by now.
+            later = self._conversation.next_change(now)
             if later is not None:
                 self._write_at(later)
 

@@ -25,6 +25,7 @@ NARROWEST: Final = 10
 """Fewer columns than these are taken for as many."""
 
 _WORD: Final = re.compile("( +)|([^ ]+)")
+_URL: Final = re.compile(r"""[(<\["']*[A-Za-z][A-Za-z0-9+.-]*://[!-~]*""")
 _CLOSING: Final = frozenset("、。，．！？：；）」』】〉》ー々っゃゅょッャュョ")  # noqa: RUF001
 """What begins no row, in the scripts that put no spaces between words."""
 
@@ -33,7 +34,7 @@ _CLOSING: Final = frozenset("、。，．！？：；）」』】〉》ー々っ
 class Row:
     """What stands in one row.
 
-    One that `runs_on` is full, and the next one goes on with the same word: written
+    One that `runs_on` is full, and the next one goes on with the same URL: written
     with nothing in between, it is the terminal that breaks it, and who copies it gets
     it whole.
     """
@@ -49,14 +50,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Something that is broken only if it is too wide for a row.
-
-    It is `narrow` if each of its characters takes one column.
-    """
+    """Something that is broken only if it is too wide for a row."""
 
     text: str
     width: int
-    narrow: bool = False
 
 
 def cells(text: str) -> int:
@@ -66,8 +63,26 @@ def cells(text: str) -> int:
     return sum(map(_widest, iter_graphemes(text)))
 
 
+def beginning(text: str, columns: int) -> str:
+    """Return as much of a text as takes no more columns, without tabs."""
+    columns = max(columns, 0)
+    if text[: columns + 1].isascii():  # with no mark that joins the last character
+        return text[:columns]
+    end = width = 0
+    for cluster in iter_graphemes(text):
+        width += _widest(cluster)
+        if width > columns:
+            break
+        end += len(cluster)
+    return text[:end]
+
+
 class Folding:
-    """Rows that are being filled; those after the first begin at an `indent`."""
+    """Rows that are being filled; those after the first begin at an `indent`.
+
+    Only a URL that is too long for a row goes on at the left edge. Anything else there,
+    or beside the end of one, could be made to look as if somebody else had said it.
+    """
 
     def __init__(self, columns: int, indent: int = 0) -> None:
         self._columns = max(columns, NARROWEST)
@@ -78,12 +93,15 @@ class Folding:
         self._empty = True
         self._margin = 0
         self._spaces = 0
+        self._in_url = False
+        self._ran_on = False
 
     def add(self, style: str, text: str) -> None:
         """Add one line's text; spaces where a row breaks are left out."""
         for match in _WORD.finditer(_untabbed(neutralise(text))):
             if match[1]:
                 self._spaces += len(match[1])
+                self._in_url = False
             else:
                 for piece in _pieces(match[2]):
                     self._add_piece(style, piece)
@@ -95,6 +113,7 @@ class Folding:
 
     def new_line(self) -> None:
         """Begin a new row, at the indent."""
+        self._in_url = False
         self._end_row()
 
     def rows(self) -> list[Row]:
@@ -102,13 +121,20 @@ class Folding:
         return [*self._rows, Row(tuple(self._row))]
 
     def _add_piece(self, style: str, piece: _Piece) -> None:
+        goes_on = self._in_url and piece.text.isascii()
+        self._in_url = goes_on or _URL.fullmatch(piece.text) is not None
+        if goes_on:
+            self._run_on(style, piece.text)
+            return
+        if self._ran_on:
+            self._end_row()
         if piece.width <= self._columns - self._indent:
             self._make_room(piece.width)
             self._put(style, piece.text, piece.width)
             return
         # Whatever the row has already, there is little room for more of it.
         self._make_room(self._columns - self._indent)
-        if piece.narrow:
+        if self._in_url:
             self._run_on(style, piece.text)
             return
         for character in _with_marks(piece.text):
@@ -117,16 +143,18 @@ class Folding:
             self._put(style, character, width)
 
     def _run_on(self, style: str, text: str) -> None:
-        """Put a long word of narrow characters into full rows."""
+        """Put a long URL, or what is left of one, into full rows."""
         self._flush_spaces()
         while True:
             room = self._columns - self._column
             part, text = text[:room], text[room:]
-            self._put(style, part, len(part))
+            if part:
+                self._put(style, part, len(part))
             if not text:
                 return
             self._rows.append(Row(tuple(self._row), runs_on=True))
             self._row, self._column = [], 0
+            self._ran_on = True
 
     def _make_room(self, width: int) -> None:
         """Begin a new row unless there is room after the spaces that are due."""
@@ -159,32 +187,29 @@ class Folding:
         self._margin = self._indent
         self._row, self._column, self._spaces = [], 0, self._indent
         self._empty = True
+        self._ran_on = False
 
 
 def _untabbed(text: str) -> str:
     if "\t" not in text:
         return text
-    first, *others = text.split("\t")
-    shown = first
-    for other in others:
-        shown += " " * (TAB - cells(shown) % TAB) + other
-    return shown
+    *others, last = text.split("\t")  # each but the first begins at a tab stop
+    return "".join(f"{each}{' ' * (TAB - cells(each) % TAB)}" for each in others) + last
 
 
 def _pieces(word: str) -> Iterator[_Piece]:
     """Cut a word where it may be broken: beside wide characters."""
     if word.isascii():
-        yield _Piece(word, len(word), narrow=True)
+        yield _Piece(word, len(word))
         return
-    text, width, narrow, wide = "", 0, True, False
+    text, width, wide = "", 0, False
     for cluster in iter_graphemes(word):
         its = _widest(cluster)
         if text and (wide or its > 1) and cluster[0] not in _CLOSING:
-            yield _Piece(text, width, narrow)
-            text, width, narrow = "", 0, True
+            yield _Piece(text, width)
+            text, width = "", 0
         text, width, wide = text + cluster, width + its, its > 1
-        narrow = narrow and its == len(cluster) == 1
-    yield _Piece(text, width, narrow)
+    yield _Piece(text, width)
 
 
 def _with_marks(text: str) -> Iterator[str]:

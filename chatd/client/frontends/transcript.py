@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 from chatd.client.frontends.frontend import Kind, State
-from chatd.client.frontends.layout import Folding, Fragment, Row, cells
+from chatd.client.frontends.layout import Folding, Fragment, Row, beginning, cells
 from chatd.client.history.file import name_key
 from chatd.client.history.search import Found
 from chatd.wire.display import neutralise
@@ -216,18 +216,15 @@ def written(which: date) -> str:
 
 def rule(text: str, columns: int, signs: Signs, style: str = "class:rule") -> list[Row]:
     """Return a text in a line across the columns."""
-    beginning = cut(f"{signs.line * 2} {text} ", columns, signs)
-    return [Row(((style, beginning + signs.line * (columns - cells(beginning))),))]
+    left = cut(f"{signs.line * 2} {text} ", columns, signs)
+    return [Row(((style, left + signs.line * (columns - cells(left))),))]
 
 
 def cut(text: str, columns: int, signs: Signs) -> str:
     """Return as much of a line as there is room for."""
-    if cells(text) <= columns:
+    if len(beginning(text, columns)) == len(text):
         return text
-    room = max(columns - len(signs.more), 0)
-    while cells(text) > room:
-        text = text[:-1]
-    return text + signs.more
+    return beginning(text, columns - len(signs.more)) + signs.more
 
 
 def _clock(milliseconds: int) -> str:
