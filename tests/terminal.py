@@ -49,8 +49,14 @@ class Emulator(pyte.HistoryScreen):  # type: ignore[misc]
     """
 
     clusters = False
+    # Nobody pages back here, which is all that pyte's own is for: it takes a third of
+    # the time.
+    __getattribute__ = object.__getattribute__
 
     def draw(self, data: str) -> None:
+        if data.isascii():
+            super().draw(data)
+            return
         for character in data:
             x = self._last()
             before = self.buffer[self.cursor.y][x].data if x >= 0 else ""
