@@ -89,6 +89,7 @@ setup(
         "click>=8.4",
         "platformdirs>=4.0",
         "prompt_toolkit>=3.0.43",
+        "wcwidth>=0.3",
     ],
     entry_points={
         "console_scripts": [

@@ -23,8 +23,8 @@ from chatd.turn import Turn
 from chatd.wire.answers import Refusal
 from chatd.wire.names import Name
 
-MOST_WATCHED: Final = 1_000_000
-"""How many names all connections together may watch; some 400 bytes each.
+MOST_WATCHED: Final = 500_000
+"""How many names all connections together may watch; some 400 bytes each, or 1,450.
 
 A user may have no more of them than are left over, so that others have some.
 """

@@ -28,6 +28,7 @@ from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
 from chatd.wire.names import parse_name
 
+LONG = b"\xc3\xa9" * 257
 MESSAGE = Message(7, "id-1", "bob", "alice", "Grüße\n\x1b[2J", 1_795_000_000_123, 12)
 
 # What the server says, made by its own functions, and what the client is to see.
@@ -133,6 +134,9 @@ def test_types_that_nobody_knows_yet_are_ignored() -> None:
         (b'{"type":"hello","protocol":1,"features":"watch"}', "is no list of names"),
         (b'{"type":"presence","online":true}', "its field 'user' is no text"),
         (b'{"type":"presence","user":"bob"}', "'online' is neither true nor false"),
+        (b'{"type":"presence","user":"%b","online":true}' % LONG, "'user' is no name"),
+        (b'{"type":"who","users":["%b"]}' % LONG, "'users' is no name"),
+        (b'{"type":"welcome","user":"%b"}' % LONG, "its field 'user' is no name"),
         (b'{"type":"notice"}', "its field 'text' is no text"),
         (
             b'{"type":"message","from":"bob","to":"alice","text":"Hi","time":"now"}',

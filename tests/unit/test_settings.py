@@ -229,6 +229,17 @@ def test_a_password_file_given_with_the_command_counts_for_whatever_it_says() ->
     assert settings.password_file == Path("/env")
 
 
+def test_a_file_that_names_a_user_only_has_a_password_for_this_machine() -> None:
+    file = in_file(user="alice", password_file="/secret")
+    for server in (None, "127.0.0.1", "127.0.0.1:5555"):
+        given = {} if server is None else as_options(server=server)
+        assert resolve(file, {}, given).password_file == Path("/secret")
+    for server in ("evil.example.org", "127.0.0.1:6211"):
+        settings = resolve(file, {}, as_options(server=server))
+        assert settings.password_file is None
+        assert settings.origins["password_file"].place.endswith("for another server")
+
+
 def test_a_file_that_names_no_account_has_its_password_for_all() -> None:
     file = in_file(password_file="/secret")
     settings = resolve(file, {}, as_options(server="host", user="bob"))

@@ -133,6 +133,20 @@ def test_a_file_that_others_can_write_is_refused(path: Path, mode: int) -> None:
         read_settings(path, required=True)
 
 
+def test_nor_is_a_pipe_that_others_can_write_taken(path: Path) -> None:
+    os.mkfifo(path)
+    path.chmod(0o666)
+    with (
+        open(path, "r+b", buffering=0),  # or to open it would wait
+        pytest.raises(BadSettings, match="others may write it"),
+    ):
+        read_settings(path, required=True)
+
+
+def test_a_device_sets_nothing() -> None:
+    assert read_settings(Path("/dev/null"), required=True) == {}
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o400])
 def test_a_file_that_others_can_read_is_not(path: Path, mode: int) -> None:
     path.write_text("tls = true")

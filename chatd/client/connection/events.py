@@ -17,6 +17,9 @@ from chatd.wire.message import Message, new_id
 
 PROTOCOL: Final = 1
 
+LONGEST_NAME: Final = 256
+"""In characters: no chatd has longer names, nor any that is to come."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
@@ -237,6 +240,16 @@ def _string(fields: Mapping[str, Any], key: str, default: Any = _REQUIRED) -> st
     return _SURROGATES.sub("\ufffd", value)
 
 
+def _name(fields: Mapping[str, Any], key: str) -> str:
+    return _checked_name(_string(fields, key), key)
+
+
+def _checked_name(name: str, key: str) -> str:
+    if len(name) > LONGEST_NAME:
+        raise Malformed(f"its field {key!r} is no name")
+    return neutralise(name)
+
+
 def _shown(fields: Mapping[str, Any], key: str, default: Any = _REQUIRED) -> str:
     return neutralise(_string(fields, key, default))
 
@@ -263,7 +276,7 @@ def _names(fields: Mapping[str, Any], key: str) -> tuple[str, ...]:
     value = fields.get(key, [])
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise Malformed(f"its field {key!r} is no list of names")
-    return tuple(map(neutralise, value))
+    return tuple(_checked_name(each, key) for each in value)
 
 
 def _time(fields: Mapping[str, Any]) -> int:
@@ -294,7 +307,7 @@ def _hello(fields: Mapping[str, Any]) -> Event:
 
 def _welcome(fields: Mapping[str, Any]) -> Event:
     return Welcome(
-        _shown(fields, "user"),
+        _name(fields, "user"),
         _flag(fields, "new"),
         _names(fields, "users"),
         _number(fields, "more_users", 0),
@@ -311,8 +324,8 @@ def _message(fields: Mapping[str, Any]) -> Event:
         position=_number(fields, "seq", 0),
         # A message that an old server had stored may have none.
         id=_string(fields, "id", "") or new_id(),
-        sender=_shown(fields, "from"),
-        target=_shown(fields, "to"),
+        sender=_name(fields, "from"),
+        target=_name(fields, "to"),
         text=text,
         time=_time(fields),
         size=len(text.encode()),
@@ -322,7 +335,7 @@ def _message(fields: Mapping[str, Any]) -> Event:
 
 def _accepted(fields: Mapping[str, Any]) -> Event:
     return Accepted(
-        _string(fields, "id"), _shown(fields, "to"), _shown(fields, "status")
+        _string(fields, "id"), _name(fields, "to"), _shown(fields, "status")
     )
 
 
@@ -343,7 +356,7 @@ def _listing(fields: Mapping[str, Any]) -> Event:
 
 
 def _presence(fields: Mapping[str, Any]) -> Event:
-    return Presence(_shown(fields, "user"), _flag(fields, "online", _REQUIRED))
+    return Presence(_name(fields, "user"), _flag(fields, "online", _REQUIRED))
 
 
 _PARSERS: Final[dict[str, Callable[[Mapping[str, Any]], Event]]] = {

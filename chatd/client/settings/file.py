@@ -111,7 +111,8 @@ def _read(path: Path) -> str:
     with path.open("rb") as file:
         # Of what was opened, not of what has the name by now.
         status = os.fstat(file.fileno())
-        if stat.S_ISREG(status.st_mode):
+        # A device, as /dev/null, is everybody's, and says nothing of its own.
+        if not stat.S_ISCHR(status.st_mode):
             if status.st_mode & _WRITABLE_TO_OTHERS:
                 raise BadSettings(
                     f"{path} decides where passwords go, and others may write it:"

@@ -10,7 +10,12 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final
 
-from chatd.client.settings.address import DEFAULT_PORT, DEFAULT_TLS_PORT, Server
+from chatd.client.settings.address import (
+    DEFAULT_HOST,
+    DEFAULT_PORT,
+    DEFAULT_TLS_PORT,
+    Server,
+)
 from chatd.client.settings.kinds import (
     COUNT,
     FINGERPRINT,
@@ -240,9 +245,13 @@ def _left_out(
     port = DEFAULT_TLS_PORT if found["tls"].value else DEFAULT_PORT
 
     def differs(name: str) -> bool:
-        if name not in file:
+        here = found[name].value
+        if name in file:
+            there = file[name].value
+        elif name == "server" and "user" in file and here is not None:
+            there = Server(DEFAULT_HOST)  # a name without a server is one there
+        else:
             return False
-        there, here = file[name].value, found[name].value
         if isinstance(there, Server):
             return _key(there, port) != _key(here, port)
         return bool(there.key != here.key)
