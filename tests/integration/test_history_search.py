@@ -333,6 +333,37 @@ def test_the_index_is_filled_a_part_at_a_time(model: Model) -> None:
     assert indexed_upto(model.connection) == 3 * searchindex.AT_ONCE
 
 
+def test_of_long_messages_fewer_are_put_into_the_index_at_once(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searchindex, "SIZE_AT_ONCE", 100)
+    with transaction(model.connection):
+        for number in range(searchindex.AT_ONCE + 4):
+            model.say(f"number {number:03} of thirty letters")
+    assert catch_up(model.connection) is True
+    assert indexed_upto(model.connection) == 4
+    for _ in range(2):
+        assert catch_up(model.connection) is False
+        assert indexed_upto(model.connection) == 8
+    for words in ("number 00", "number 259"):
+        model.check(words)
+
+
+def test_of_long_messages_fewer_changes_are_put_into_the_index_at_once(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [model.say(f"number {number}") for number in range(searchindex.AT_ONCE)]
+    index_all(model.connection)
+    monkeypatch.setattr(searchindex, "SIZE_AT_ONCE", 100)
+    for place in places[:5]:
+        change(model, "rewrite", place, "y" * 60)
+    count, left = "SELECT COUNT(*) FROM messages_changed", []
+    while catch_up(model.connection):
+        left += model.connection.execute(count).fetchone()
+    assert left == [3, 1]
+    assert index_words(model.connection, ["yyy"]) == places[:5]
+
+
 # With whom ---------------------------------------------------------------------------
 
 

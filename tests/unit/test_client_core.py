@@ -924,6 +924,10 @@ def test_where_nothing_is_found_that_is_said(
         ),
         ("/search", "Which words? /search backup done finds both."),
         (
+            "/search " + " ".join(map(str, range(33))),
+            "These are 33 words; at most 32 can be searched for.",
+        ),
+        (
             "/history bob carol",
             "A name has only letters, digits, '_' and '.', and no space."
             " /history bob 100 shows the last 100.",

@@ -157,3 +157,29 @@ def test_words_that_are_no_text_find_nothing(
 ) -> None:
     assert history("--history", path, "--search", "\udcff") == 0
     assert capsys.readouterr().err == f"No such message in {path}.\n"
+
+
+def test_without_words_nothing_is_looked_for_in_the_texts(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(text: str, words: list[str]) -> list[tuple[int, int]]:
+        raise AssertionError
+
+    monkeypatch.setattr("chatd.client.history.search.spans", never)
+    assert history("--history", path, "--last", "20") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_no_more_words_are_searched_for_than_are_allowed(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"{number:02}" for number in range(33)]
+    assert history("--history", path, "--search", " ".join(words)) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines()[-1] == (
+        "chat: These are 33 words; at most 32 can be searched for."
+    )
+    assert history("--history", path, "--search", " ".join(words[:32])) == 0
+    assert history("--history", path, "--search", "uber " * 33) == 0
+    assert capsys.readouterr().out.startswith(START)

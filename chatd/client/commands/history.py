@@ -29,7 +29,13 @@ from chatd.client.history.printed import (
     json_line,
     lines,
 )
-from chatd.client.history.search import Found, Wanted, find
+from chatd.client.history.search import (
+    Found,
+    TooManyWords,
+    Wanted,
+    find,
+    words_searched,
+)
 from chatd.client.history.times import first_moment, last_moment
 from chatd.client.settings.address import parse_user
 from chatd.client.statuses import Status
@@ -123,6 +129,10 @@ def history(
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv do not go together.")
+    try:
+        words_searched(search or "")
+    except TooManyWords as too_many:
+        raise click.UsageError(str(too_many)) from None
     settings = given.settings()
     whose = settings.user if user is None else parse_user(user)
     path = _history_to_show(whose, settings.history)

@@ -5,8 +5,10 @@ Case and accents do not matter, nor in which of its forms Unicode writes a chara
 write no spaces.
 """
 
+import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Final
 
 Span = tuple[int, int]
@@ -14,6 +16,12 @@ Span = tuple[int, int]
 
 _FIRST_ACCENT: Final = "\u0300"
 _LAST_ACCENT: Final = "\u036f"
+
+# What follows one character, and is put in order by Unicode's normalisation, in a time
+# that is the square of how much there is. No language needs more than a few; Unicode's
+# stream-safe format has 30, and some that are written as one are two.
+_MOST_MARKS: Final = 64
+_TOO_MANY: Final = re.compile(f"m{{{_MOST_MARKS}}}(?=m)")
 
 
 class _Folded(dict[int, str]):
@@ -31,66 +39,112 @@ class _Folded(dict[int, str]):
         return folded
 
 
+class _Kinds(dict[int, str]):
+    """Whether a character is a mark that belongs to those before, ``m``, or not."""
+
+    def __missing__(self, code: int) -> str:
+        # A few in Tibetan say that they are none, and consist of them.
+        apart = unicodedata.normalize("NFD", chr(code))
+        self[code] = kind = "m" if all(map(unicodedata.combining, apart)) else "-"
+        return kind
+
+
 _FOLDED: Final = _Folded()
+_KINDS: Final = _Kinds()
 
 
 def fold(text: str) -> str:
     """Return the form that texts are compared in."""
     if text.isascii():
         return text.lower()
-    return unicodedata.normalize("NFC", text).translate(_FOLDED)
+    composed = (unicodedata.normalize("NFC", part) for part in _parts(text))
+    return "".join(composed).translate(_FOLDED)
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words that somebody searches for, folded."""
-    return fold(text).split()
+    """Return the words that somebody searches for, folded, and each only once."""
+    return list(dict.fromkeys(fold(text).split()))
 
 
 def spans(text: str, words: Sequence[str]) -> list[Span]:
     """Return where folded words are in a text, in order and without overlaps."""
-    pieces, folded, places = list(_pieces(text)), "", list[int]()
-    for number, (_, piece) in enumerate(pieces):
-        folded += piece
-        places += [number] * len(piece)
-    starts = [0]
-    for length, _ in pieces:
-        starts.append(starts[-1] + length)
-    found = []
+    folded, places, parts, at = list[str](), list[int](), list[Span](), 0
+    for length, piece in _pieces(text):
+        if piece:
+            folded.append(piece)
+            places += [len(parts)] * len(piece)
+            parts.append((at, at + length))
+        elif parts:  # accents that follow belong to it
+            parts[-1] = (parts[-1][0], at + length)
+        at += length
+    whole, found = "".join(folded), list[Span]()
     for word in words:
-        at = folded.find(word) if word else -1
-        while at >= 0:
-            first, last = places[at], places[at + len(word) - 1]
-            # Accents that follow belong to it.
-            while last + 1 < len(pieces) and not pieces[last + 1][1]:
-                last += 1
-            found.append((starts[first], starts[last + 1]))
-            at = folded.find(word, at + 1)
-    return _merged(found)
+        # There may be one at each character: they are merged before there are many.
+        found = list(
+            _merged(sorted([*found, *_merged(_of(word, whole, places, parts))]))
+        )
+    return found
+
+
+def _of(
+    word: str, folded: str, places: Sequence[int], parts: Sequence[Span]
+) -> Iterator[Span]:
+    at = folded.find(word) if word else -1
+    while at >= 0:
+        yield parts[places[at]][0], parts[places[at + len(word) - 1]][1]
+        at = folded.find(word, at + 1)
+
+
+def _parts(text: str) -> list[str]:
+    """Return a text in parts that are normalised each on its own.
+
+    They are more than one only where more marks than `_MOST_MARKS` follow each other.
+    """
+    if len(text) <= _MOST_MARKS:
+        return [text]
+    kinds = text.translate(_KINDS)
+    cuts = [0, *(found.end() for found in _TOO_MANY.finditer(kinds)), len(text)]
+    return [text[start:end] for start, end in pairwise(cuts)]
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
     """Return what a text is made of: how long it is there, and what it is folded."""
-    if text.isascii() or unicodedata.is_normalized("NFC", text):
-        for character in text:
-            yield 1, fold(character)
-        return
+    for part in [text] if text.isascii() else _parts(text):
+        if part.isascii() or unicodedata.is_normalized("NFC", part):
+            for character in part:
+                yield 1, fold(character)
+        else:
+            for cluster in _clusters(part):
+                yield len(cluster), fold(cluster)
+
+
+def _clusters(part: str) -> Iterator[str]:
+    """Return the characters of a part, each with those that it is composed with."""
     cluster = ""
-    for character in text:
-        together = unicodedata.normalize("NFC", cluster + character)
-        apart = unicodedata.normalize("NFC", cluster)
-        apart += unicodedata.normalize("NFC", character)
-        if cluster and not unicodedata.combining(character) and together == apart:
-            yield len(cluster), fold(cluster)
+    for character, kind in zip(part, part.translate(_KINDS), strict=True):
+        if cluster and kind != "m" and not _compose(cluster, character):
+            yield cluster
             cluster = ""
         cluster += character
-    yield len(cluster), fold(cluster)
+    yield cluster
 
 
-def _merged(found: list[Span]) -> list[Span]:
-    merged: list[Span] = []
-    for start, end in sorted(found):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+def _compose(cluster: str, character: str) -> bool:
+    together = unicodedata.normalize("NFC", cluster + character)
+    apart = unicodedata.normalize("NFC", cluster)
+    return together != apart + unicodedata.normalize("NFC", character)
+
+
+def _merged(found: Iterable[Span]) -> Iterator[Span]:
+    """Return spans that are in order, those that overlap or touch as one."""
+    begun: Span | None = None
+    for start, end in found:
+        if begun is None:
+            begun = start, end
+        elif start <= begun[1]:
+            begun = begun[0], max(end, begun[1])
         else:
-            merged.append((start, end))
-    return merged
+            yield begun
+            begun = start, end
+    if begun is not None:
+        yield begun

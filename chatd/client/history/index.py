@@ -19,7 +19,13 @@ from chatd.client.history.folding import fold
 from chatd.store.migrations import transaction
 
 AT_ONCE: Final = 256
-"""How many messages are put into the index by one transaction."""
+"""How many messages are put into the index by one transaction, if they are short."""
+
+SIZE_AT_ONCE: Final = 64 * 1024
+"""After how many characters a transaction puts no other message into the index.
+
+Others wait for it, those who keep messages among them.
+"""
 
 PIECE: Final = 3
 """How many characters a piece has, but at the end of words."""
@@ -83,7 +89,8 @@ def catch_up(connection: sqlite3.Connection) -> bool:
         return False
     with transaction(connection):
         take_changes(connection)
-        new = connection.execute(_NEXT, (indexed_upto(connection), AT_ONCE)).fetchall()
+        after = indexed_upto(connection)
+        new = _some(connection.execute(_NEXT, (after, AT_ONCE)).fetchall())
         _add(connection, new)
         if new:
             upto = (new[-1][0],)
@@ -93,11 +100,17 @@ def catch_up(connection: sqlite3.Connection) -> bool:
 
 def take_changes(connection: sqlite3.Connection) -> None:
     """Put into the index what was changed in messages that it knows, or much of it."""
+    size = 0
     for position, indexed in connection.execute(_CHANGED, (AT_ONCE,)).fetchall():
+        if size >= SIZE_AT_ONCE:
+            break
         if indexed is not None:
             connection.execute(_REMOVE, (position, pieces(indexed)))
+            size += len(indexed)
         query = "SELECT position, message FROM messages WHERE position = ?"
-        _add(connection, connection.execute(query, (position,)).fetchall())
+        rows = connection.execute(query, (position,)).fetchall()
+        _add(connection, rows)
+        size += sum(len(text) for _, text in rows)
         delete = "DELETE FROM messages_changed WHERE position = ?"
         connection.execute(delete, (position,))
 
@@ -121,6 +134,17 @@ def _asked(word: str) -> list[str]:
         return [f'"{word}"*']
     last = len(word) - PIECE
     return [f'"{word[at : at + PIECE]}"' for at in (*range(0, last, PIECE), last)]
+
+
+def _some(rows: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Return the first messages, one at least, up to `SIZE_AT_ONCE`."""
+    some, size = [], 0
+    for position, text in rows:
+        some.append((position, text))
+        size += len(text)
+        if size >= SIZE_AT_ONCE:
+            break
+    return some
 
 
 def _add(connection: sqlite3.Connection, rows: Sequence[tuple[int, str]]) -> None:

@@ -35,6 +35,9 @@ SAMPLE: Final = 4_000
 COMMON: Final = 100
 """One in so many of these makes a word a common one."""
 
+MOST_WORDS: Final = 32
+"""How many different words may be searched for at once."""
+
 _ORIGINAL: Final = (
     "(SELECT rowid AS position, sender, receiver, message, timestamp,"
     " '' AS direction, '' AS status, '' AS id, '' AS server FROM messages) AS messages"
@@ -77,6 +80,10 @@ Place = tuple[int, Any]
 """The position of a message, and its text as it is in the file."""
 
 
+class TooManyWords(ValueError):
+    """More than `MOST_WORDS` were searched for; str() says so, as a sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which messages are looked for: all that are not excluded.
@@ -111,6 +118,16 @@ class _Condition:
     values: tuple[str | int, ...] = ()
 
 
+def words_searched(words: str) -> list[str]:
+    """Return the different words of a search, folded. Raises `TooManyWords`."""
+    folded = words_of(words)
+    if len(folded) > MOST_WORDS:
+        raise TooManyWords(
+            f"These are {len(folded)} words; at most {MOST_WORDS} can be searched for."
+        )
+    return folded
+
+
 def recent(
     connection: sqlite3.Connection, wanted: Wanted = EVERYTHING, *, last: int = 50
 ) -> list[Kept]:
@@ -134,9 +151,9 @@ def find(
 
     Words are divided by blanks, and are nothing else than that. They are found inside
     other words, too, and with or without capitals and accents. Without any word all
-    messages fit.
+    messages fit. Raises `TooManyWords`.
     """
-    folded = words_of(words)
+    folded = words_searched(words)
     # One view of the file, even if somebody puts messages into the index meanwhile.
     with (
         transaction(connection, "DEFERRED"),
@@ -146,6 +163,8 @@ def find(
             place for place, text in candidates if _has(fold(_text(text)), folded)
         )
         found = [_kept(connection, place) for place in islice(fitting, last)]
+    if not folded:
+        return [Found(each) for each in reversed(found)]
     return [Found(each, spans(each.text, folded)) for each in reversed(found)]
 
 

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from chatd.client.history.rows import Kept
-from chatd.client.history.search import Found, Wanted
+from chatd.client.history.search import Found, TooManyWords, Wanted, words_searched
 from chatd.client.talk.keeping import Keeping
 from chatd.client.talk.output import Output
 from chatd.client.talk.people import People
@@ -68,6 +68,10 @@ class Lookups:
         """Show the last messages with each of these words. Raises `BadRequest`."""
         if not words:
             raise BadRequest("Which words? /search backup done finds both.")
+        try:
+            words_searched(words)
+        except TooManyWords as too_many:
+            raise BadRequest(str(too_many)) from None
         found = self._keeper.search(words, Wanted(), USUAL)
         self._show(found, "There is no such message in the history.")
 
