@@ -24,6 +24,9 @@ TAB: Final = 8
 NARROWEST: Final = 10
 """Fewer columns than these are taken for as many."""
 
+_LONGEST_USUAL: Final = 32
+"""In characters; a family of emoji has eleven."""
+
 _WORD: Final = re.compile("( +)|([^ ]+)")
 _URL: Final = re.compile(r"""[(<\["']*[A-Za-z][A-Za-z0-9+.-]*://[!-~]*""")
 _CLOSING: Final = frozenset("、。，．！？：；）」』】〉》ー々っゃゅょッャュョ")  # noqa: RUF001
@@ -223,6 +226,15 @@ def _with_marks(text: str) -> Iterator[str]:
     yield found
 
 
-@lru_cache(maxsize=4096)
 def _widest(cluster: str) -> int:
+    # Long ones are somebody's mischief, and would fill the memory.
+    return _usual(cluster) if len(cluster) <= _LONGEST_USUAL else _cells(cluster)
+
+
+@lru_cache(maxsize=4096)
+def _usual(cluster: str) -> int:
+    return _cells(cluster)
+
+
+def _cells(cluster: str) -> int:
     return max(sum(max(wcwidth(each), 0) for each in cluster), cluster_width(cluster))
