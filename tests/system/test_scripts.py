@@ -671,6 +671,7 @@ def test_of_several_targets_the_worst_counts(
     assert [line.partition(".")[0] for line in ended.stderr.splitlines()] == [
         "chat: User 'zed' not found",
         "chat: The queue of 'bob' is full",
+        "chat: It was sent to carol",
     ]
 
 
