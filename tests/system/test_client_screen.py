@@ -174,7 +174,6 @@ def test_what_is_typed_without_a_connection_is_seen_to_wait_and_goes_out_later(
         "00:00 bob  There you are",
     ]
     again = next(n for n, line in enumerate(lines) if "Connected to" in line)
-    assert lines.index("00:00 → bob  one ✓") < again
     assert lines.index("00:00 → bob  two ✓") > again
 
 
