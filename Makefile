@@ -8,8 +8,8 @@ help: ## show this list
 run: ## start chatd in the foreground, on port 5555
 	python3 -m venv .venv && .venv/bin/pip install --quiet . && .venv/bin/twistd -n chatd
 
-test: ## run all tests, with branch coverage
-	python3 -m venv .venv && .venv/bin/pip install --quiet -e '.[test]' && .venv/bin/coverage erase && .venv/bin/coverage run -m pytest -n auto && .venv/bin/coverage combine --quiet && .venv/bin/coverage report
+test: ## run all tests
+	python3 -m venv .venv && .venv/bin/pip install --quiet -e '.[test]' && .venv/bin/pytest -n auto
 
 check: ## lint, format and types
 	python3 -m venv .venv && .venv/bin/pip install --quiet -e '.[lint,test]'
@@ -34,8 +34,10 @@ sabotage: ## break each promise on purpose, and see that it is found; takes an h
 manual: ## make the manual pages in docs/man again
 	.venv/bin/python docs/manual.py
 
-coverage: ## show the last test run's coverage, line by line, in build/coverage
-	.venv/bin/coverage html -d build/coverage
+coverage: ## run all tests with branch coverage, shown line by line in build/coverage
+	.venv/bin/coverage erase && .venv/bin/coverage run -m pytest -n auto
+	.venv/bin/coverage combine --quiet && .venv/bin/coverage html -d build/coverage
+	.venv/bin/coverage report
 
 clean: ## remove what builds and tests leave behind, and the virtual environment
 	rm -rf .venv build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
