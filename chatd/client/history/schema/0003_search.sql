@@ -7,7 +7,7 @@ ALTER TABLE messages ADD correspondent TEXT
 CREATE INDEX messages_by_correspondent ON messages (server, correspondent, position);
 
 -- The index for searches: for each message, by its position, the pieces of three
--- characters that its words are made of, the text folded before (searchindex.py). It
+-- characters that its words are made of, the text folded before (index.py). It
 -- only says which messages may have a word: whoever searches looks at their text.
 --
 -- It is filled some time after a message was kept, many messages at once. Those up to
