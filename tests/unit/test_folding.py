@@ -186,3 +186,17 @@ def test_the_places_of_many_words_do_not_add_up() -> None:
     finally:
         tracemalloc.stop()
     assert most < 250 * len(text)  # a place takes 56 bytes, or more
+
+
+def test_whoever_sends_all_characters_that_there_are_fills_no_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(folding, "MOST_KNOWN", 100)
+    tables = folding._Folded(), folding._Kinds()
+    monkeypatch.setattr(folding, "_FOLDED", tables[0])
+    monkeypatch.setattr(folding, "_KINDS", tables[1])
+    text = "".join(map(chr, range(0x100, 0x3000)))
+    bounded = fold(text), spans(text, [fold("Ǆ")])
+    assert [len(table) for table in tables] == [100, 100]
+    monkeypatch.undo()
+    assert bounded == (fold(text), spans(text, [fold("Ǆ")]))

@@ -14,6 +14,12 @@ from typing import Final
 Span = tuple[int, int]
 """Where something begins in a text, and where it has ended."""
 
+MOST_KNOWN: Final = 20_000
+"""Of how many characters it is remembered what they become: those of any library.
+
+Whoever sends all that there are fills no memory.
+"""
+
 _FIRST_ACCENT: Final = "\u0300"
 _LAST_ACCENT: Final = "\u036f"
 
@@ -24,29 +30,37 @@ _MOST_MARKS: Final = 64
 _TOO_MANY: Final = re.compile(f"m{{{_MOST_MARKS}}}(?=m)")
 
 
-class _Folded(dict[int, str]):
+class _Table(dict[int, str]):
     """What becomes of each character, worked out when it is met first."""
 
     def __missing__(self, code: int) -> str:
-        character = chr(code)
+        found = self._found(code)
+        if len(self) < MOST_KNOWN:
+            self[code] = found
+        return found
+
+    def _found(self, code: int) -> str:
+        raise NotImplementedError
+
+
+class _Folded(_Table):
+    """How each character is compared."""
+
+    def _found(self, code: int) -> str:
         if 0xD800 <= code <= 0xDFFF:
-            folded = "\ufffd"  # no database takes it
-        else:
-            apart = unicodedata.normalize("NFD", character.casefold())
-            kept = (c for c in apart if not _FIRST_ACCENT <= c <= _LAST_ACCENT)
-            folded = unicodedata.normalize("NFC", "".join(kept))
-        self[code] = folded
-        return folded
+            return "\ufffd"  # no database takes it
+        apart = unicodedata.normalize("NFD", chr(code).casefold())
+        kept = (c for c in apart if not _FIRST_ACCENT <= c <= _LAST_ACCENT)
+        return unicodedata.normalize("NFC", "".join(kept))
 
 
-class _Kinds(dict[int, str]):
+class _Kinds(_Table):
     """Whether a character is a mark that belongs to those before, ``m``, or not."""
 
-    def __missing__(self, code: int) -> str:
+    def _found(self, code: int) -> str:
         # A few in Tibetan say that they are none, and consist of them.
         apart = unicodedata.normalize("NFD", chr(code))
-        self[code] = kind = "m" if all(map(unicodedata.combining, apart)) else "-"
-        return kind
+        return "m" if all(map(unicodedata.combining, apart)) else "-"
 
 
 _FOLDED: Final = _Folded()
