@@ -53,7 +53,7 @@ async def test_what_was_accepted_is_kept_with_the_names_as_the_server_shows_them
     await record.queue(message("never accepted", "id-0"))
     await record.accepted(message("Hi"), "Alice", "Bob", "stored")
     assert rows(path) == [("Alice", "Bob", "Hi", "stored")]
-    await record.delivered("Alice", "id-1", "Bob")
+    await record.accepted(message("Hi"), "Alice", "Bob", "delivered")
     await record.refused(message("refused", "id-2"))
     assert rows(path) == [("Alice", "Bob", "Hi", "delivered")]
 

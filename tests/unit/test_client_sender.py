@@ -93,10 +93,6 @@ class Book:
         self.kept.append(("refused", message.target))
         return succeed(True)
 
-    def delivered(self, sender: str, message_id: str, receiver: str) -> Deferred[bool]:
-        self.kept.append(("delivered", sender, receiver, message_id))
-        return succeed(True)
-
     def settled(self) -> Deferred[None]:
         return succeed(None)
 
@@ -355,7 +351,7 @@ def test_who_waits_until_it_is_delivered_is_not_content_with_less() -> None:
     assert run.status == 0
     assert run.book.kept == [
         ("stored", "Alice", "Bob", "Hi", "x"),
-        ("delivered", "Alice", "Bob", "x"),
+        ("delivered", "Alice", "Bob", "Hi", "x"),
     ]
     assert run.clock.getDelayedCalls() == []
 

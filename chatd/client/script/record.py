@@ -33,10 +33,10 @@ class Earlier(Protocol):
 
 
 class Record(outbox.Keeper, Protocol):
-    """What is kept of messages that are sent."""
+    """What is kept of messages that are sent.
 
-    def delivered(self, sender: str, message_id: str, receiver: str) -> Deferred[bool]:
-        """Keep that a message was delivered."""
+    Where a delivery is waited for, `accepted` comes again for it.
+    """
 
     def settled(self) -> Deferred[None]:
         """Fire when all that was to be kept is kept."""
@@ -59,7 +59,6 @@ class SharedRecord:
         self._reactor = reactor
         self._threads = ThreadPool(0, 1, "history")
         self._threads.start()
-        self._sent: dict[tuple[str, str, str], Message] = {}
         self._changes = Batches(self._write)
 
     def earlier(
@@ -80,23 +79,16 @@ class SharedRecord:
     def accepted(
         self, message: Message, sender: str, receiver: str, status: str
     ) -> Deferred[bool]:
-        """Keep that the server has accepted a message; True.
+        """Keep that the server has accepted a message, or delivered it since; True.
 
         `sender` and `receiver` are the names as the server shows them.
         """
         sent = replace(message, sender=sender, target=receiver)
-        if status != "delivered":
-            self._sent[sender, sent.id, receiver] = sent
-        return self._keep(sent, status)
+        return self._changes.add((sent, status))
 
     def refused(self, message: Message) -> Deferred[bool]:
         """Keep nothing; True."""
         return succeed(True)
-
-    def delivered(self, sender: str, message_id: str, receiver: str) -> Deferred[bool]:
-        """Keep that a message that was accepted before was delivered; True."""
-        sent = self._sent.pop((sender, message_id, receiver), None)
-        return succeed(True) if sent is None else self._keep(sent, "delivered")
 
     def settled(self) -> Deferred[None]:
         """Fire when all that was to be kept is kept, and said to be."""
@@ -105,9 +97,6 @@ class SharedRecord:
     def close(self) -> None:
         """End the thread; blocks until what is under way is done."""
         self._threads.stop()
-
-    def _keep(self, message: Message, status: str) -> Deferred[bool]:
-        return self._changes.add((message, status))
 
     def _write(self, changes: Sequence[tuple[Message, str]]) -> Deferred[list[bool]]:
         def write() -> list[bool]:
@@ -132,10 +121,6 @@ class NoRecord:
         return succeed(True)
 
     def refused(self, message: Message) -> Deferred[bool]:
-        """Keep nothing; True."""
-        return succeed(True)
-
-    def delivered(self, sender: str, message_id: str, receiver: str) -> Deferred[bool]:
         """Keep nothing; True."""
         return succeed(True)
 

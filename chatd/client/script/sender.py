@@ -297,8 +297,9 @@ class Sender:
             self._undelivered[key] = found[0]
         if found:
             self._say(f"{event.status.capitalize()} for {event.to} (id {event.id}).")
-        if not found and delivered and self._undelivered.pop(key, None) is not None:
-            self.keep(self._record.delivered(self.user, event.id, event.to))
+        if not found and delivered and key in self._undelivered:
+            message = self._undelivered.pop(key).message
+            self.keep(self._record.accepted(message, self.user, event.to, event.status))
             self._say(f"Delivered for {event.to} (id {event.id}).")
         if delivered or self._wait is Wait.STORED:
             self._reached[event.to] = None
