@@ -108,6 +108,13 @@ def test_the_terminal_may_say_what_is_behind(said: str, which: str) -> None:
     ],
 )
 def test_how_many_colours_there_are(
-    when: str, environ: dict[str, str], depth: ColorDepth | None
+    when: str,
+    environ: dict[str, str],
+    depth: ColorDepth | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert colour_depth(when, environ) == depth
+    for name in ("NO_COLOR", "PROMPT_TOOLKIT_COLOR_DEPTH"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert colour_depth(when) == depth

@@ -75,15 +75,14 @@ def background(chosen: str, environ: Mapping[str, str]) -> str:
     return "light" if int(number) in (7, *range(9, 16)) else "dark"
 
 
-def colour_depth(when: str, environ: Mapping[str, str]) -> ColorDepth | None:
+def colour_depth(when: str) -> ColorDepth | None:
     """Return how many colours are used; None for as many as the terminal has.
 
-    `when` is ``never``, ``always``, or ``auto``: unless NO_COLOR says otherwise.
+    `when` is ``never``, ``always``, or ``auto``: as the environment says.
     """
-    if when == "never" or (when == "auto" and environ.get("NO_COLOR")):
-        return ColorDepth.DEPTH_1_BIT
-    asked = environ.get("PROMPT_TOOLKIT_COLOR_DEPTH", "")
-    return ColorDepth(asked) if asked in set(ColorDepth) else None
+    if when == "always":
+        return None
+    return ColorDepth.DEPTH_1_BIT if when == "never" else ColorDepth.from_env()
 
 
 def style(which: str) -> Style:

@@ -69,7 +69,7 @@ class Screen:
         history: History | None = None,
     ) -> None:
         style = colours.style(colours.background(background, os.environ))
-        output = output or standard_output(colours.colour_depth(colour, os.environ))
+        output = output or standard_output(colours.colour_depth(colour))
         self._bell = Bell(output.bell if bell else None, time.monotonic)
         self._signs = signs_for(output.encoding())
         self._conversation = Conversation(self._signs, lambda: self._user)
