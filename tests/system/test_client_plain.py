@@ -11,11 +11,11 @@ import termios
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from piped import CHAT, DEADLINE, Chat, Ended, Start, starting
 
 from chatd.client.history.shared import sharing
 from chatd.wire.message import Message
@@ -26,82 +26,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-CHAT: Final = str(Path(sys.executable).with_name("chat"))
-DEADLINE: Final = 60.0
 NOTHING: Final = ("", "")
 KEPT: Final = (
     "1 message not sent, and kept: chat sends what is kept when it runs again as"
 )
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What became of a run of the client."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-    @property
-    def said(self) -> tuple[str, str]:
-        return self.stdout, self.stderr
-
-    @property
-    def complaint(self) -> str:
-        """The one line on standard error, where there is no more than that."""
-        (line,) = self.stderr.splitlines()
-        assert self.stdout == ""
-        return line
-
-
-class Running:
-    """A client that runs, with pipes for its streams."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
-        self.process = process
-        assert process.stdin is not None
-        self._stdin: IO[bytes] = process.stdin
-
-    def type(self, *lines: str) -> None:
-        self._stdin.write("".join(f"{line}\n" for line in lines).encode())
-        self._stdin.flush()
-
-    def read_line(self, stream: IO[bytes] | None) -> str:
-        """Return the next line; the client is killed if none comes."""
-        assert stream is not None
-        killer = threading.Timer(DEADLINE, self.process.kill)
-        killer.start()
-        try:
-            return stream.readline().decode().removesuffix("\n")
-        finally:
-            killer.cancel()
-
-    def output(self) -> str:
-        return self.read_line(self.process.stdout)
-
-    def error(self) -> str:
-        return self.read_line(self.process.stderr)
-
-    def end(self) -> Ended:
-        """End the input, and wait for the end."""
-        output, errors = self.process.communicate(timeout=DEADLINE)
-        return Ended(self.process.returncode, output.decode(), errors.decode())
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        with suppress(ValueError):  # the streams were read to their end
-            self.process.communicate()
-
-
-class StartChat(Protocol):
-    def __call__(self, *arguments: str, **options: Any) -> Running:
-        """Run `chat` with these arguments, and go on."""
-
-
-class Chat(Protocol):
-    def __call__(self, *arguments: str, stdin: str = "", **options: Any) -> Ended:
-        """Run `chat` with these arguments to its end, with this for its input."""
 
 
 @pytest.fixture
@@ -112,34 +40,15 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start_chat(home: Path) -> Iterator[StartChat]:
-    running: list[Running] = []
-
-    def start(*arguments: str, **options: Any) -> Running:
-        settings: dict[str, Any] = {
-            "stdin": subprocess.PIPE,
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.PIPE,
-            "bufsize": 0,  # what was not read as a line is left for the end
-            "cwd": home,
-            "env": {**os.environ, "HOME": str(home), "XDG_DATA_HOME": ""},
-        }
-        process = subprocess.Popen([CHAT, *arguments], **{**settings, **options})
-        running.append(Running(process))
-        return running[-1]
-
-    yield start
-    for each in running:
-        each.close()
+def start_chat(home: Path) -> Iterator[Start]:
+    with starting(home) as start:
+        yield start
 
 
 @pytest.fixture
-def chat(start_chat: StartChat) -> Chat:
-    def run(*arguments: str, stdin: str = "", **options: Any) -> Ended:
-        running = start_chat(*arguments, **options)
-        output, errors = running.process.communicate(stdin.encode(), DEADLINE)
-        status = running.process.returncode
-        return Ended(status, (output or b"").decode(), errors.decode())
+def chat(start_chat: Start) -> Chat:
+    def run(*arguments: str, stdin: bytes | str = "", **options: Any) -> Ended:
+        return start_chat(*arguments, **options).end(stdin)
 
     return run
 
@@ -266,7 +175,7 @@ def test_many_lines_arrive_in_order(
 
 
 def test_quit_in_the_input_ends_it_there(
-    daemon: "Shared", start_chat: StartChat, home: Path
+    daemon: "Shared", start_chat: Start, home: Path
 ) -> None:
     running = start_chat(at("alice", daemon))
     running.type("alice-one", "/quit", "alice-two")
@@ -275,7 +184,7 @@ def test_quit_in_the_input_ends_it_there(
 
 
 def test_messages_come_while_the_input_is_open(
-    daemon: "Shared", connect: "Connect", start_chat: StartChat
+    daemon: "Shared", connect: "Connect", start_chat: Start
 ) -> None:
     bob = connect(daemon, "bob")
     running = start_chat(at("alice", daemon))
@@ -349,7 +258,7 @@ def test_streams_that_are_closed_do_no_harm(
 
 
 def test_a_reader_that_has_gone_ends_it_with_a_status(
-    daemon: "Shared", connect: "Connect", start_chat: StartChat
+    daemon: "Shared", connect: "Connect", start_chat: Start
 ) -> None:
     bob = connect(daemon, "bob")
     running = start_chat(at("alice", daemon))
@@ -399,7 +308,7 @@ def test_what_could_not_be_sent_is_sent_by_the_next_run(
 
 
 def test_a_server_that_comes_in_time_is_reached(
-    start_daemon: "StartDaemon", start_chat: StartChat, port: int
+    start_daemon: "StartDaemon", start_chat: Start, port: int
 ) -> None:
     running = start_chat(f"alice@127.0.0.1:{port}", stdin=subprocess.PIPE)
     assert "connection refused" in running.error()
@@ -464,7 +373,7 @@ def test_a_server_that_speaks_something_else_has_a_status_of_its_own(
 
 @pytest.mark.measured
 def test_a_history_in_use_has_a_status_of_its_own_and_can_still_be_shown(
-    daemon: "Shared", start_chat: StartChat, chat: Chat
+    daemon: "Shared", start_chat: Start, chat: Chat
 ) -> None:
     running = start_chat(at("alice", daemon))
     running.type("alice-Hi")
@@ -480,7 +389,7 @@ def test_a_history_in_use_has_a_status_of_its_own_and_can_still_be_shown(
 
 
 def test_what_another_program_leaves_in_the_outbox_goes_out_soon(
-    daemon: "Shared", start_chat: StartChat, home: Path
+    daemon: "Shared", start_chat: Start, home: Path
 ) -> None:
     address = at("alice", daemon)
     running = start_chat(address)
@@ -504,7 +413,7 @@ def test_what_another_program_leaves_in_the_outbox_goes_out_soon(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_with_its_status_and_what_came_is_kept(
     daemon: "Shared",
-    start_chat: StartChat,
+    start_chat: Start,
     home: Path,
     number: signal.Signals,
 ) -> None:
@@ -532,7 +441,7 @@ def test_an_error_of_the_command_line_is_one_line(chat: Chat) -> None:
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_a_daemon_that_restarts_in_the_middle_loses_nothing_unsaid(
     start_daemon: "StartDaemon",
-    start_chat: StartChat,
+    start_chat: Start,
     chat: Chat,
     home: Path,
     wait_until: "WaitUntil",
@@ -577,7 +486,7 @@ def test_a_daemon_that_restarts_in_the_middle_loses_nothing_unsaid(
 
 
 def test_a_server_that_does_not_come_back_ends_a_pipe_in_time(
-    start_daemon: "StartDaemon", start_chat: StartChat
+    start_daemon: "StartDaemon", start_chat: Start
 ) -> None:
     daemon = start_daemon()
     # Time enough for a login on a busy machine.

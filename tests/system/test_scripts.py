@@ -15,12 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from certificates import Made
+from piped import CHAT, DEADLINE, Chat, Ended, Start, starting
 
 from chatd.client.statuses import Status
 from chatd.wire import objects
@@ -37,76 +37,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-CHAT: Final = str(Path(sys.executable).with_name("chat"))
-DEADLINE: Final = 60.0
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What became of a run."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-    @property
-    def complaint(self) -> str:
-        """The one line on standard error, where there is no more than that."""
-        (line,) = self.stderr.splitlines()
-        assert self.stdout == ""
-        assert line.startswith("chat: ")
-        return line.removeprefix("chat: ")
-
-
-class Running:
-    """A command that runs, with pipes for its streams."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
-        self.process = process
-
-    def read_line(self, stream: IO[bytes] | None) -> str:
-        """Return the next line; the command is killed if none comes."""
-        assert stream is not None
-        killer = threading.Timer(DEADLINE, self.process.kill)
-        killer.start()
-        try:
-            return stream.readline().decode().removesuffix("\n")
-        finally:
-            killer.cancel()
-
-    def output(self) -> str:
-        return self.read_line(self.process.stdout)
-
-    def error(self) -> str:
-        return self.read_line(self.process.stderr)
-
-    def write(self, text: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(text.encode())
-        self.process.stdin.flush()
-
-    def end(self, stdin: bytes = b"") -> Ended:
-        """End the input, and wait for the end."""
-        output, errors = self.process.communicate(stdin, DEADLINE)
-        status = self.process.returncode
-        return Ended(status, (output or b"").decode(), (errors or b"").decode())
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        with suppress(ValueError):  # the streams were read to their end
-            self.process.communicate()
-
-
-class Start(Protocol):
-    def __call__(self, *arguments: str, **options: Any) -> Running:
-        """Run `chat` with these arguments, and go on."""
-
-
-class Chat(Protocol):
-    def __call__(self, *arguments: str, stdin: bytes | str = "") -> Ended:
-        """Run `chat` with these arguments to its end, with this for its input."""
-
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
@@ -117,36 +47,14 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(home: Path) -> Iterator[Start]:
-    running: list[Running] = []
-
-    def start(*arguments: str, **options: Any) -> Running:
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("CHAT_", "XDG_"))
-        }
-        settings: dict[str, Any] = {
-            "stdin": subprocess.PIPE,
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.PIPE,
-            "bufsize": 0,
-            "cwd": home,
-            "env": environment | {"HOME": str(home)},
-        }
-        process = subprocess.Popen([CHAT, *arguments], **{**settings, **options})
-        running.append(Running(process))
-        return running[-1]
-
-    yield start
-    for each in running:
-        each.close()
+    with starting(home) as start:
+        yield start
 
 
 @pytest.fixture
 def chat(start: Start) -> Chat:
-    def run(*arguments: str, stdin: bytes | str = "") -> Ended:
-        data = stdin.encode() if isinstance(stdin, str) else stdin
-        return start(*arguments).end(data)
+    def run(*arguments: str, stdin: bytes | str = "", **options: Any) -> Ended:
+        return start(*arguments, **options).end(stdin)
 
     return run
 
@@ -377,7 +285,7 @@ def test_the_same_id_twice_sends_once(
     assert chat(*command, "BOB", "Hi") == Ended(0, "", "")
     ended = chat(*command, "bob", "Ho")
     assert ended.status == Status.NOT_ACCEPTED
-    assert ended.complaint.startswith("The id 'n1' was another message's to 'bob'.")
+    assert ended.failure.startswith("The id 'n1' was another message's to 'bob'.")
     assert queued(daemon, connect) == ["cron: Hi"]
 
 
@@ -404,7 +312,7 @@ def test_the_server_knows_what_was_sent_where_the_history_is_lost(
     assert chat(*command, "Hi") == Ended(0, "", "")
     ended = chat(*command, "--history", "other.db", "Ho")
     assert ended.status == Status.NOT_ACCEPTED
-    assert ended.complaint.startswith("The id 'n1' was another message's to 'bob'.")
+    assert ended.failure.startswith("The id 'n1' was another message's to 'bob'.")
     assert queued(daemon, connect) == ["cron: Hi"]
 
 
@@ -464,7 +372,7 @@ def test_status_1_what_cannot_be_sent_is_refused(
 ) -> None:
     ended = chat(*at("cron", daemon), "send", *arguments, stdin=stdin)
     assert ended.status == Status.NOT_ACCEPTED
-    assert ended.complaint.startswith(what)
+    assert ended.failure.startswith(what)
 
 
 def test_status_1_what_stays_refused_for_the_time_being_is_refused(
@@ -475,7 +383,7 @@ def test_status_1_what_stays_refused_for_the_time_being_is_refused(
     assert chat(*at("cron", daemon), "send", "bob", "one").status == 0
     ended = chat(*at("cron", daemon), "send", "--timeout", "3", "bob", "two")
     assert ended.status == Status.NOT_ACCEPTED
-    assert ended.complaint.startswith("The queue of 'bob' is full. Nothing was sent")
+    assert ended.failure.startswith("The queue of 'bob' is full. Nothing was sent")
     # A later chat does not send what the script was told has failed.
     assert [row[1] for row in kept(home, "cron")] == ["one"]
 
@@ -506,7 +414,7 @@ def test_status_2_the_command_line_is_wrong(
 ) -> None:
     ended = chat("--as", "cron@127.0.0.1:1", "send", *arguments)
     assert ended.status == Status.USAGE
-    assert what in ended.complaint
+    assert what in ended.failure
 
 
 @pytest.mark.parametrize("command", [["send", "bob", "Hi"], ["flush"], ["listen"]])
@@ -515,7 +423,7 @@ def test_status_2_nobody_can_be_asked_where_to_connect(
 ) -> None:
     ended = chat(*command, stdin="alice\n")
     assert ended.status == Status.USAGE
-    assert "Nobody can be asked here" in ended.complaint
+    assert "Nobody can be asked here" in ended.failure
 
 
 def needs_a_password(caller: Caller) -> None:
@@ -560,7 +468,7 @@ def test_statuses_3_and_5_the_login_is_refused_or_it_is_no_chatd(
     ended = chat(*server.address, *command)
     server.finish()
     assert ended.status == status
-    assert ended.complaint.startswith(what)
+    assert ended.failure.startswith(what)
 
 
 @pytest.mark.parametrize("command", [["send", "bob", "Hi"], ["flush"], ["listen"]])
@@ -572,7 +480,7 @@ def test_status_4_a_server_that_is_not_reached(
         chat(*address, "send", "--outbox", "bob", "Hi")
     ended = chat(*address, *command)
     assert ended.status == Status.UNREACHABLE
-    assert ended.complaint.startswith(
+    assert ended.failure.startswith(
         f"Could not reach 127.0.0.1:{port} within 1 s (connection refused)."
     )
     if command == ["flush"]:
@@ -590,7 +498,7 @@ def test_status_6_a_history_that_is_needed_and_cannot_be_used(
     command = (*at("cron", daemon), "--history", "/dev/null/x", "send")
     ended = chat(*command, *options, "bob", "Hi")
     assert ended.status == Status.HISTORY
-    assert "/dev/null" in ended.complaint
+    assert "/dev/null" in ended.failure
     assert queued(daemon, connect) == []
 
 
@@ -600,7 +508,7 @@ def test_a_history_that_cannot_be_used_does_not_keep_a_message_from_being_sent(
     command = (*at("cron", daemon), "--history", "/dev/null/x", "send", "bob", "Hi")
     ended = chat(*command)
     assert ended.status == 0
-    assert ended.complaint.startswith("What is sent will not be in the history.")
+    assert ended.failure.startswith("What is sent will not be in the history.")
     assert queued(daemon, connect) == ["cron: Hi"]
 
 
@@ -614,7 +522,7 @@ def test_status_6_the_outbox_of_a_chat_that_runs_is_that_chats_own(
     assert chat(*address, "send", "--outbox", "bob", "Hi") == Ended(0, "", "")
     ended = chat(*address, "flush", "--timeout", "1")
     assert ended.status == Status.HISTORY
-    assert "in use" in ended.complaint
+    assert "in use" in ended.failure
     assert [row[3] for row in kept(home, "cron")] == ["waiting"]
 
 
@@ -644,7 +552,7 @@ def test_status_7_a_certificate_that_nobody_has_accepted(
     tls_port = daemon.addresses[1].rpartition(":")[2]
     ended = chat("--as", f"cron@127.0.0.1:{tls_port}", "--tls", *command)
     assert ended.status == Status.CERTIFICATE
-    assert made.fingerprint in ended.complaint
+    assert made.fingerprint in ended.failure
 
 
 def test_status_8_an_unknown_user(
@@ -688,7 +596,7 @@ def test_status_9_a_server_that_does_not_answer_may_have_it(chat: Chat) -> None:
     told = re.fullmatch(
         "The message to bob is not confirmed within 2 s, and may have been sent."
         r" To send it again, and nothing twice, use --id ([0-9a-f-]{36})\.",
-        ended.complaint,
+        ended.failure,
     )
     assert told is not None
 
@@ -710,7 +618,7 @@ def test_status_9_what_is_stored_and_not_delivered_in_time(
     command = (*at("cron", daemon), "send", "--wait", "delivered", "--timeout", "2")
     ended = chat(*command, "bob", "Hi")
     assert ended.status == Status.NOT_CONFIRMED
-    assert ended.complaint == (
+    assert ended.failure == (
         "The message to bob is stored, and not known to be delivered within 2 s."
     )
     assert [row[3] for row in kept(home, "cron")] == ["stored"]
@@ -748,7 +656,7 @@ def test_a_signal_makes_its_status_and_says_what_may_have_been_sent(
     ended = running.end()
     server.finish()
     assert ended.status == 128 + signal.SIGTERM
-    assert ended.complaint.endswith("use --id n1.")
+    assert ended.failure.endswith("use --id n1.")
 
 
 # The outbox -------------------------------------------------------------------------
@@ -809,7 +717,7 @@ def test_flush_tells_what_is_refused_and_sends_the_rest(
         chat(*at("cron", daemon), "send", "--outbox", target, "Hi")
     ended = chat(*at("cron", daemon), "flush")
     assert ended.status == Status.UNKNOWN_USER
-    assert ended.complaint == "User 'zed' not found."
+    assert ended.failure == "User 'zed' not found."
     assert [row[3] for row in kept(home, "cron")] == ["refused", "stored"]
 
 
@@ -826,7 +734,7 @@ def test_what_flush_gets_no_answer_about_stays_in_the_outbox(
     ended = chat(*server.address, "flush", "--timeout", "2")
     server.finish()
     assert ended.status == Status.NOT_CONFIRMED
-    assert ended.complaint.endswith(
+    assert ended.failure.endswith(
         "It is kept: chat flush sends it again, and nobody gets it twice."
     )
     assert [row[3] for row in kept(home, "cron")] == ["waiting"]
@@ -867,7 +775,7 @@ def test_a_password_comes_from_the_environment_and_goes_no_further(
     assert password not in told
     ended = start(*at("cron", daemon), "send", "cron", "Hi").end()
     assert ended.status == Status.REFUSED
-    assert ended.complaint.startswith("cron needs a password")
+    assert ended.failure.startswith("cron needs a password")
 
 
 # Listening --------------------------------------------------------------------------
@@ -1029,7 +937,7 @@ def test_a_command_that_fails_is_run_again_and_then_acknowledged(
     )
     ended = chat(*at("bob", daemon), "listen", "--count", "2", "--exec", command)
     assert ended.status == 0
-    assert ended.complaint == (
+    assert ended.failure == (
         "The command failed for message x.0000001 from alice (status 3, attempt 1);"
         " running it again in 1 s."
     )
@@ -1043,7 +951,7 @@ def test_status_10_a_command_that_fails_too_often(
     chat(*at("alice", daemon), "send", "--id", "n1", "bob", "Hi")
     ended = chat(*at("bob", daemon), "listen", "--attempts", "1", "--exec", "false")
     assert ended.status == Status.COMMAND_FAILED
-    assert ended.complaint == (
+    assert ended.failure == (
         "The command failed for message n1 from alice (status 1). It comes again."
     )
     assert queued(daemon, connect) == ["alice: Hi"]
@@ -1065,7 +973,7 @@ def test_status_2_what_cannot_be_listened_with(
 ) -> None:
     ended = chat("--as", "cron@127.0.0.1:1", "listen", *arguments)
     assert ended.status == Status.USAGE
-    assert what in ended.complaint
+    assert what in ended.failure
 
 
 @pytest.mark.parametrize(
