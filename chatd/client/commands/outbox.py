@@ -10,17 +10,12 @@ import click
 from chatd.client.commands.connecting import account
 from chatd.client.commands.given import checked, input_lines
 from chatd.client.commands.options import CONTEXT, Given, pass_given, script_options
-from chatd.client.history.file import (
-    HistoryInUse,
-    OpenedHistory,
-    history_path,
-    name_key,
-    open_history,
-)
+from chatd.client.history.file import HistoryInUse, OpenedHistory, open_history
+from chatd.client.history.places import history_path
 from chatd.client.statuses import Failed, Status
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
-from chatd.wire.names import Name
+from chatd.wire.names import Name, name_key
 
 if TYPE_CHECKING:
     from chatd.client.connection.account import Account
@@ -153,7 +148,7 @@ def flush(given: Given, verbose: bool) -> int:
     from chatd.client.connection.link import Link
     from chatd.client.frontends.plain import Plain
     from chatd.client.history.history import History
-    from chatd.client.script.scripting import run_script, teller
+    from chatd.client.script.scripting import run_sender, teller
     from chatd.client.script.sender import Sender, Wait
 
     front_end = Plain(reactor)
@@ -184,16 +179,7 @@ def flush(given: Given, verbose: bool) -> int:
         finally:
             history.close()
 
-    return run_script(
-        whole,
-        front_end,
-        reactor,
-        listener=sender,
-        work=work,
-        interrupt=sender.interrupt,
-        receive=False,
-        rescue=front_end.rescue,
-    )
+    return run_sender(whole, front_end, reactor, sender, work)
 
 
 def _claimed(path: Path, user: Name, whole: "Account") -> OpenedHistory | None:

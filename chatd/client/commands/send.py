@@ -12,7 +12,7 @@ from chatd.client.commands.given import checked, whole_input
 from chatd.client.commands.offered import complete_correspondents
 from chatd.client.commands.options import CONTEXT, Given, pass_given, script_options
 from chatd.client.commands.outbox import STATUSES, Keeping, verbose_option
-from chatd.client.history.file import HistoryError, history_path
+from chatd.client.history.places import HistoryError, history_path
 from chatd.wire.display import neutralise
 from chatd.wire.message import new_id
 from chatd.wire.names import BadName, parse_name
@@ -193,7 +193,7 @@ def _send(
     from chatd.client.frontends.plain import Plain
     from chatd.client.script.feeding import Feed
     from chatd.client.script.record import NoRecord, SharedRecord
-    from chatd.client.script.scripting import run_script, teller
+    from chatd.client.script.scripting import run_sender, teller
     from chatd.client.script.sender import Sender, Wait
 
     front_end = Plain(reactor)
@@ -220,16 +220,7 @@ def _send(
         return await sender.run(link)
 
     try:
-        return run_script(
-            whole,
-            front_end,
-            reactor,
-            listener=sender,
-            work=work,
-            interrupt=sender.interrupt,
-            receive=False,
-            rescue=front_end.rescue,
-        )
+        return run_sender(whole, front_end, reactor, sender, work)
     finally:
         if record is not None:
             record.close()

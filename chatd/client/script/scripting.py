@@ -7,6 +7,8 @@ from chatd.client.connection.account import Account
 from chatd.client.connection.link import Link, Listener
 from chatd.client.connection.secrets import OwnPassword
 from chatd.client.frontends.frontend import FrontEnd, Kind, Line
+from chatd.client.frontends.plain import Plain
+from chatd.client.script.sender import Sender
 from chatd.client.talk.running import (
     INTERRUPT_SECONDS,
     handle_signals,
@@ -23,6 +25,26 @@ def teller(front_end: FrontEnd) -> Callable[[str], None]:
         front_end.show(Line(Kind.ERROR, neutralise(f"chat: {line}")))
 
     return tell
+
+
+def run_sender(
+    account: Account,
+    front_end: Plain,
+    reactor: Any,
+    sender: Sender,
+    work: Callable[[Link], Coroutine[Any, Any, int]],
+) -> int:
+    """Run the reactor until what is to be sent has been; return the exit status."""
+    return run_script(
+        account,
+        front_end,
+        reactor,
+        listener=sender,
+        work=work,
+        interrupt=sender.interrupt,
+        receive=False,
+        rescue=front_end.rescue,
+    )
 
 
 def run_script(
