@@ -1,31 +1,19 @@
 """The command ``chat config``, and where the options of all commands may stand."""
 
 import os
-import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commandline import run
 
 from chatd.client.commands.connecting import account
 from chatd.client.commands.options import Given
-from chatd.client.main import main
 from chatd.client.settings.file import commented
 from chatd.client.settings.settings import SETTINGS
 from chatd.client.statuses import Status
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home without a terminal, and without anything in it."""
-    for name in os.environ:
-        if name.startswith(("CHAT_", "XDG_")) or name in ("TERM", "NO_COLOR"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with open(os.devnull) as nothing:
-        monkeypatch.setattr(sys, "stdin", nothing)
-        yield tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture
@@ -33,13 +21,6 @@ def file(home: Path) -> Path:
     path = home / ".config" / "chatd" / "chat.toml"
     path.parent.mkdir(parents=True)
     return path
-
-
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
 
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, list[str]]:

@@ -2,40 +2,21 @@
 
 import os
 import sqlite3
-import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import click
 import pytest
+from commandline import run
 
 import chatd
 from chatd.client import main as main_module
 from chatd.client.connection.secrets import given_password
 from chatd.client.history.file import open_history
-from chatd.client.main import main
 from chatd.client.statuses import Status
 from chatd.wire.names import parse_name
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home without a terminal, and without anything in it."""
-    for name in os.environ:
-        if name.startswith(("CHAT_", "XDG_")) or name in ("TERM", "NO_COLOR"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with open(os.devnull) as nothing:
-        monkeypatch.setattr(sys, "stdin", nothing)
-        yield tmp_path
-
-
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def complaint(capsys: pytest.CaptureFixture[str]) -> str:

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from commandline import run
 
 from chatd.client.history.shared import sharing
-from chatd.client.main import main
 from chatd.wire.message import Message
 from chatd.wire.names import parse_name
 
@@ -28,11 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def history(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(["history", *map(str, arguments)])
-    code = ended.value.code
-    assert isinstance(code, int)
-    return code
+    return run("history", *map(str, arguments))
 
 
 def test_words_are_not_marked_where_no_terminal_is(
