@@ -22,7 +22,7 @@ from chatd.client.commands.outbox import flush
 from chatd.client.commands.send import send
 from chatd.client.commands.talk import talk
 from chatd.client.connection.pins import PinError
-from chatd.client.history.file import HistoryError
+from chatd.client.history.places import HistoryError
 from chatd.client.settings.address import BadAddress
 from chatd.client.settings.settings import BadSettings
 from chatd.client.statuses import Failed, Status

@@ -120,6 +120,17 @@ def parse_name(text: str, *, reserved_too: bool = False) -> Name:
     return verdict
 
 
+def name_key(text: str) -> str:
+    """Return what two spellings of one name have in common.
+
+    Also of what is no name by the rules here: those of before had others.
+    """
+    try:
+        return parse_name(text, reserved_too=True).key
+    except BadName:
+        return text.casefold()
+
+
 def adapted_name(text: str, taken: Callable[[str], bool]) -> Name:
     """Return a free name as close to `text` as the rules allow.
 

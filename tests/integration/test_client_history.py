@@ -9,21 +9,20 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import platformdirs
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 
 from chatd.client.history import file as historyfile
-from chatd.client.history.file import (
+from chatd.client.history.file import OpenedHistory, open_history, reading
+from chatd.client.history.history import History
+from chatd.client.history.places import (
     HistoryError,
-    OpenedHistory,
     data_folder,
     histories,
     history_path,
-    open_history,
-    reading,
 )
-from chatd.client.history.history import History
 from chatd.client.history.printed import lines
 from chatd.client.history.search import Wanted, find
 from chatd.store.opening import StoreError, open_database
@@ -445,12 +444,10 @@ def test_without_a_home_it_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -> N
     def no_home(*args: object, **options: object) -> Path:
         raise RuntimeError
 
-    monkeypatch.setattr(historyfile.platformdirs, "user_data_path", no_home)
+    monkeypatch.setattr(platformdirs, "user_data_path", no_home)
     with pytest.raises(HistoryError, match="name a file with --history"):
         data_folder()
-    monkeypatch.setattr(
-        historyfile.platformdirs, "user_data_path", lambda *a, **o: Path("~/share")
-    )
+    monkeypatch.setattr(platformdirs, "user_data_path", lambda *a, **o: Path("~/share"))
     with pytest.raises(HistoryError, match="Set HOME"):
         data_folder()
 

@@ -15,20 +15,14 @@ from hypothesis import strategies as st
 
 from chatd.client.history import index as searchindex
 from chatd.client.history import search
-from chatd.client.history.file import (
-    APPLICATION_ID,
-    SCHEMA,
-    name_key,
-    prepare,
-    reading,
-)
+from chatd.client.history.file import APPLICATION_ID, SCHEMA, prepare, reading
 from chatd.client.history.folding import fold
 from chatd.client.history.index import catch_up, has_index, indexed_upto
 from chatd.client.history.rows import insert
 from chatd.client.history.search import EVERYTHING, Wanted, correspondents, find, recent
 from chatd.store.migrations import load, transaction
 from chatd.wire.message import Message
-from chatd.wire.names import parse_name
+from chatd.wire.names import name_key, parse_name
 
 HOUR = 3_600_000
 BEGIN = 1_795_000_000_000

@@ -10,7 +10,8 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 
-from chatd.client.history.file import HistoryError, open_history
+from chatd.client.history.file import open_history
+from chatd.client.history.places import HistoryError
 from chatd.client.history.shared import AnotherText, sharing
 from chatd.client.script.record import SharedRecord
 from chatd.wire.message import Message

@@ -16,11 +16,11 @@ from chatd.client.history import index as searchindex
 from chatd.client.history.file import (
     APPLICATION_ID,
     SCHEMA,
-    HistoryError,
     open_history,
     prepare,
 )
 from chatd.client.history.history import History
+from chatd.client.history.places import HistoryError
 from chatd.client.history.shared import AnotherText, SharedHistory, sharing
 from chatd.store.migrations import load, transaction
 from chatd.wire.message import Message

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from terminal import Terminal
 
-from chatd.client.history.file import history_path
+from chatd.client.history.places import history_path
 from chatd.client.history.shared import sharing
 from chatd.wire.message import Message, new_id
 from chatd.wire.names import parse_name

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from chatd.client.connection.events import Accepted, Hello, Pong, Refused, Welcome
-from chatd.client.history.file import HistoryError
+from chatd.client.history.places import HistoryError
 from chatd.client.script.feeding import Feed
 from chatd.client.script.sender import ASK_AGAIN_SECONDS, Earlier, Sender, Wait
 from chatd.client.statuses import Status

@@ -143,6 +143,7 @@ LAYERS: Final = {
     "client history": [
         "chatd.client.history",
         "chatd.client.history.times",
+        "chatd.client.history.places",
         "chatd.client.history.file",
         "chatd.client.history.rows",
         "chatd.client.history.folding",

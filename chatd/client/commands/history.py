@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final
 
 import click
@@ -15,13 +14,8 @@ from chatd.client.commands.options import (
     pass_given,
     setting_option,
 )
-from chatd.client.history.file import (
-    HistoryError,
-    data_folder,
-    histories,
-    history_path,
-    reading,
-)
+from chatd.client.history.file import reading
+from chatd.client.history.places import history_shown
 from chatd.client.history.printed import (
     csv_header,
     csv_record,
@@ -40,7 +34,6 @@ from chatd.client.history.times import first_moment, last_moment
 from chatd.client.settings.address import parse_user
 from chatd.client.statuses import Status
 from chatd.wire.display import neutralise
-from chatd.wire.names import Name
 
 _Read = Callable[[str], int]
 
@@ -135,7 +128,11 @@ def history(
         raise click.UsageError(str(too_many)) from None
     settings = given.settings()
     whose = settings.user if user is None else parse_user(user)
-    path = _history_to_show(whose, settings.history)
+    path, users = history_shown(whose, settings.history)
+    if len(users) > 1:
+        latest, *others = users
+        line = f"{latest}'s history; also: {', '.join(others)}"
+        click.echo(neutralise(line), err=True)
     wanted = Wanted(None, correspondent, since, until)
     with reading(path) as connection:
         found = find(connection, search or "", wanted, last=last)
@@ -167,19 +164,3 @@ def _as_csv(found: list[Found]) -> Iterator[str]:
 
 def _is_coloured(colour: str) -> bool:
     return colour == "always" or (colour == "auto" and sys.stdout.isatty())
-
-
-def _history_to_show(user: Name | None, given: Path | None) -> Path:
-    if user is not None:
-        return history_path(user, given)
-    if given is not None and not given.is_dir():
-        return given
-    folder = data_folder() if given is None else given
-    found = histories(folder)
-    if not found:
-        raise HistoryError(f"There is no history in {folder}.")
-    latest, path = found[0]
-    if len(found) > 1:
-        others = ", ".join(name for name, _ in found[1:])
-        click.echo(neutralise(f"{latest}'s history; also: {others}"), err=True)
-    return path

@@ -9,12 +9,12 @@ import click
 from click.shell_completion import CompletionItem
 
 from chatd.client.commands.options import Given
-from chatd.client.history.file import (
+from chatd.client.history.file import reading
+from chatd.client.history.places import (
     HistoryError,
     data_folder,
     histories,
-    history_path,
-    reading,
+    history_shown,
 )
 from chatd.client.history.search import correspondents
 from chatd.client.settings.address import BadAddress, parse_user
@@ -66,13 +66,13 @@ def _correspondents(ctx: click.Context) -> list[str]:
     settings = _settings(ctx)
     if settings is None:
         return []
-    path = _history(settings, ctx.params.get("user"))
-    if path is None:
-        return []
+    user = ctx.params.get("user")
     try:
+        whose = settings.user if user is None else parse_user(user)
+        path, _ = history_shown(whose, settings.history)
         with reading(path) as connection:
             return correspondents(connection, MOST)
-    except (HistoryError, sqlite3.Error):
+    except (BadAddress, HistoryError, OSError, sqlite3.Error):
         return []
 
 
@@ -82,18 +82,6 @@ def _settings(ctx: click.Context) -> Settings | None:
         return given.settings()
     except BadSettings:
         return None
-
-
-def _history(settings: Settings, user: str | None) -> Path | None:
-    try:
-        name = settings.user if user is None else parse_user(user)
-        if name is not None:
-            return history_path(name, settings.history)
-    except (BadAddress, HistoryError):
-        return None
-    if settings.history is not None and not settings.history.is_dir():
-        return settings.history
-    return next((path for _, path in _histories(settings)), None)
 
 
 def _histories(settings: Settings) -> list[tuple[str, Path]]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
-from chatd.client.history.file import HistoryError, data_folder
+from chatd.client.history.places import HistoryError, data_folder
 from chatd.client.settings.address import BadAddress, parse_address
 from chatd.client.settings.file import VARIABLE, read_settings, settings_path
 from chatd.client.settings.kinds import PATH, BadValue, toml

@@ -16,7 +16,8 @@ from chatd.client.commands.options import (
     conversation_options,
     pass_given,
 )
-from chatd.client.history.file import history_path, open_history
+from chatd.client.history.file import open_history
+from chatd.client.history.places import history_path
 from chatd.client.settings.settings import Settings
 
 if TYPE_CHECKING:

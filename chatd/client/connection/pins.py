@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from chatd.client.history.file import HistoryError, data_folder
+from chatd.client.history.places import HistoryError, data_folder
 from chatd.fingerprint import parse_fingerprint
 from chatd.wire.display import neutralise
 

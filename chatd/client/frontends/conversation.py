@@ -19,9 +19,9 @@ from chatd.client.frontends import transcript
 from chatd.client.frontends.frontend import Key, Line, State
 from chatd.client.frontends.layout import Row
 from chatd.client.frontends.transcript import Signs, local_day
-from chatd.client.history.file import name_key
 from chatd.client.history.search import Found
 from chatd.wire.message import Message
+from chatd.wire.names import name_key
 
 STORED_SECONDS: Final = 1.0
 """How long a message may be stored before it is written as such."""

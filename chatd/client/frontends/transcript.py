@@ -12,10 +12,10 @@ from typing import Final
 
 from chatd.client.frontends.frontend import Kind, State
 from chatd.client.frontends.layout import Folding, Fragment, Row, beginning, cells
-from chatd.client.history.file import name_key
 from chatd.client.history.search import Found
 from chatd.wire.display import neutralise
 from chatd.wire.message import Message
+from chatd.wire.names import name_key
 
 NAME_COLOURS: Final = 8
 """How many styles there are for names."""

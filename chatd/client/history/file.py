@@ -1,4 +1,4 @@
-"""The file that a history is kept in: where it is, and how it is opened.
+"""The file that a history is kept in, and how it is opened.
 
 It is claimed, made or recognised, and brought up to date before the reactor runs; no
 Twisted here. One that the original program has written is copied aside and taken over.
@@ -14,14 +14,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-import platformdirs
-
+from chatd.client.history.places import HistoryError
 from chatd.client.history.times import milliseconds_or_none, timestamp
 from chatd.store.legacy import copy_aside
 from chatd.store.migrations import Migration, load, transaction, version_of
 from chatd.store.opening import InUse, Lock, StoreError
 from chatd.wire.display import neutralise
-from chatd.wire.names import BadName, Name, parse_name
+from chatd.wire.names import Name, name_key
 
 SCHEMA: Final = files("chatd.client.history") / "schema"
 
@@ -42,16 +41,7 @@ LARGE_BYTES: Final = 50_000_000
 _PREPARING: Final = "preparing"
 _AGAIN_SECONDS: Final = 0.02
 
-_PREFIX: Final = "chat_history_"
-_SUFFIX: Final = ".db"
 _ORIGINAL: Final = {"sender", "receiver", "message", "timestamp"}
-
-
-class HistoryError(Exception):
-    """The history cannot be used; str() is one line that says why."""
-
-    def __init__(self, line: str) -> None:
-        super().__init__(neutralise(line))
 
 
 class HistoryInUse(HistoryError):
@@ -68,45 +58,6 @@ class OpenedHistory:
     path: Path
     lock: Lock
     notes: list[str]
-
-
-def data_folder() -> Path:
-    """Return the folder where histories are, unless the person names a file.
-
-    Raises `HistoryError` where the user has no folder of their own.
-    """
-    try:
-        folder = platformdirs.user_data_path("chatd", appauthor=False)
-    except RuntimeError:  # how newer versions say that there is no home
-        folder = Path()
-    if not folder.is_absolute():
-        raise HistoryError(
-            "There is no folder for the history: this user has no home. Set HOME, or"
-            " name a file with --history."
-        )
-    return folder
-
-
-def history_path(user: Name, given: Path | None = None) -> Path:
-    """Return the file of a user's history.
-
-    `given` is what the person named: the file itself, or a folder for it. Raises
-    `HistoryError`.
-    """
-    if given is not None and not given.is_dir():
-        return given
-    folder = data_folder() if given is None else given
-    # Names have letters, digits, "_" and "." only: they cannot lead elsewhere.
-    return folder / f"{_PREFIX}{user.key}{_SUFFIX}"
-
-
-def histories(folder: Path) -> list[tuple[str, Path]]:
-    """Return the users with a history in a folder, the one used last first."""
-    found = []
-    for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
-        user = path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
-        found.append((_last_used(path), user, path))
-    return [(user, path) for _, user, path in sorted(found, reverse=True)]
 
 
 def open_history(
@@ -330,14 +281,6 @@ def _original_messages(
         )
 
 
-def name_key(name: str) -> str:
-    """Return what two spellings of one name have in common."""
-    try:
-        return parse_name(name, reserved_too=True).key
-    except BadName:
-        return name.casefold()
-
-
 def _text(value: Any) -> str:
     if value is None:
         return ""
@@ -352,16 +295,6 @@ def _size(path: Path) -> int:
     """Return how many bytes a database has, with its log."""
     log = path.with_name(f"{path.name}-wal")
     return sum(file.stat().st_size for file in (path, log) if file.exists())
-
-
-def _last_used(path: Path) -> float:
-    latest = 0.0
-    for file in (path, path.with_name(f"{path.name}-wal")):
-        try:
-            latest = max(latest, file.stat().st_mtime)
-        except OSError:
-            continue
-    return latest
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from chatd.client.history.file import name_key
 from chatd.client.history.times import milliseconds_or_none, timestamp
 from chatd.wire.message import Message
+from chatd.wire.names import name_key
 
 COLUMNS: Final = (
     "position, sender, receiver, message, timestamp, direction, status, id, server"

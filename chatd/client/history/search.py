@@ -13,7 +13,6 @@ from itertools import chain, islice
 from operator import itemgetter
 from typing import Any, Final
 
-from chatd.client.history.file import name_key
 from chatd.client.history.folding import Span, fold, spans, words_of
 from chatd.client.history.index import (
     PIECE,
@@ -25,6 +24,7 @@ from chatd.client.history.index import (
 from chatd.client.history.rows import COLUMNS, Kept, kept
 from chatd.client.history.times import timestamp
 from chatd.store.migrations import transaction, version_of
+from chatd.wire.names import name_key
 
 LOOKED_THROUGH: Final = 20_000
 """Of how many messages with somebody each is looked at, rather than the index."""

@@ -11,12 +11,12 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from chatd.client.history.file import configure, in_plain_words, name_key, prepare
+from chatd.client.history.file import configure, in_plain_words, prepare
 from chatd.client.history.index import catch_up
 from chatd.client.history.rows import Kept, insert, with_id
 from chatd.store.migrations import transaction
 from chatd.wire.message import Message
-from chatd.wire.names import Name
+from chatd.wire.names import Name, name_key
 
 WAIT_SECONDS: Final = 30
 """How long a transaction may wait for those of others."""

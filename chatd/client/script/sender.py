@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from chatd.client.connection import events
 from chatd.client.connection.events import Accepted, Event, Hello, Refused, Welcome
-from chatd.client.history.file import HistoryError, name_key
+from chatd.client.history.places import HistoryError
 from chatd.client.script.record import Earlier, LookUp, Record
 from chatd.client.script.unconfirmed import Limits, unconfirmed
 from chatd.client.statuses import Status, worse
@@ -25,6 +25,7 @@ from chatd.client.talk.neighbours import Link
 from chatd.client.talk.outbox import Outbox, Outgoing, key_of
 from chatd.wire.answers import Refusal
 from chatd.wire.message import Message
+from chatd.wire.names import name_key
 
 ASK_AGAIN_SECONDS: Final = 5.0
 """How often the server is asked whether what was stored has been delivered."""
@@ -262,10 +263,8 @@ class Sender:
     def _look_up_failed(self, failure: Failure) -> None:
         self._looking_up -= 1
         _ = failure.trap(HistoryError)
-        self._tell(
-            "Nothing was sent: nobody knows whether it was sent before."
-            f" {failure.getErrorMessage()}"
-        )
+        why = failure.getErrorMessage()
+        self._tell(f"Nothing was sent: nobody knows whether it was sent before. {why}")
         self._end(Status.HISTORY)
 
     def _put(self, messages: list[Message], number: int) -> None:

@@ -3,7 +3,7 @@
 from itertools import islice
 from typing import Final
 
-from chatd.client.history.file import name_key
+from chatd.wire.names import name_key
 
 MOST_NAMES: Final = 10_000
 """How many names are remembered that were only heard of, and as many talked with."""

@@ -16,8 +16,8 @@ from twisted.python.failure import Failure
 
 from chatd.client.connection import events
 from chatd.client.connection.events import Accepted, Refused
-from chatd.client.history.file import name_key
 from chatd.wire.message import Message
+from chatd.wire.names import name_key
 
 WINDOW: Final = 256
 """How many messages may be without an answer at once."""

@@ -13,10 +13,10 @@ from twisted.python.failure import Failure
 
 from chatd.client.connection import events
 from chatd.client.connection.events import Incoming
-from chatd.client.history.file import name_key
 from chatd.client.talk.output import Output
 from chatd.client.talk.people import People
 from chatd.wire.message import Message
+from chatd.wire.names import name_key
 
 MOST_UNKEPT: Final = 1000
 """How many messages may wait for the disk before no more are received."""

@@ -7,13 +7,13 @@ from twisted.internet.defer import Deferred
 
 from chatd.client.connection.events import Accepted, Refused
 from chatd.client.frontends.frontend import FrontEnd, State
-from chatd.client.history.file import name_key
 from chatd.client.talk.arrivals import Arrivals
 from chatd.client.talk.outbox import Outbox, counted, key_of
 from chatd.client.talk.output import Output
 from chatd.client.talk.people import People
 from chatd.client.talk.receipts import Receipts
 from chatd.wire.message import Message
+from chatd.wire.names import name_key
 
 
 class Keeper(Protocol):

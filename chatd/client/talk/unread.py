@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from chatd.client.history.file import name_key
+from chatd.wire.names import name_key
 
 MOST_WRITERS: Final = 1000
 """Of how many people messages are counted; those who wrote longest ago go first."""

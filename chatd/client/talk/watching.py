@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from chatd.client.connection import events
 from chatd.client.connection.events import Hello, Presence
-from chatd.client.history.file import name_key
+from chatd.wire.names import name_key
 
 MOST_TALKED_WITH: Final = 50
 """How many of those one has talked with lately are watched."""
