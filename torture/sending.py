@@ -16,6 +16,21 @@ _LOOK_SECONDS: Final = 0.05
 _LONGEST_PAUSE: Final = 0.2
 
 
+def doubled(sends: list[Object], dice: Random) -> Object:
+    """Put one of the sends in once more, and return it.
+
+    It stands before the next one to any of its targets. Behind that it would break the
+    order itself: if the first copy fails, and what is after it, the second one ends the
+    refusals to its target, and what comes then overtakes what was refused.
+    """
+    first = dice.randrange(len(sends))
+    again, last = sends[first], first + 1
+    while last < len(sends) and not {*again["to"]} & {*sends[last]["to"]}:
+        last += 1
+    sends.insert(dice.randint(first + 1, last), again)
+    return again
+
+
 class ObjectSender:
     """Sends with ids; sends again what has no answer, or a temporary error, in order.
 
@@ -83,7 +98,11 @@ class ObjectSender:
         """Send what can be sent now; return whether there was something."""
         sends = await self._again() or self._anew()
         if RESEND in self._stage.features and self._dice.random() < 0.05:
-            sends += self._on_purpose(sends)
+            if sends and self._dice.random() < 0.7:
+                again = doubled(sends, self._dice)
+                self._send_again(again)
+            else:
+                sends += self._with_used_id()
         if not sends:
             return False
         await say(link, *sends)
@@ -111,17 +130,14 @@ class ObjectSender:
             sends.append(self._send(self._number, targets))
         return sends
 
-    def _on_purpose(self, sends: list[Object]) -> list[Object]:
-        """Return a send that was sent already, or one whose id was used for another."""
-        if sends and self._dice.random() < 0.7:
-            again = self._dice.choice(sends)
-            targets = again["to"]
-            number = int(again["id"].rpartition(".")[2])
-            for target in targets:
-                self._stage.ledger.add(
-                    Sent(self._connection, Key(self.name, number, target))
-                )
-            return [again]
+    def _send_again(self, again: Object) -> None:
+        number = int(again["id"].rpartition(".")[2])
+        for target in again["to"]:
+            key = Key(self.name, number, target)
+            self._stage.ledger.add(Sent(self._connection, key))
+
+    def _with_used_id(self) -> list[Object]:
+        """Return a send whose id was used for another text, if there can be one."""
         if not self._settled:
             return []
         used = self._dice.choice(self._settled)
