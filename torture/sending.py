@@ -100,7 +100,7 @@ class ObjectSender:
         if RESEND in self._stage.features and self._dice.random() < 0.05:
             if sends and self._dice.random() < 0.7:
                 again = doubled(sends, self._dice)
-                self._send_again(again)
+                self._sent_again(again)
             else:
                 sends += self._with_used_id()
         if not sends:
@@ -130,7 +130,7 @@ class ObjectSender:
             sends.append(self._send(self._number, targets))
         return sends
 
-    def _send_again(self, again: Object) -> None:
+    def _sent_again(self, again: Object) -> None:
         number = int(again["id"].rpartition(".")[2])
         for target in again["to"]:
             key = Key(self.name, number, target)
