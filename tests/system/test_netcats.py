@@ -123,7 +123,7 @@ class Receivers:
         return True
 
     def get_all(self) -> list[str]:
-        """Return what carol gets of `LINES`, as soon as she has it, without times."""
+        """Return what carol gets of `LINES`, queued or not, and nothing else."""
         assert self.bob.expect("\n") == "alice: hé there\n"
         carol = self._connect(self.daemon, "carol")
         got: list[str] = []
@@ -131,6 +131,7 @@ class Receivers:
             line = without_times(carol.expect("\n")).removesuffix("\n")
             if line.startswith("alice: "):
                 got.append(line.removesuffix(" (TIME)"))
+        assert carol.leave() == "Goodbye.\n"
         return got
 
 
