@@ -435,6 +435,25 @@ def test_after_a_refusal_only_the_refused_message_is_taken(
     assert crowded.store.queued("bob") == ["3", "4"]
 
 
+def test_a_copy_sent_before_the_error_is_read_lets_pass_what_stands_behind_it(
+    crowded: MemoryServer,
+) -> None:
+    """What a sender gets that sends again without having been answered."""
+    alice = Program(crowded, "alice")
+    for number in range(1, 5):
+        alice.send(f"m{number}", str(number))
+    make_room(crowded)
+    alice.send("m3", "3")
+    alice.send("m5", "5")
+    fates = ["stored", "stored", "queue-full", "out-of-order", "stored", "stored"]
+    assert alice.fates() == fates
+    assert crowded.store.queued("bob") == ["3", "5"]
+    make_room(crowded)
+    alice.send("m4", "4")
+    assert alice.fates() == ["stored"]
+    assert crowded.store.queued("bob") == ["4"]
+
+
 def test_of_messages_that_failed_the_one_accepted_first_must_come_first(
     crowded: MemoryServer,
 ) -> None:
